@@ -1,0 +1,73 @@
+/**
+ * The usage record inside the engine: one object shape for all record types, so that property access stays monomorphic
+ * on the hot path (measured: reading 20 fields from objects of many shapes costs more than parsing the JSON).
+ *
+ * Missing values: a missing string is `''`, a missing number is `NaN`. Every comparison with NaN is false, which is the
+ * rule language's meaning of "not known" as well. Amounts are whole numbers, so that rolling sums never drift:
+ * durations in milliseconds, money in millionths of the account currency.
+ */
+
+export const RECORD_TYPES = [
+  'voice',
+  'sms',
+  'data',
+  'topup',
+  'transfer',
+  'payment',
+  'invoice',
+  'account',
+  'care',
+  'roamingFile',
+] as const;
+export type RecordType = (typeof RECORD_TYPES)[number];
+
+export interface UsageRecord {
+  recordId: string;
+  recordType: RecordType;
+  /** Unix epoch milliseconds UTC at which the usage began. */
+  eventTime: number;
+  /** E.164 digits without `+`; `''` only for roamingFile. */
+  servedMsisdn: string;
+  servedImsi: string;
+  servedImei: string;
+  /** As received; `''` means that the subscriber is its own account. */
+  accountId: string;
+  direction: '' | 'mo' | 'mt' | 'forwarded';
+  otherNumber: string;
+  callId: string;
+  partial: number;
+  /** durationSec x 1000, rounded. */
+  durationMs: number;
+  causeForTerm: '' | 'normal' | 'noAnswer' | 'busy' | 'failed' | 'dropped';
+  cellId: string;
+  servingPlmn: string;
+  trunkId: string;
+  carrierId: string;
+  pddMs: number;
+  smsClass: '' | 'p2p' | 'a2p';
+  bytesUp: number;
+  bytesDown: number;
+  apn: string;
+  rat: string;
+  ratingGroup: string;
+  zeroRated: boolean;
+  /** charge x 1e6, rounded. */
+  chargeMicros: number;
+  /** amount x 1e6, rounded. */
+  amountMicros: number;
+  /** `'done'` where the record left it out. */
+  outcome: 'done' | 'failed' | 'reversed';
+  declineCode: '' | 'soft' | 'hard';
+  instrumentId: string;
+  /** balanceAfter x 1e6, rounded. */
+  balanceAfterMicros: number;
+  channel: string;
+  invoiceId: string;
+  dueTime: number;
+  event: string;
+  /** Only account and care records carry attributes; null elsewhere. */
+  attributes: Record<string, unknown> | null;
+  reason: string;
+  ticketId: string;
+  availableTime: number;
+}
