@@ -1,0 +1,153 @@
+/**
+ * Single calls rather than totals: calls that overlap in time, and the partial records of one long call.
+ */
+import type { Blocks } from './block.ts';
+import { fingerprint } from './key-table.ts';
+import type { Operator, Reader, Scope } from './operator.ts';
+
+/** Calls remembered per key for overlap; the one that ended first makes room. */
+export const OVERLAP_CALLS_MAX = 16;
+const OVERLAP_ENTRY = 3;
+
+/**
+ * Overlapping legs: `[length]`, then `[start, end, place]` per call. Call records arrive when the call ends, so a long
+ * call arrives after short ones that began later; every pair is seen when its second record arrives.
+ *
+ * `overlapMs` is the longest overlap of the record being applied with a remembered call at another place (place: cell).
+ * The same place twice is call waiting, not a clone; a record without a place is compared with nothing.
+ */
+export interface Overlap extends Operator {
+  overlapMs: Reader;
+}
+
+export function createOverlap(options: { id: number; signature: string; keepMs: number }): Overlap {
+  const { id, keepMs } = options;
+  return {
+    id,
+    signature: options.signature,
+    retentionMs: keepMs,
+    lateAfterMs: keepMs,
+    update(scope: Scope, blocks: Blocks) {
+      const { record, cursor } = scope;
+      if (!(record.durationMs > 0) || record.cellId === '') return;
+      const start = record.eventTime;
+      const end = start + record.durationMs;
+      if (end < scope.now - keepMs) return;
+      let segment = cursor.segmentAt[id]!;
+      if (segment === 0) segment = blocks.ensure(id, 1 + OVERLAP_ENTRY);
+      let length = cursor.u32[segment * 2]!;
+      const capacity = ((cursor.segmentUnits[id]! - 1) / OVERLAP_ENTRY) | 0;
+      let slot = length;
+      if (length === capacity) {
+        const { f64 } = cursor;
+        let earliest = 0;
+        for (let index = 1; index < length; index++) {
+          if (f64[segment + 1 + index * OVERLAP_ENTRY + 1]! < f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]!) earliest = index;
+        }
+        const over = f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]! < scope.now - keepMs;
+        if (over || capacity >= OVERLAP_CALLS_MAX) slot = earliest;
+        else segment = blocks.resize(id, 1 + Math.min(OVERLAP_CALLS_MAX, capacity * 2) * OVERLAP_ENTRY);
+      }
+      if (slot === length) length++;
+      const at = segment + 1 + slot * OVERLAP_ENTRY;
+      cursor.f64[at] = start;
+      cursor.f64[at + 1] = end;
+      cursor.f64[at + 2] = fingerprint(record.cellId);
+      cursor.u32[segment * 2] = length;
+    },
+    overlapMs: (scope) => {
+      const { record, cursor } = scope;
+      const segment = cursor.segmentAt[id]!;
+      if (segment === 0 || !(record.durationMs > 0) || record.cellId === '') return Number.NaN;
+      const start = record.eventTime;
+      const end = start + record.durationMs;
+      const place = fingerprint(record.cellId);
+      const { f64 } = cursor;
+      let longest = 0;
+      for (let index = cursor.u32[segment * 2]! - 1; index >= 0; index--) {
+        const at = segment + 1 + index * OVERLAP_ENTRY;
+        if (f64[at + 2] === place) continue;
+        const overlap = Math.min(end, f64[at + 1]!) - Math.max(start, f64[at]!);
+        if (overlap > longest) longest = overlap;
+      }
+      return longest;
+    },
+  };
+}
+
+/** Calls in progress remembered per key; the one that was heard of least recently makes room. */
+export const OPEN_CALLS_MAX = 8;
+const CALL_ENTRY = 4;
+
+/**
+ * Duration of one call so far: `[length]`, then `[callId, start, heard, duration ms]`. Partial records of one callId add
+ * up; a record without callId is a whole call. Only calls with partial records take memory.
+ */
+export interface CallTotal extends Operator {
+  /** Duration so far of the call that the record being applied belongs to, ms. */
+  durationMs: Reader;
+  /** When that call began, epoch ms. */
+  startAt: Reader;
+}
+
+export function createCallTotal(options: { id: number; signature: string; keepMs: number }): CallTotal {
+  const { id, keepMs } = options;
+  const find = (scope: Scope): number => {
+    const { record, cursor } = scope;
+    const segment = cursor.segmentAt[id]!;
+    if (segment === 0 || record.callId === '') return 0;
+    const call = fingerprint(record.callId);
+    for (let index = cursor.u32[segment * 2]! - 1; index >= 0; index--) {
+      const at = segment + 1 + index * CALL_ENTRY;
+      if (cursor.f64[at] === call) return at;
+    }
+    return 0;
+  };
+  return {
+    id,
+    signature: options.signature,
+    retentionMs: keepMs,
+    // The rule is about the record itself: however long after its begin a call arrives, it is judged.
+    lateAfterMs: Number.POSITIVE_INFINITY,
+    update(scope: Scope, blocks: Blocks) {
+      const { record, cursor } = scope;
+      if (record.callId === '' || !(record.durationMs >= 0)) return;
+      let at = find(scope);
+      if (at === 0) {
+        let segment = cursor.segmentAt[id]!;
+        if (segment === 0) segment = blocks.ensure(id, 1 + CALL_ENTRY);
+        const length = cursor.u32[segment * 2]!;
+        const capacity = ((cursor.segmentUnits[id]! - 1) / CALL_ENTRY) | 0;
+        let slot = length;
+        if (length === capacity) {
+          const { f64 } = cursor;
+          let oldest = 0;
+          for (let index = 1; index < length; index++) {
+            if (f64[segment + 1 + index * CALL_ENTRY + 2]! < f64[segment + 1 + oldest * CALL_ENTRY + 2]!) oldest = index;
+          }
+          const over = f64[segment + 1 + oldest * CALL_ENTRY + 2]! < scope.now - keepMs;
+          if (over || capacity >= OPEN_CALLS_MAX) slot = oldest;
+          else segment = blocks.resize(id, 1 + Math.min(OPEN_CALLS_MAX, capacity * 2) * CALL_ENTRY);
+        }
+        if (slot === length) cursor.u32[segment * 2] = length + 1;
+        at = segment + 1 + slot * CALL_ENTRY;
+        cursor.f64[at] = fingerprint(record.callId);
+        cursor.f64[at + 1] = record.eventTime;
+        cursor.f64[at + 2] = record.eventTime;
+        cursor.f64[at + 3] = 0;
+      }
+      const { f64 } = cursor;
+      f64[at + 1] = Math.min(f64[at + 1]!, record.eventTime);
+      f64[at + 2] = Math.max(f64[at + 2]!, record.eventTime);
+      f64[at + 3]! += record.durationMs;
+    },
+    durationMs: (scope) => {
+      const at = find(scope);
+      return at === 0 ? scope.record.durationMs : scope.cursor.f64[at + 3]!;
+    },
+    startAt: (scope) => {
+      const at = find(scope);
+      return at !== 0 ? scope.cursor.f64[at + 1]! : scope.record.eventTime > 0 ? scope.record.eventTime : Number.NaN;
+    },
+  };
+}

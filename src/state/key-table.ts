@@ -1,0 +1,202 @@
+/**
+ * Finds a key's block: key text -> key number -> address.
+ *
+ * Every key becomes one number. Digits (MSISDN, IMSI, IMEI: at most 15) become the number they spell behind a leading 1,
+ * which keeps leading zeros apart and stays below 2^53, so no string is hashed, compared or kept for them. Any other text
+ * (cells, dealers, `msisdn>prefix`) is interned and becomes a negative number. Both ways back are exact.
+ *
+ * The table itself is open addressing over typed arrays: 12 bytes an entry at 50 to 75 % load, where a Map with string
+ * keys takes about 100. It is split into shards that grow one at a time, so that no insert ever pays for rehashing a million
+ * entries (a shard of 1 M keys in 256 holds 4 k entries and rehashes in well under a millisecond).
+ */
+
+/** Distinct non-numeric texts that the state may hold (cells, accounts with letters, composite keys). */
+export const NAMES_MAX = 8_000_000;
+
+export interface Names {
+  /** 0 for the empty text. */
+  numberOf(text: string): number;
+  /** Like numberOf for a text that is not known: 0 instead of remembering it. */
+  find(text: string): number;
+  textOf(number: number): string;
+  size(): number;
+  snapshot(): string[];
+  restore(texts: string[]): void;
+}
+
+const ZERO = 48;
+
+/** Digits to their number behind a leading 1; 0 where the text is empty, longer than 15 or not all digits. */
+function digitsNumber(text: string): number {
+  const length = text.length;
+  if (length === 0 || length > 15) return 0;
+  let number = 1;
+  for (let index = 0; index < length; index++) {
+    const digit = text.charCodeAt(index) - ZERO;
+    if (digit < 0 || digit > 9) return 0;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+export function createNames(): Names {
+  const ids = new Map<string, number>();
+  let texts: string[] = [];
+  return {
+    numberOf(text) {
+      const digits = digitsNumber(text);
+      if (digits !== 0 || text === '') return digits;
+      let id = ids.get(text);
+      if (id === undefined) {
+        if (texts.length >= NAMES_MAX) throw new RangeError(`more than ${NAMES_MAX} distinct texts in the state`);
+        texts.push(text);
+        id = -texts.length;
+        ids.set(text, id);
+      }
+      return id;
+    },
+    find: (text) => digitsNumber(text) || (ids.get(text) ?? 0),
+    textOf: (number) => (number < 0 ? texts[-number - 1]! : number === 0 ? '' : String(number).slice(1)),
+    size: () => texts.length,
+    snapshot: () => texts.slice(),
+    restore(saved) {
+      texts = saved.slice();
+      ids.clear();
+      texts.forEach((text, index) => ids.set(text, -index - 1));
+    },
+  };
+}
+
+/**
+ * A number for comparing values that are never shown: exact for digits, a 53-bit hash for other text (two texts in a million
+ * distinct ones collide with probability 6e-5). Used where interning would let a sender's random names fill the memory.
+ */
+export function fingerprint(text: string): number {
+  const digits = digitsNumber(text);
+  if (digits !== 0 || text === '') return digits;
+  let high = 0xdeadbeef;
+  let low = 0x41c6ce57;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    high = Math.imul(high ^ code, 2654435761);
+    low = Math.imul(low ^ code, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  return -(4294967296 * (2097151 & low) + (high >>> 0)) - 1;
+}
+
+export interface KeyTable {
+  /** Address of the key's block, 0 where it has none. */
+  get(key: number): number;
+  set(key: number, address: number): void;
+  delete(key: number): void;
+  size(): number;
+  bytes(): number;
+  clear(): void;
+}
+
+const SHARDS = 256;
+const SHARD_CAPACITY_MIN = 16;
+
+export function createKeyTable(): KeyTable {
+  const keys: Float64Array[] = [];
+  const addresses: Uint32Array[] = [];
+  const sizes = new Int32Array(SHARDS);
+  let total = 0;
+  const clear = (): void => {
+    for (let shard = 0; shard < SHARDS; shard++) {
+      keys[shard] = new Float64Array(SHARD_CAPACITY_MIN);
+      addresses[shard] = new Uint32Array(SHARD_CAPACITY_MIN);
+    }
+    sizes.fill(0);
+    total = 0;
+  };
+  clear();
+
+  const hashOf = (key: number): number => {
+    // `| 0` takes a number modulo 2^32 without a division, also beyond 2^32.
+    const high = (key * 2.3283064365386963e-10) | 0;
+    let hash = Math.imul(key | 0, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
+    hash ^= hash >>> 15;
+    hash = Math.imul(hash, 0x2c1b3c6d);
+    return (hash ^ (hash >>> 13)) >>> 0;
+  };
+
+  const grow = (shard: number): void => {
+    const oldKeys = keys[shard]!;
+    const oldAddresses = addresses[shard]!;
+    const capacity = oldKeys.length * 2;
+    const newKeys = new Float64Array(capacity);
+    const newAddresses = new Uint32Array(capacity);
+    for (let index = 0; index < oldKeys.length; index++) {
+      const key = oldKeys[index]!;
+      if (key === 0) continue;
+      let slot = (hashOf(key) >>> 8) & (capacity - 1);
+      while (newKeys[slot] !== 0) slot = (slot + 1) & (capacity - 1);
+      newKeys[slot] = key;
+      newAddresses[slot] = oldAddresses[index]!;
+    }
+    keys[shard] = newKeys;
+    addresses[shard] = newAddresses;
+  };
+
+  return {
+    get(key) {
+      const hash = hashOf(key);
+      const shardKeys = keys[hash & (SHARDS - 1)]!;
+      const mask = shardKeys.length - 1;
+      let slot = (hash >>> 8) & mask;
+      for (;;) {
+        const found = shardKeys[slot]!;
+        if (found === key) return addresses[hash & (SHARDS - 1)]![slot]!;
+        if (found === 0) return 0;
+        slot = (slot + 1) & mask;
+      }
+    },
+    set(key, address) {
+      const hash = hashOf(key);
+      const shard = hash & (SHARDS - 1);
+      if ((sizes[shard]! + 1) * 4 > keys[shard]!.length * 3) grow(shard);
+      const shardKeys = keys[shard]!;
+      const mask = shardKeys.length - 1;
+      let slot = (hash >>> 8) & mask;
+      while (shardKeys[slot] !== 0 && shardKeys[slot] !== key) slot = (slot + 1) & mask;
+      if (shardKeys[slot] === 0) {
+        shardKeys[slot] = key;
+        sizes[shard]!++;
+        total++;
+      }
+      addresses[shard]![slot] = address;
+    },
+    delete(key) {
+      const hash = hashOf(key);
+      const shard = hash & (SHARDS - 1);
+      const shardKeys = keys[shard]!;
+      const shardAddresses = addresses[shard]!;
+      const mask = shardKeys.length - 1;
+      let slot = (hash >>> 8) & mask;
+      while (shardKeys[slot] !== key) {
+        if (shardKeys[slot] === 0) return;
+        slot = (slot + 1) & mask;
+      }
+      // Backward shift: entries behind the gap move up where their own slot allows it, so no tombstones pile up.
+      let gap = slot;
+      for (let next = (gap + 1) & mask; shardKeys[next] !== 0; next = (next + 1) & mask) {
+        const home = (hashOf(shardKeys[next]!) >>> 8) & mask;
+        if (((next - home) & mask) >= ((next - gap) & mask)) {
+          shardKeys[gap] = shardKeys[next]!;
+          shardAddresses[gap] = shardAddresses[next]!;
+          gap = next;
+        }
+      }
+      shardKeys[gap] = 0;
+      shardAddresses[gap] = 0;
+      sizes[shard]!--;
+      total--;
+    },
+    size: () => total,
+    bytes: () => keys.reduce((sum, shard) => sum + shard.length * 12, 0),
+    clear,
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * The last of something: its value, when it was, and how long it usually takes until the next.
+ */
+import type { Blocks } from './block.ts';
+import type { Operator, Reader, Scope } from './operator.ts';
+
+/** Last value by event time: `[time, value]`. A record without the value leaves it. */
+export interface Latest extends Operator {
+  value: Reader;
+  /** Epoch ms of the last such record, NaN where there was none. */
+  at: Reader;
+}
+
+export function createLatest(options: { id: number; signature: string; of: Reader | undefined }): Latest {
+  const { id, of } = options;
+  return {
+    id,
+    signature: options.signature,
+    retentionMs: Number.POSITIVE_INFINITY,
+    // A last value (a credit limit, a home cell) is never too old to be the newest that is known.
+    lateAfterMs: of === undefined ? 0 : Number.POSITIVE_INFINITY,
+    update(scope: Scope, blocks: Blocks) {
+      const value = of === undefined ? 0 : of(scope);
+      if (value !== value) return;
+      let segment = scope.cursor.segmentAt[id]!;
+      if (segment === 0) segment = blocks.ensure(id, 2);
+      const { f64 } = scope.cursor;
+      if (scope.record.eventTime < f64[segment]!) return;
+      f64[segment] = scope.record.eventTime;
+      f64[segment + 1] = value;
+    },
+    value: (scope) => {
+      const segment = scope.cursor.segmentAt[id]!;
+      return segment === 0 ? Number.NaN : scope.cursor.f64[segment + 1]!;
+    },
+    at: (scope) => {
+      const segment = scope.cursor.segmentAt[id]!;
+      return segment === 0 ? Number.NaN : scope.cursor.f64[segment]!;
+    },
+  };
+}
+
+/** Gaps remembered per key. The median of the last 16 follows a changed habit within 8 events. */
+export const GAPS_MAX = 16;
+
+/**
+ * The usual gap between events of a key: `[last time, count, gap x 16 (u32 seconds)]`, a ring. Records that come late make
+ * no gap. The median of an even number of gaps is the mean of the middle two.
+ */
+export interface Gaps extends Operator {
+  /** Median of the remembered gaps in ms, NaN before the first. */
+  median: Reader;
+}
+
+export function createGaps(options: { id: number; signature: string }): Gaps {
+  const { id } = options;
+  const sorted = new Float64Array(GAPS_MAX);
+  return {
+    id,
+    signature: options.signature,
+    retentionMs: Number.POSITIVE_INFINITY,
+    lateAfterMs: 0,
+    update(scope: Scope, blocks: Blocks) {
+      let segment = scope.cursor.segmentAt[id]!;
+      const time = scope.record.eventTime;
+      if (segment === 0) {
+        segment = blocks.ensure(id, 2);
+        scope.cursor.f64[segment] = time;
+        return;
+      }
+      const last = scope.cursor.f64[segment]!;
+      if (time <= last) return;
+      const count = scope.cursor.u32[(segment + 1) * 2]!;
+      const held = scope.cursor.segmentUnits[id]! - 2;
+      // Two gaps to a unit; room doubles up to the limit.
+      if (count < GAPS_MAX && count === held * 2) {
+        segment = blocks.resize(id, 2 + Math.min(GAPS_MAX / 2, Math.max(1, held * 2)));
+      }
+      const { f64, u32 } = scope.cursor;
+      u32[(segment + 2) * 2 + (count % GAPS_MAX)] = Math.min(0xffffffff, Math.round((time - last) / 1000));
+      u32[(segment + 1) * 2] = count + 1;
+      f64[segment] = time;
+    },
+    median: (scope) => {
+      const segment = scope.cursor.segmentAt[id]!;
+      if (segment === 0) return Number.NaN;
+      const { u32 } = scope.cursor;
+      const length = Math.min(GAPS_MAX, u32[(segment + 1) * 2]!);
+      if (length === 0) return Number.NaN;
+      for (let index = 0; index < length; index++) {
+        const gap = u32[(segment + 2) * 2 + index]!;
+        let at = index;
+        while (at > 0 && sorted[at - 1]! > gap) {
+          sorted[at] = sorted[at - 1]!;
+          at--;
+        }
+        sorted[at] = gap;
+      }
+      const middle = length >> 1;
+      return ((length & 1) === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2) * 1000;
+    },
+  };
+}

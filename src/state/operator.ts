@@ -1,0 +1,44 @@
+/**
+ * What the windows and the rules see while one record is applied to one key, and what an operator is.
+ *
+ * An operator owns one segment of a key's block: `update` takes a record into it, readers (functions of the scope) take
+ * values out. Operators never look at each other. Rules that ask for the same thing share one operator.
+ */
+import type { Destination } from '../reference/numbering-plan.ts';
+import type { UsageRecord } from '../record/usage-record.ts';
+import type { Blocks, Cursor } from './block.ts';
+
+/** One mutable object for the life of the engine; closures read from it instead of taking many arguments. */
+export interface Scope {
+  /** The record being applied; a blank one while a timer is evaluated, so that every condition on it is false. */
+  record: UsageRecord;
+  /** The bound key. */
+  cursor: Cursor;
+  /** Evaluation time: the key's clock, or the timer's time where that is later. Epoch ms. */
+  now: number;
+  /** Where otherNumber leads; undefined for short codes, names and unknown prefixes. */
+  destination: Destination | undefined;
+  /** Country of the served subscriber, from its own number. */
+  homeCountry: string;
+  /** otherNumber is in another country than the subscriber's home. */
+  international: boolean;
+  /** servingPlmn is known and not the home network. */
+  roaming: boolean;
+  /** 22:00-06:00 and Friday 22:00 to Monday 06:00 of the operator's local time, by the record's event time. */
+  night: boolean;
+  weekend: boolean;
+}
+
+/** Reads a number for the bound key; NaN where it is not known. */
+export type Reader = (scope: Scope) => number;
+
+export interface Operator {
+  id: number;
+  /** Identical definitions have identical signatures and share one operator and its state across rule sets. */
+  signature: string;
+  /** How long after an update something of it can still matter, ms; Infinity for ever. */
+  retentionMs: number;
+  /** A record that lies this far behind the key's clock changes nothing any more; 0 where only order matters. */
+  lateAfterMs: number;
+  update(scope: Scope, blocks: Blocks): void;
+}
