@@ -1,0 +1,134 @@
+/**
+ * Has this recordId been applied before? Exact inside a horizon of the last records of the partition: ids are compared
+ * character by character, never by a hash alone, because dropping one fresh record would be a silent loss.
+ *
+ * Two generations of ids: the current one fills up to N, then it becomes the previous one and the one before that is
+ * forgotten whole. So every one of the last N ids is known, and of the N before them those that are still there. Forgetting
+ * a whole generation costs nothing per record; forgetting ids one by one cost 3 more cache misses each (330 against 150 ns,
+ * measured with 2^20 ids of 22 characters).
+ */
+
+/** N: ids that are always known. At 20,000 records/s they reach back 26 s, at 1,000 records/s 9 min. */
+export const HORIZON_RECORDS_DEFAULT = 524_288;
+/** Mean length of an id that a generation has room for; with longer ids it turns over earlier, which `size()` shows. */
+const CODES_PER_ID = 40;
+
+interface Generation {
+  count: number;
+  /** Characters of all ids, one behind the other, as UTF-16 codes; `starts` has one more entry than there are ids. */
+  codes: Uint16Array;
+  starts: Uint32Array;
+  /** Open addressing, at most half full: pairs of hash and id number + 1. */
+  table: Uint32Array;
+}
+
+export interface Duplicates {
+  /** True where the id stands in the horizon; else remembers it. */
+  seen(recordId: string): boolean;
+  /** Ids in the horizon now. */
+  size(): number;
+  bytes(): number;
+  snapshot(): Uint8Array[];
+  restore(parts: Uint8Array[]): void;
+}
+
+export function createDuplicates(horizonRecords: number): Duplicates {
+  let slots = 1_024;
+  while (slots < horizonRecords * 2) slots *= 2;
+  const mask = slots - 1;
+  const codesMax = horizonRecords * CODES_PER_ID;
+  const emptyGeneration = (): Generation => ({
+    count: 0,
+    codes: new Uint16Array(Math.max(codesMax, 65_536)),
+    starts: new Uint32Array(horizonRecords + 1),
+    table: new Uint32Array(slots * 2),
+  });
+  let current = emptyGeneration();
+  let previous = emptyGeneration();
+
+  const hashOf = (codes: Uint16Array, from: number, to: number): number => {
+    let hash = 0x811c9dc5;
+    for (let index = from; index < to; index++) hash = Math.imul(hash ^ codes[index]!, 0x01000193);
+    hash ^= hash >>> 15;
+    hash = Math.imul(hash, 0x2c1b3c6d);
+    return (hash ^ (hash >>> 13)) >>> 0;
+  };
+
+  /** Slot of the id that stands at `from` ... `to` of `codes`: the one that holds it, or the free one where it belongs. */
+  const slotOf = (generation: Generation, hash: number, codes: Uint16Array, from: number, to: number): number => {
+    const { table, starts } = generation;
+    let slot = hash & mask;
+    for (;;) {
+      const entry = table[slot * 2 + 1]!;
+      if (entry === 0) return slot;
+      if (table[slot * 2] === hash) {
+        const start = starts[entry - 1]!;
+        if (starts[entry]! - start === to - from) {
+          let at = 0;
+          while (from + at < to && generation.codes[start + at] === codes[from + at]) at++;
+          if (from + at === to) return slot;
+        }
+      }
+      slot = (slot + 1) & mask;
+    }
+  };
+
+  return {
+    seen(recordId) {
+      const length = recordId.length;
+      if (current.count === horizonRecords || current.starts[current.count]! + length > current.codes.length) {
+        const forgotten = previous;
+        previous = current;
+        current = forgotten;
+        current.count = 0;
+        current.table.fill(0);
+      }
+      const { codes, starts, table } = current;
+      const from = starts[current.count]!;
+      const to = from + length;
+      for (let index = 0; index < length; index++) codes[from + index] = recordId.charCodeAt(index);
+      const hash = hashOf(codes, from, to);
+      if (previous.table[slotOf(previous, hash, codes, from, to) * 2 + 1] !== 0) return true;
+      const slot = slotOf(current, hash, codes, from, to);
+      if (table[slot * 2 + 1] !== 0) return true;
+      current.count++;
+      starts[current.count] = to;
+      table[slot * 2] = hash;
+      table[slot * 2 + 1] = current.count;
+      return false;
+    },
+    size: () => current.count + previous.count,
+    bytes: () => 2 * (current.codes.byteLength + current.starts.byteLength + current.table.byteLength),
+    // Older generation first; of each the starts (their number says how many ids there are), then the characters.
+    snapshot: () =>
+      [previous, current].flatMap(({ count, codes, starts }) => [
+        new Uint8Array(starts.slice(0, count + 1).buffer),
+        new Uint8Array(codes.slice(0, starts[count]!).buffer),
+      ]),
+    restore(parts) {
+      const load = (starts: Uint8Array, codes: Uint8Array): Generation => {
+        const generation = emptyGeneration();
+        const loadedStarts = new Uint32Array(starts.slice().buffer);
+        const loadedCodes = new Uint16Array(codes.slice().buffer);
+        // A smaller horizon than the saved one keeps the newest ids.
+        const skip = Math.max(0, loadedStarts.length - 1 - horizonRecords);
+        for (let id = skip; id < loadedStarts.length - 1; id++) {
+          const from = loadedStarts[id]!;
+          const to = loadedStarts[id + 1]!;
+          const start = generation.starts[generation.count]!;
+          if (start + to - from > generation.codes.length) break;
+          generation.codes.set(loadedCodes.subarray(from, to), start);
+          const hash = hashOf(loadedCodes, from, to);
+          const slot = slotOf(generation, hash, loadedCodes, from, to);
+          generation.count++;
+          generation.starts[generation.count] = start + to - from;
+          generation.table[slot * 2] = hash;
+          generation.table[slot * 2 + 1] = generation.count;
+        }
+        return generation;
+      };
+      previous = load(parts[0]!, parts[1]!);
+      current = load(parts[2]!, parts[3]!);
+    },
+  };
+}
