@@ -1,0 +1,260 @@
+/**
+ * The rule file: one YAML document a rule, its tests beside its thresholds. This schema is the only one: it checks files,
+ * feeds the editor's schema (`rules/rule.schema.json`) and the API description.
+ */
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { LineCounter, type Node as YamlNode, isMap, isScalar, parseDocument } from 'yaml';
+import { DESKS, SEVERITIES } from '../alerts/alert.ts';
+import { RECORD_TYPES } from '../record/usage-record.ts';
+import { parseDuration } from './expression.ts';
+
+/** Larger files are refused before they are parsed. */
+export const RULE_FILE_BYTES_MAX = 256 * 1024;
+
+export const KEY_TYPES = [
+  'subscriber',
+  'account',
+  'imsi',
+  'imei',
+  'cell',
+  'otherNumber',
+  'trunk',
+  'carrier',
+  'dealer',
+  'servingPlmn',
+  'subscriber+prefix',
+] as const;
+export type KeyType = (typeof KEY_TYPES)[number];
+
+export const AGGREGATES = [
+  'count',
+  'sum',
+  'min',
+  'max',
+  'mean',
+  'distinct',
+  'last',
+  'lastAt',
+  'sinceLast',
+  'usualGap',
+  'overlap',
+  'callDuration',
+  'callStartAt',
+  'baselineMean',
+  'baselineDeviation',
+  'baselineSamples',
+] as const;
+export type Aggregate = (typeof AGGREGATES)[number];
+
+const closed = { additionalProperties: false } as const;
+const text = (description: string) => Type.String({ minLength: 1, maxLength: 4_000, description });
+const expression = (description: string) => Type.String({ minLength: 1, maxLength: 2_000, description });
+const duration = (description: string) => Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w)$', description });
+const localized = (description: string) => Type.Object({ en: text(description), 'zh-CN': text(description) }, closed);
+const recordTypes = Type.Union(
+  [Type.Enum([...RECORD_TYPES]), Type.Array(Type.Enum([...RECORD_TYPES]), { minItems: 1, uniqueItems: true })],
+  { description: 'Record types that this looks at.' },
+);
+
+const feature = Type.Object(
+  {
+    aggregate: Type.Optional(Type.Enum([...AGGREGATES], { description: 'What is kept of the records.' })),
+    of: Type.Optional(expression('The value that is summed, compared, counted once or remembered.')),
+    value: Type.Optional(expression('Instead of an aggregate: a value made from other features of this rule.')),
+    on: Type.Optional(recordTypes),
+    where: Type.Optional(expression('Only records for which this holds. Default: that of the rule.')),
+    window: Type.Optional(duration('Length of the rolling window.')),
+    panes: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024, description: 'Steps in which the window moves; default 12.' })),
+    before: Type.Optional(duration('The window ends this long before now instead of now.')),
+    every: Type.Optional(duration('Baselines: length of one sample; default 1d.')),
+    samplesMin: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Baselines: with fewer samples the value is not known.' })),
+    unit: Type.Optional(Type.Enum(['s', 'ms', 'bytes', 'currency', 'count', 'share', 'km/h', 'none'])),
+  },
+  closed,
+);
+
+const band = Type.Object(
+  {
+    severity: Type.Enum([...SEVERITIES]),
+    if: expression('The condition of this band.'),
+    score: Type.Integer({ minimum: 0, maximum: 100 }),
+    reason: Type.Optional(localized('Reason of this band, instead of that of the rule.')),
+  },
+  closed,
+);
+
+const testStep = Type.Object(
+  {
+    at: Type.Optional(Type.String({ description: 'Time after the begin of the test (`90m`), or RFC 3339. Default: where the step before ended.' })),
+    repeat: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'How often; `{n}` in a text counts from 1.' })),
+    every: Type.Optional(duration('Distance between repetitions; default 1s.')),
+    record: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'Fields of the usage record; recordId, eventTime and servedMsisdn are filled in.' })),
+    records: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()), { description: 'Several records at the same time.' })),
+    advance: Type.Optional(duration('Lets this much event time pass without a record of this key.')),
+  },
+  closed,
+);
+
+const ruleTest = Type.Object(
+  {
+    name: text('What the test shows.'),
+    begin: Type.Optional(Type.String({ description: 'RFC 3339 time of the first step; default 2026-03-02T10:00:00Z, a Monday.' })),
+    steps: Type.Array(testStep, { minItems: 1, maxItems: 200 }),
+    expect: Type.Array(
+      Type.Object(
+        {
+          severity: Type.Optional(Type.Enum([...SEVERITIES])),
+          status: Type.Optional(Type.Enum(['firing', 'resolved'])),
+          key: Type.Optional(Type.String()),
+          at: Type.Optional(Type.String({ description: 'Time after the begin of the test.' })),
+          reason: Type.Optional(Type.String({ description: 'Text that the English reason must contain.' })),
+        },
+        closed,
+      ),
+      { description: 'Revisions of this rule in order; resolved ones only where one is named.' },
+    ),
+  },
+  closed,
+);
+
+export const ruleSchema = Type.Object(
+  {
+    id: Type.String({ pattern: '^(fraud|arrears|retention)\\.[a-z0-9]+(-[a-z0-9]+)*$', maxLength: 80, description: 'Stable name: desk and slug.' }),
+    version: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Goes up with every change; pinned in each alert.' }),
+    catalogue: Type.String({ pattern: '^[A-Z][0-9]{2}$', description: 'Id in the catalogue of detections.' }),
+    status: Type.Enum(['experimental', 'test', 'stable', 'deprecated']),
+    desk: Type.Enum([...DESKS]),
+    title: localized('Short name of the detection.'),
+    description: Type.Optional(localized('What is looked for and why it matters.')),
+    fraudType: Type.Optional(Type.String({ maxLength: 40, description: 'How money is made (irsf, bypass_simbox, ...).' })),
+    enabler: Type.Optional(Type.String({ maxLength: 40, description: 'How access was gained (subscription, cloning, ...).' })),
+    key: Type.Enum([...KEY_TYPES], { description: 'The entity that the rule groups by.' }),
+    on: Type.Optional(recordTypes),
+    where: Type.Optional(expression('Records that the rule and its features look at.')),
+    params: Type.Optional(
+      Type.Record(
+        Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }),
+        Type.Union([Type.Number(), Type.Boolean(), Type.String(), Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 1000 })]),
+        { description: 'Thresholds, to be changed without touching a condition. Durations are written 7d.' },
+      ),
+    ),
+    features: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }), feature)),
+    evaluateAt: Type.Optional(
+      Type.Union([expression('Event time at which to look again.'), Type.Array(expression('Event time at which to look again.'), { minItems: 1, maxItems: 8 })]),
+    ),
+    evaluateEvery: Type.Optional(duration('Looks again this often in event time, also when nothing happens.')),
+    bands: Type.Array(band, { minItems: 1, maxItems: 8, description: 'Rising: the last band that holds counts.' }),
+    reason: localized('One sentence with the values; {name} is replaced, {threshold} is that of the reached band.'),
+    suppress: Type.Object({ for: duration('An episode ends when this long has passed without the condition.') }, closed),
+    suggestedActions: Type.Optional(Type.Array(Type.String({ maxLength: 60 }), { maxItems: 20 })),
+    falsePositives: Type.Optional(Type.Array(text('A lawful reason for the same picture.'), { maxItems: 20 })),
+    runbook: Type.Optional(localized('What to do, in order.')),
+    tests: Type.Array(ruleTest, { minItems: 1, maxItems: 60 }),
+  },
+  { ...closed, title: 'Ringfence rule' },
+);
+
+export type Rule = Static<typeof ruleSchema>;
+export type RuleFeature = Static<typeof feature>;
+export type RuleBand = Static<typeof band>;
+export type RuleTest = Static<typeof ruleTest>;
+export type RuleTestStep = Static<typeof testStep>;
+
+/** One thing that is wrong with a rule file: shown as `file:line:column: message`. */
+export interface RuleProblem {
+  file: string;
+  line: number;
+  column: number;
+  message: string;
+}
+
+/** A rule with the way back from its parts to lines and columns of its file. */
+export interface RuleSource {
+  file: string;
+  text: string;
+  rule: Rule;
+  /** Position of the value at this path, plus `offset` characters inside a text. */
+  positionOf(path: readonly (string | number)[], offset?: number): { line: number; column: number };
+}
+
+const checker = Compile(ruleSchema);
+
+/** Parses and checks the form of one rule file. Expressions are checked when the set is compiled. */
+export function parseRule(file: string, content: string): { source: RuleSource } | { problems: RuleProblem[] } {
+  if (Buffer.byteLength(content) > RULE_FILE_BYTES_MAX) {
+    return { problems: [{ file, line: 1, column: 1, message: `the file is larger than ${RULE_FILE_BYTES_MAX} bytes` }] };
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(content, { lineCounter: lines, uniqueKeys: true });
+  const at = (offset: number): { line: number; column: number } => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  if (document.errors.length > 0) {
+    return {
+      problems: document.errors.map((error) => ({ file, ...at(error.pos[0]), message: error.message.split('\n')[0]!.replace(/:$/, '') })),
+    };
+  }
+  const nodeAt = (path: readonly (string | number)[]): YamlNode | null => {
+    let node = document.contents as YamlNode | null;
+    for (let depth = 0; depth < path.length; depth++) {
+      const key = path[depth]!;
+      if (isMap(node)) {
+        const pair = node.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === String(key));
+        if (pair === undefined) return node;
+        // A value that is absent (`where:` and nothing behind it) is shown at its key.
+        node = (pair.value ?? pair.key) as YamlNode;
+      } else {
+        const next = document.getIn(path.slice(0, depth + 1), true) as YamlNode | undefined;
+        if (next === undefined) return node;
+        node = next;
+      }
+    }
+    return node;
+  };
+  const positionOf = (path: readonly (string | number)[], offset = 0): { line: number; column: number } => {
+    const node = nodeAt(path);
+    const start = node?.range?.[0] ?? 0;
+    // Inside quotes the text begins one character later. In folded texts the column is that of the text's begin.
+    const quoted = isScalar(node) && (node.type === 'QUOTE_SINGLE' || node.type === 'QUOTE_DOUBLE') ? 1 : 0;
+    const folded = isScalar(node) && (node.type === 'BLOCK_FOLDED' || node.type === 'BLOCK_LITERAL');
+    return at(start + (folded ? 0 : quoted + offset));
+  };
+
+  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  if (!checker.Check(value)) {
+    const errors = checker.Errors(value);
+    const problems = new Map<string, RuleProblem>();
+    for (const error of errors) {
+      const path = error.instancePath.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+      const where = path.join('.');
+      const params = error.params as Record<string, unknown>;
+      // An unknown key is reported once, with the keys that exist; the parent's error of the same cause is left out.
+      if (error.keyword === 'additionalProperties') continue;
+      const message =
+        error.keyword === 'boolean'
+          ? `unknown key '${path.at(-1)}'`
+          : error.keyword === 'enum'
+            ? `'${where}' must be one of ${(params['allowedValues'] as unknown[]).join(', ')}`
+            : error.keyword === 'required'
+              ? `missing key '${(params['requiredProperties'] as string[]).join("', '")}'${where === '' ? '' : ` in '${where}'`}`
+              : `'${where}' ${error.message}`;
+      const { line, column } = positionOf(path);
+      const key = `${line}:${column}:${error.keyword === 'boolean' ? 'unknown' : ''}`;
+      if (!problems.has(key)) problems.set(key, { file, line, column, message });
+    }
+    return { problems: [...problems.values()] };
+  }
+  return { source: { file, text: content, rule: value as Rule, positionOf } };
+}
+
+export const describeProblem = (problem: RuleProblem): string =>
+  `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
+
+/** A parameter that is written like a duration is one. */
+export const durationMs = (value: string): number => {
+  const result = parseDuration(value);
+  if (result === undefined) throw new RangeError(`'${value}' is no duration`);
+  return result;
+};
