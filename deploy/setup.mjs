@@ -425,8 +425,10 @@ async function withLock(work) {
       rmSync(lockFile, { force: true });
       continue;
     }
-    if (!said) say(`waiting for another setup of this checkout to end (process ${owner || 'unknown'})`);
-    said = true;
+    if (owner > 0 && !said) {
+      say(`waiting for another setup of this checkout to end (process ${owner})`);
+      said = true;
+    }
     await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
   }
   rmSync(ticket);
