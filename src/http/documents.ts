@@ -1,0 +1,303 @@
+/**
+ * The machine-readable descriptions: OpenAPI 3.1 of the HTTP API, made of the same route table and schemas that the
+ * server runs on, and AsyncAPI 3.0 of the WebSocket and of the NATS subjects.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { TSchema } from 'typebox';
+import {
+  AlertEventSchema,
+  AlertFrameSchema,
+  AlertPageSchema,
+  AlertSchema,
+  HelloFrameSchema,
+  LiveQuerySchema,
+  OperationsSchema,
+  ProblemSchema,
+  ResyncFrameSchema,
+  RuleCheckSchema,
+  RuleDetailSchema,
+  RuleFindingSchema,
+  RuleListSchema,
+  RuleSummarySchema,
+  SubscriberSchema,
+  UsageResultSchema,
+} from './schemas.ts';
+
+/** Version of the contract, not of the program: additions are free, a change of meaning needs a new one. */
+const CONTRACT_VERSION = '1.0.0';
+
+/** A JSON Schema as plain data. */
+export type JsonSchema = Record<string, unknown>;
+
+/** One operation of the API; the server registers it and the document describes it. */
+export interface RouteDescription {
+  method: 'GET' | 'POST' | 'PUT';
+  /** Pattern as Fastify writes it: `/v1/rules/:id`. */
+  url: string;
+  id: string;
+  summary: string;
+  description?: string;
+  params?: TSchema & { properties: Record<string, TSchema> };
+  query?: TSchema & { properties: Record<string, TSchema>; required?: string[] };
+  /** Request headers that mean something, name to description. */
+  headers?: Record<string, string>;
+  /** What the body may be: media type to schema. */
+  body?: { description: string; content: Record<string, JsonSchema> };
+  /** Answers that are no problems. */
+  answers: Record<number, { description: string; content?: Record<string, JsonSchema>; headers?: string[] }>;
+  /** Statuses that come as problem details, beside 429 and 500, which every operation may give. */
+  problems: number[];
+}
+
+const components: (TSchema & { $id?: string })[] = [
+  ProblemSchema,
+  AlertSchema,
+  AlertPageSchema,
+  UsageResultSchema,
+  SubscriberSchema,
+  RuleSummarySchema,
+  RuleDetailSchema,
+  RuleListSchema,
+  RuleFindingSchema,
+  RuleCheckSchema,
+  OperationsSchema,
+];
+const messages: (TSchema & { $id?: string })[] = [
+  AlertSchema,
+  AlertEventSchema,
+  HelloFrameSchema,
+  AlertFrameSchema,
+  ResyncFrameSchema,
+];
+
+/** A reference to a named schema of the document. */
+export function ref(name: string): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** A schema as plain data whose references point into the document; its own `$id` becomes its name there. */
+function plain(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(plain);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const entries = Object.entries(schema).filter(([name]) => name !== '$id' && name !== '$schema');
+  return Object.fromEntries(
+    entries.map(([name, value]) => {
+      const isName = name === '$ref' && typeof value === 'string' && !value.startsWith('#');
+      return [name, isName ? `#/components/schemas/${value}` : plain(value)];
+    }),
+  );
+}
+
+function namedSchemas(list: (TSchema & { $id?: string })[], usageRecord: JsonSchema): Record<string, unknown> {
+  const named = list.map((schema) => [schema.$id!, plain(schema)] as const);
+  return { ...Object.fromEntries(named), UsageRecord: plain(usageRecord) };
+}
+
+const LICENSE = { name: 'Apache-2.0', identifier: 'Apache-2.0' };
+
+/** @param usageRecord JSON Schema of a usage record, from the module that validates records. */
+export function openApiDocument(routes: RouteDescription[], usageRecord: JsonSchema): JsonSchema {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    const path = route.url.replace(/:([A-Za-z]+)/g, '{$1}');
+    const parameters = [
+      ...Object.entries(route.params?.properties ?? {}).map(([name, schema]) => ({
+        name,
+        in: 'path',
+        required: true,
+        schema: plain(schema),
+      })),
+      ...Object.entries(route.query?.properties ?? {}).map(([name, schema]) => ({
+        name,
+        in: 'query',
+        required: route.query?.required?.includes(name) ?? false,
+        schema: plain(schema),
+      })),
+      ...Object.entries(route.headers ?? {}).map(([name, description]) => ({
+        name,
+        in: 'header',
+        required: false,
+        description,
+        schema: { type: 'string' },
+      })),
+    ];
+    const responses: Record<string, unknown> = {};
+    for (const [status, { description, content, headers }] of Object.entries(route.answers)) {
+      responses[status] = {
+        description,
+        ...(headers && {
+          headers: Object.fromEntries(headers.map((name) => [name, { schema: { type: 'string' } }])),
+        }),
+        ...(content && { content: mediaTypes(content) }),
+      };
+    }
+    for (const status of [...route.problems, 429, 500]) {
+      responses[status] = {
+        description: STATUS_CODES[status],
+        content: { 'application/problem+json': { schema: ref('Problem') } },
+      };
+    }
+    paths[path] ??= {};
+    paths[path][route.method.toLowerCase()] = {
+      operationId: route.id,
+      summary: route.summary,
+      ...(route.description && { description: route.description }),
+      ...(parameters.length > 0 && { parameters }),
+      ...(route.body && {
+        requestBody: { required: true, description: route.body.description, content: mediaTypes(route.body.content) },
+      }),
+      responses,
+    };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Ringfence',
+      version: CONTRACT_VERSION,
+      summary: 'Live fraud, arrears and retention alerts from telecom usage records.',
+      license: LICENSE,
+    },
+    servers: [{ url: '/' }],
+    // Nobody signs in yet; the server listens on loopback alone.
+    security: [],
+    paths,
+    components: { schemas: namedSchemas(components, usageRecord) },
+  };
+}
+
+function mediaTypes(content: Record<string, JsonSchema>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema: plain(schema) }]));
+}
+
+export function asyncApiDocument(usageRecord: JsonSchema): JsonSchema {
+  const message = (name: string, contentType: string, summary: string) => ({
+    name,
+    contentType,
+    summary,
+    payload: ref(name),
+  });
+  const channelMessage = (channel: string, name: string) => ({ $ref: `#/channels/${channel}/messages/${name}` });
+  const live = plain(LiveQuerySchema);
+  return {
+    asyncapi: '3.0.0',
+    info: {
+      title: 'Ringfence',
+      version: CONTRACT_VERSION,
+      description: 'Alerts over WebSocket, and the subjects and streams on NATS JetStream.',
+      license: { name: LICENSE.name, url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    defaultContentType: 'application/json',
+    servers: {
+      gateway: { host: '127.0.0.1:8080', protocol: 'ws', description: 'The default address.' },
+      broker: { host: '127.0.0.1:4222', protocol: 'nats', description: 'NATS with JetStream, 2.9.10 or later.' },
+    },
+    channels: {
+      live: {
+        address: '/v1/alerts/live',
+        servers: [{ $ref: '#/servers/gateway' }],
+        description:
+          'The first frame is `hello` with the newest sequence. Alerts follow in order. `resync` says that the ' +
+          'position asked for cannot be served, or (with close code 1013) that the client was too slow.',
+        messages: {
+          HelloFrame: { $ref: '#/components/messages/HelloFrame' },
+          AlertFrame: { $ref: '#/components/messages/AlertFrame' },
+          ResyncFrame: { $ref: '#/components/messages/ResyncFrame' },
+        },
+        bindings: { ws: { method: 'GET', query: live, bindingVersion: '0.1.0' } },
+      },
+      usage: {
+        address: 'usage.{partition}.{recordType}',
+        servers: [{ $ref: '#/servers/broker' }],
+        description: 'One record or an array of records a message; JSON, NDJSON or MessagePack.',
+        parameters: {
+          partition: { description: 'FNV-1a 32-bit of servedMsisdn modulo the number of partitions.', default: '0' },
+          recordType: { description: 'Type of the one record, or `batch`.' },
+        },
+        messages: { UsageRecord: { $ref: '#/components/messages/UsageRecord' } },
+        'x-jetstream': {
+          stream: 'USAGE, or USAGE_<partition> where there are several',
+          retention: 'limits',
+          deduplication: 'Nats-Msg-Id where present; recordId always',
+        },
+      },
+      alerts: {
+        address: 'alerts.{desk}.{alertId}',
+        servers: [{ $ref: '#/servers/broker' }],
+        description: 'One subject an alert, one message a revision.',
+        parameters: {
+          desk: { description: 'Desk that works on the alert.', enum: ['fraud', 'arrears', 'retention'] },
+          alertId: { description: 'Deterministic identity of the alert.' },
+        },
+        messages: { AlertEvent: { $ref: '#/components/messages/AlertEvent' } },
+        'x-jetstream': {
+          stream: 'ALERTS',
+          retention: 'limits',
+          publish: 'expected last subject sequence: 0, then that of the revision before',
+        },
+      },
+      deadletter: {
+        address: 'deadletter.{reason}',
+        servers: [{ $ref: '#/servers/broker' }],
+        description: 'Rejected records: the one record as JSON, or the whole message where it could not be decoded.',
+        parameters: {
+          reason: {
+            description: 'Why it was rejected.',
+            enum: ['malformed', 'schema', 'unknownType', 'future', 'tooLarge'],
+          },
+        },
+        messages: { Rejected: { $ref: '#/components/messages/Rejected' } },
+        'x-jetstream': { stream: 'DEADLETTER', retention: 'limits' },
+      },
+    },
+    operations: {
+      pushAlerts: {
+        action: 'send',
+        channel: { $ref: '#/channels/live' },
+        summary: 'Alerts as they are published.',
+        messages: ['HelloFrame', 'AlertFrame', 'ResyncFrame'].map((name) => channelMessage('live', name)),
+      },
+      receiveUsage: {
+        action: 'receive',
+        channel: { $ref: '#/channels/usage' },
+        messages: [channelMessage('usage', 'UsageRecord')],
+      },
+      publishAlert: {
+        action: 'send',
+        channel: { $ref: '#/channels/alerts' },
+        messages: [channelMessage('alerts', 'AlertEvent')],
+      },
+      rejectRecord: {
+        action: 'send',
+        channel: { $ref: '#/channels/deadletter' },
+        messages: [channelMessage('deadletter', 'Rejected')],
+      },
+    },
+    components: {
+      schemas: namedSchemas(messages, usageRecord),
+      messages: {
+        HelloFrame: message('HelloFrame', 'application/json', 'First frame of a connection.'),
+        AlertFrame: message('AlertFrame', 'application/json', 'One revision of one alert.'),
+        ResyncFrame: message('ResyncFrame', 'application/json', 'Positions before this one were not delivered.'),
+        UsageRecord: message('UsageRecord', 'application/json', 'Something that a subscriber did.'),
+        AlertEvent: {
+          ...message('AlertEvent', 'application/cloudevents+json', 'An alert as a CloudEvent.'),
+          headers: { type: 'object', properties: { 'Ringfence-Severity': { type: 'string' } } },
+        },
+        Rejected: {
+          name: 'Rejected',
+          summary: 'A record that broke the contract.',
+          payload: {},
+          headers: {
+            type: 'object',
+            properties: Object.fromEntries(
+              ['Reason', 'Field', 'Source-Subject', 'Source-Seq', 'Truncated'].map((name) => [
+                `Ringfence-${name}`,
+                { type: 'string' },
+              ]),
+            ),
+          },
+        },
+      },
+    },
+  };
+}

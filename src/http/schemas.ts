@@ -1,0 +1,291 @@
+/**
+ * Shapes of everything that crosses the HTTP and WebSocket border, written once: Fastify validates requests with
+ * them, the OpenAPI and AsyncAPI documents are made of them, and the types of the handlers come from them.
+ */
+import { type Static, Type } from 'typebox';
+import { DESKS, SEVERITIES } from '../alerts/alert.ts';
+
+/** The most alerts in one page, and how many where the caller does not say. */
+export const ALERT_PAGE_MAX = 500;
+export const ALERT_PAGE_DEFAULT = 50;
+/** Longest text of an identifier in a path or query. */
+const ID_LENGTH_MAX = 128;
+
+const desk = Type.Enum(DESKS, { type: 'string', description: 'The desk that works on the alert.' });
+const severity = Type.Enum(SEVERITIES, { type: 'string' });
+const alertStatus = Type.Enum(['firing', 'resolved'], { type: 'string' });
+const epochMs = (description: string) => Type.Integer({ description: `${description} Unix epoch milliseconds, UTC.` });
+const localizedText = Type.Object({ en: Type.String(), 'zh-CN': Type.String() });
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+/** The subscriber's number as the main key spells it. */
+const msisdn = Type.String({ pattern: '^[0-9]{5,15}$', description: 'E.164 digits without +.' });
+const ruleId = Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' });
+/** Epoch milliseconds or RFC 3339 with an offset; the handler turns both into a number. */
+const instant = (description: string) =>
+  Type.String({
+    description: `${description} Unix epoch milliseconds, or RFC 3339 with an offset.`,
+    pattern:
+      '^([0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))$',
+  });
+
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.String({ description: 'A name for the kind of problem; `about:blank` where the status says it all.' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.Optional(Type.String()),
+  },
+  { $id: 'Problem', description: 'RFC 9457 problem details. Some problems carry members of their own.' },
+);
+export type Problem = Static<typeof ProblemSchema>;
+
+export const AlertSchema = Type.Object(
+  {
+    alertId: Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, description: 'Deterministic identity.' }),
+    revision: Type.Integer({ minimum: 1 }),
+    status: alertStatus,
+    ruleId: Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX }),
+    ruleVersion: Type.Integer(),
+    catalogue: Type.String({ description: 'Id of the detection in the rule catalogue, e.g. F03.' }),
+    desk,
+    severity,
+    title: localizedText,
+    key: Type.Object({ type: Type.String(), value: Type.String() }, { description: 'What the rule groups by.' }),
+    servedMsisdn: Type.Optional(Type.String({ description: 'The subscriber, where there is one.' })),
+    eventTime: epochMs('Event time of the record or timer that made this revision.'),
+    triggerRecordId: Type.String(),
+    reason: localizedText,
+    evidence: Type.Array(
+      Type.Object({
+        feature: Type.String(),
+        window: Type.String(),
+        value: Type.Union([Type.Number(), Type.String(), Type.Null()]),
+        threshold: Type.Union([Type.Number(), Type.String(), Type.Null()]),
+      }),
+    ),
+    score: Type.Number({ description: '0-100.' }),
+    fraudType: Type.Optional(Type.String()),
+    enabler: Type.Optional(Type.String()),
+    suggestedActions: Type.Array(Type.String()),
+    value: Type.Optional(
+      Type.Object({
+        tier: Type.Optional(Type.String()),
+        churnProbability: Type.Optional(Type.Number()),
+        expectedSaveValue: Type.Optional(Type.Number()),
+        exposure: Type.Optional(Type.Number()),
+        lifecycleStage: Type.Optional(Type.String()),
+      }),
+    ),
+    observedSince: epochMs('Since when every feature of the rule has seen records of this key.'),
+  },
+  { $id: 'Alert' },
+);
+
+/** What must be there for an alert to be listed and pushed; the rest of a message is passed on as it is. */
+export const ListedAlertSchema = Type.Pick(AlertSchema, [
+  'alertId',
+  'revision',
+  'status',
+  'ruleId',
+  'desk',
+  'severity',
+  'servedMsisdn',
+  'eventTime',
+]);
+
+export const AlertEventSchema = Type.Object(
+  {
+    specversion: Type.Literal('1.0'),
+    id: Type.String({ description: 'alertId, a dot, revision.' }),
+    type: Type.Literal('com.ringfence.alert.v1'),
+    source: Type.String(),
+    time: Type.String({ format: 'date-time' }),
+    subject: Type.String(),
+    datacontenttype: Type.Literal('application/json'),
+    data: Type.Ref('Alert'),
+  },
+  { $id: 'AlertEvent', description: 'CloudEvents 1.0, structured JSON mode.' },
+);
+
+export const AlertsQuerySchema = Type.Object(
+  {
+    desk: Type.Optional(desk),
+    severity: Type.Optional(severity),
+    ruleId: Type.Optional(ruleId),
+    status: Type.Optional(alertStatus),
+    servedMsisdn: Type.Optional(msisdn),
+    from: Type.Optional(instant('Earliest event time, inclusive.')),
+    to: Type.Optional(instant('Latest event time, exclusive.')),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: ALERT_PAGE_MAX, default: ALERT_PAGE_DEFAULT })),
+    cursor: Type.Optional(
+      Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, description: '`next` of the page before.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type AlertsQuery = Static<typeof AlertsQuerySchema>;
+
+export const AlertPageSchema = Type.Object(
+  { alerts: Type.Array(Type.Ref('Alert')), next: nullable(Type.String()) },
+  { $id: 'AlertPage', description: 'The latest revision of each alert, newest event time first.' },
+);
+
+export const LiveQuerySchema = Type.Object(
+  {
+    desk: Type.Optional(desk),
+    severity: Type.Optional(severity),
+    since: Type.Optional(
+      Type.String({
+        pattern: '^[0-9]{1,15}$',
+        description: 'Sequence of the last alert seen: everything after it comes. 0: everything that is kept.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+const seq = Type.Integer({ minimum: 0, description: 'Sequence in the ALERTS stream.' });
+export const HelloFrameSchema = Type.Object({ kind: Type.Literal('hello'), seq }, { $id: 'HelloFrame' });
+export const AlertFrameSchema = Type.Object(
+  { kind: Type.Literal('alert'), seq, alert: Type.Ref('Alert') },
+  { $id: 'AlertFrame' },
+);
+export const ResyncFrameSchema = Type.Object({ kind: Type.Literal('resync'), seq }, { $id: 'ResyncFrame' });
+
+export const UsageResultSchema = Type.Object(
+  {
+    accepted: Type.Integer({ minimum: 0, description: 'Records that the broker has acknowledged.' }),
+    rejected: Type.Integer({ minimum: 0, description: 'Records that went to the dead-letter stream.' }),
+    errors: Type.Array(
+      Type.Object({
+        index: Type.Integer({ description: 'Place of the record in the body, from 0; -1 for the body as a whole.' }),
+        recordId: Type.String({ description: 'Empty where it is not known.' }),
+        field: Type.String({ description: 'Empty where it is not one field.' }),
+        reason: Type.String({ description: 'malformed, schema, unknownType, future or tooLarge.' }),
+        detail: Type.String(),
+      }),
+    ),
+  },
+  { $id: 'UsageResult' },
+);
+export type UsageResult = Static<typeof UsageResultSchema>;
+
+const contribution = Type.Object({ name: Type.String(), value: Type.Number() });
+export const SubscriberSchema = Type.Object(
+  {
+    servedMsisdn: Type.String(),
+    firstSeenAt: epochMs('First record.'),
+    lastSeenAt: epochMs('Newest record.'),
+    features: Type.Array(
+      Type.Object({
+        feature: Type.String(),
+        ruleIds: Type.Array(Type.String()),
+        keyType: Type.String(),
+        keyValue: Type.String(),
+        window: Type.String(),
+        unit: Type.String(),
+        value: Type.Union([Type.Number(), Type.String(), Type.Null()]),
+        panes: Type.Optional(Type.Array(Type.Object({ startAt: Type.Integer(), value: Type.Number() }))),
+        paneSec: Type.Optional(Type.Number()),
+      }),
+    ),
+    ledger: nullable(
+      Type.Object({
+        openInvoices: Type.Array(
+          Type.Object({ invoiceId: Type.String(), dueAt: Type.Integer(), remaining: Type.Number() }),
+        ),
+        unpaid: Type.Number(),
+        overdue: Type.Number(),
+        daysPastDue: Type.Number(),
+        bucket: Type.Enum(['current', '1-30', '31-60', '61-90', '90+'], { type: 'string' }),
+        unbilled: Type.Number(),
+        creditLimit: nullable(Type.Number()),
+        exposureRatio: nullable(Type.Number()),
+      }),
+    ),
+    balance: nullable(Type.Number()),
+    lifecycleStage: nullable(Type.String()),
+    value: nullable(Type.Unsafe<object>({ type: 'object' })),
+    scores: Type.Array(
+      Type.Object({ name: Type.String(), value: Type.Number(), contributions: Type.Array(contribution) }),
+    ),
+    openAlerts: Type.Array(
+      Type.Object({
+        alertId: Type.String(),
+        ruleId: Type.String(),
+        severity: Type.String(),
+        desk: Type.String(),
+        since: Type.Integer(),
+      }),
+    ),
+  },
+  { $id: 'Subscriber' },
+);
+export type SubscriberView = Static<typeof SubscriberSchema>;
+
+export const SubscriberParamsSchema = Type.Object({ msisdn });
+
+export const RuleParamsSchema = Type.Object({ id: ruleId });
+
+const ruleSummary = {
+  id: Type.String(),
+  version: Type.Integer(),
+  catalogue: Type.String(),
+  desk,
+  status: Type.String({ description: 'Maturity, as the rule file states it.' }),
+  key: Type.String({ description: 'What the rule groups by.' }),
+  title: localizedText,
+};
+export const RuleSummarySchema = Type.Object(ruleSummary, { $id: 'RuleSummary' });
+export type RuleSummary = Static<typeof RuleSummarySchema>;
+
+export const RuleDetailSchema = Type.Object(
+  { ...ruleSummary, text: Type.String({ description: 'The rule file, YAML.' }) },
+  { $id: 'RuleDetail' },
+);
+export type RuleDetail = Static<typeof RuleDetailSchema>;
+
+export const RuleListSchema = Type.Object({ rules: Type.Array(Type.Ref('RuleSummary')) }, { $id: 'RuleList' });
+
+export const RuleFindingSchema = Type.Object(
+  {
+    file: Type.String(),
+    line: Type.Integer({ description: 'From 1.' }),
+    column: Type.Integer({ description: 'From 1.' }),
+    message: Type.String(),
+  },
+  { $id: 'RuleFinding' },
+);
+export type RuleFinding = Static<typeof RuleFindingSchema>;
+
+export const RuleCheckSchema = Type.Object(
+  { ok: Type.Boolean(), errors: Type.Array(Type.Ref('RuleFinding')) },
+  { $id: 'RuleCheck' },
+);
+
+export const OperationsSchema = Type.Object(
+  {
+    atMs: epochMs('When this was read.'),
+    records: Type.Object({
+      applied: Type.Integer(),
+      duplicate: Type.Integer(),
+      late: Type.Integer(),
+      rejected: Type.Integer(),
+    }),
+    alertsTotal: Type.Integer(),
+    lagMessages: Type.Integer(),
+    watermarkLagSec: nullable(Type.Number()),
+    eventToAlertMs: nullable(Type.Object({ p50: Type.Number(), p99: Type.Number(), max: Type.Number() })),
+    subscribersResident: Type.Integer(),
+    stateBytes: Type.Integer(),
+    checkpoint: Type.Object({ lastSuccessAt: nullable(Type.Integer()), durationSec: nullable(Type.Number()) }),
+    wsClients: Type.Integer(),
+    inFlightAlerts: Type.Integer(),
+    ready: Type.Boolean(),
+    natsConnected: Type.Boolean(),
+    rules: Type.Object({ version: Type.String(), count: Type.Integer() }),
+    uptimeSec: Type.Number(),
+  },
+  { $id: 'Operations', description: 'Totals since the process started; rates are differences between two of these.' },
+);
+export type OperationsView = Static<typeof OperationsSchema>;
