@@ -24,10 +24,11 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const NODE_MAJOR_MIN = 24;
@@ -102,28 +103,44 @@ async function installPackages() {
   await npm(['ci'], 'The packages could not be installed.');
 }
 
-/** An old starter is fine once a newer binary lies in node_modules/.bin, which npm puts first on the PATH of scripts. */
+/** An old starter is fine once a newer Node lies in node_modules/.bin, which npm puts first on the PATH of scripts. */
 function nodeMissing() {
   if (existsSync(join(packageBinDir, 'node'))) return undefined;
-  // A process that runs the binary of node_modules outlives its removal by `npm ci`.
-  const removed = !existsSync(process.execPath) || process.execPath.startsWith(join(root, 'node_modules'));
-  return majorOf(process.versions.node) >= NODE_MAJOR_MIN && !removed ? undefined : `Node ${NODE_MAJOR_MIN} is missing`;
+  // This very process may run our own binary, whose link `npm ci` has removed.
+  const isStarter = !process.execPath.startsWith(root);
+  return isStarter && majorOf(process.versions.node) >= NODE_MAJOR_MIN
+    ? undefined
+    : `Node ${NODE_MAJOR_MIN} is missing`;
 }
 
+/**
+ * The package (150 MB) goes into a folder of its own and is only linked into node_modules, so that neither `npm ci` costs
+ * another download, nor the installation touches what the lock file says.
+ */
 async function installNode() {
   const wanted = `Install Node ${NODE_MAJOR_MIN} or newer and start again.`;
-  const packageName = NODE_PACKAGES[`${process.platform}-${process.arch}`];
-  if (packageName === undefined) {
+  const packageSpec = NODE_PACKAGES[`${process.platform}-${process.arch}`];
+  if (packageSpec === undefined) {
     throw new SetupError(
       `There is no Node ${NODE_MAJOR_MIN} package for ${process.platform}-${process.arch}. ${wanted}`,
     );
   }
-  say(`installing Node ${NODE_MAJOR_MIN} for this checkout, since ${process.versions.node} runs here (${packageName})`);
-  await npm(['install', '--no-save', '--no-package-lock', packageName], `Node could not be installed. ${wanted}`);
-  const { stdout } = spawnSync(join(packageBinDir, 'node'), ['--version'], { encoding: 'utf8' });
-  if (majorOf((stdout ?? '').replace('v', '')) < NODE_MAJOR_MIN) {
-    throw new SetupError(`The Node of ${packageName} does not run on this machine. ${wanted}`);
+  const prefix = join(stateDir, 'node');
+  const binary = join(prefix, 'node_modules', packageSpec.replace(/@.*/, ''), 'bin', 'node');
+  if (!existsSync(binary)) {
+    say(
+      `installing Node ${NODE_MAJOR_MIN} for this checkout, because Node ${process.versions.node} started it (${packageSpec})`,
+    );
+    mkdirSync(prefix, { recursive: true });
+    const args = ['install', '--prefix', prefix, '--no-save', '--no-package-lock', packageSpec];
+    await npm(args, `Node could not be installed. ${wanted}`);
   }
+  const { stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8' });
+  if (majorOf((stdout ?? '').replace('v', '')) < NODE_MAJOR_MIN) {
+    throw new SetupError(`The Node of ${packageSpec} does not run on this machine. ${wanted}`);
+  }
+  mkdirSync(packageBinDir, { recursive: true });
+  symlinkSync(relative(packageBinDir, binary), join(packageBinDir, 'node'));
 }
 
 /** The same places, in the same order, as findNatsServer of src/source/broker.ts. */
