@@ -1,0 +1,199 @@
+/**
+ * The four JetStream streams and their settings: USAGE (one per partition), ALERTS, DEADLETTER, CASES.
+ *
+ * All use file storage and limits retention: work-queue retention has repeated reports of loss, and a replay needs the
+ * records that were already read. What is missing is created. A stream that somebody else made is used as it is: only
+ * other subjects or another retention policy make it unusable; other limits give a warning and are left alone.
+ *
+ * `Nats-Msg-Id` is honoured where a producer sends it: each stream keeps the server's duplicate window of 2 min.
+ * That window is a convenience for producers; nothing here relies on it, because an outage may be longer.
+ */
+import {
+  DiscardPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { RingfenceError } from '../errors.ts';
+
+export const ALERTS_STREAM = 'ALERTS';
+export const DEADLETTER_STREAM = 'DEADLETTER';
+export const CASES_STREAM = 'CASES';
+
+/** A server that has just started answers on its port some time before its JetStream does, a cluster needs a leader. */
+const JETSTREAM_READY_LIMIT_MS = 15_000;
+const JETSTREAM_READY_PAUSE_MS = 250;
+const NANOS_PER_DAY = 86_400e9;
+
+export interface StreamRetention {
+  /** Days that records, alerts and rejected records are kept; cases are kept for ever. */
+  usage: number;
+  alerts: number;
+  deadletter: number;
+}
+
+/** Name of the stream that holds a partition. */
+export function usageStream(partition: number, partitions: number): string {
+  return partitions === 1 ? 'USAGE' : `USAGE_${partition}`;
+}
+
+/**
+ * Partition of a subscriber: FNV-1a over the bytes, 32 bits, modulo P. It is the function behind the NATS subject
+ * mapping `{{partition(P, token)}}`, so a mapping on the server and a producer here always agree.
+ */
+export function partitionOf(servedMsisdn: string, partitions: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < servedMsisdn.length; i++) {
+    // An MSISDN is ASCII digits, so its UTF-16 units are its bytes.
+    hash = Math.imul(hash ^ servedMsisdn.charCodeAt(i), 0x01000193);
+  }
+  return (hash >>> 0) % partitions;
+}
+
+/**
+ * Creates the streams that are missing and checks those that exist.
+ * @throws RingfenceError (exit 3) `streams.subjects`, `streams.retention`, `streams.overlap`, `streams.unavailable`.
+ */
+export async function ensureStreams(
+  nc: NatsConnection,
+  options: { partitions: number; retentionDays: StreamRetention },
+): Promise<{ warnings: string[] }> {
+  const { partitions, retentionDays } = options;
+  const wanted = Array.from({ length: partitions }, (_, partition) =>
+    streamConfig(
+      usageStream(partition, partitions),
+      partitions === 1 ? 'usage.>' : `usage.${partition}.>`,
+      retentionDays.usage,
+    ),
+  );
+  wanted.push(
+    streamConfig(ALERTS_STREAM, 'alerts.>', retentionDays.alerts),
+    streamConfig(DEADLETTER_STREAM, 'deadletter.>', retentionDays.deadletter),
+    streamConfig(CASES_STREAM, 'cases.>', 0),
+  );
+  const jsm = await readyManager(nc);
+  const warnings: string[] = [];
+  for (const config of wanted) {
+    const found = await existing(jsm, config.name);
+    if (found !== undefined) {
+      warnings.push(...compare(config, found));
+      continue;
+    }
+    try {
+      await jsm.streams.add(config);
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError)) throw error;
+      // A second process may have created it since we looked.
+      const created = await existing(jsm, config.name);
+      if (created === undefined) throw creationFailed(config, error);
+      warnings.push(...compare(config, created));
+    }
+  }
+  return { warnings };
+}
+
+type WantedStream = Pick<
+  StreamConfig,
+  'name' | 'subjects' | 'storage' | 'retention' | 'discard' | 'max_age' | 'allow_direct'
+>;
+
+function streamConfig(name: string, subject: string, days: number): WantedStream {
+  return {
+    name,
+    subjects: [subject],
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    max_age: days * NANOS_PER_DAY,
+    // The last message of a subject (the newest revision of an alert) can be read from any replica.
+    allow_direct: true,
+  };
+}
+
+async function readyManager(nc: NatsConnection): Promise<JetStreamManager> {
+  const deadline = Date.now() + JETSTREAM_READY_LIMIT_MS;
+  for (;;) {
+    try {
+      return await jetstreamManager(nc);
+    } catch (error) {
+      if (Date.now() > deadline || nc.isClosed()) {
+        throw new RingfenceError({
+          code: 'streams.unavailable',
+          message: `JetStream does not answer on this NATS server (${error instanceof Error ? error.message : error}).`,
+          hint: 'Start nats-server with JetStream (-js), and check that the account may use it.',
+          cause: error,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, JETSTREAM_READY_PAUSE_MS));
+    }
+  }
+}
+
+/** The configuration of a stream, undefined where there is none. */
+async function existing(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+  try {
+    return (await jsm.streams.info(name)).config;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Warnings about limits that differ; refuses what cannot work. */
+function compare(wanted: WantedStream, found: StreamConfig): string[] {
+  const subjects = [...(found.subjects ?? [])].sort().join(', ');
+  if (subjects !== wanted.subjects.join(', ')) {
+    throw new RingfenceError({
+      code: 'streams.subjects',
+      message: `Stream ${wanted.name} exists with the subjects ${subjects || '(none)'} instead of ${wanted.subjects.join(', ')}.`,
+      hint: `Rename or delete that stream, or change its subjects with \`nats stream edit ${wanted.name}\`.`,
+    });
+  }
+  if (found.retention !== wanted.retention) {
+    throw new RingfenceError({
+      code: 'streams.retention',
+      message: `Stream ${wanted.name} exists with ${found.retention} retention instead of limits retention.`,
+      hint: 'The retention policy of a stream cannot be changed in place: rename or delete that stream.',
+    });
+  }
+  const age = (nanos: number): string => (nanos === 0 ? 'for ever' : `${nanos / NANOS_PER_DAY} days`);
+  const limit = (value: number): string => (value <= 0 ? 'none' : String(value));
+  const differences: [what: string, is: string, expected: string][] = [
+    ['storage', found.storage, wanted.storage],
+    ['age limit', age(found.max_age), age(wanted.max_age)],
+    ['message limit', limit(found.max_msgs), 'none'],
+    ['byte limit', limit(found.max_bytes), 'none'],
+    ['message size limit', limit(found.max_msg_size), 'none'],
+    ['message limit for each subject', limit(found.max_msgs_per_subject), 'none'],
+    ['discard policy', found.discard, wanted.discard],
+    ['direct get', String(found.allow_direct ?? false), 'true'],
+  ];
+  return differences
+    .filter(([, is, expected]) => is !== expected)
+    .map(
+      ([what, is, expected]) =>
+        `stream ${wanted.name} is used as it is: its ${what} is ${is}, the default is ${expected}`,
+    );
+}
+
+/** JetStream's error codes for subjects that another stream already holds. */
+const SUBJECTS_OVERLAP_CODES = [10065, 10052];
+
+function creationFailed(config: WantedStream, error: JetStreamApiError): RingfenceError {
+  const subjects = config.subjects.join(', ');
+  const overlap = SUBJECTS_OVERLAP_CODES.includes(error.code);
+  return new RingfenceError({
+    code: overlap ? 'streams.overlap' : 'streams.not-created',
+    message: overlap
+      ? `Stream ${config.name} cannot be created because another stream already holds ${subjects}.`
+      : `Stream ${config.name} cannot be created: ${error.message}.`,
+    hint: overlap
+      ? 'Look for it with `nats stream ls --subject`, then rename it or take the subjects from it.'
+      : 'Check the limits and permissions of the account.',
+    cause: error,
+  });
+}
