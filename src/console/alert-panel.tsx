@@ -1,0 +1,213 @@
+/** Why an alert fired, in full: sentence, values against thresholds, origin; then the subscriber behind it. */
+import { useEffect, useState } from 'preact/hooks';
+import type { AlertData, Evidence } from '../alerts/alert.ts';
+import { Score } from './alert-table.tsx';
+import { Fact } from './fact.tsx';
+import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
+import { format, locale, messages } from './locale.ts';
+import { actionName, enablerName, fraudTypeName, keyTypeName, stageName, tierName } from './slugs.ts';
+import { SubscriberSection } from './subscriber-section.tsx';
+import { useSubscriber } from './subscriber-source.ts';
+
+export interface AlertPanelProps {
+  /** Absent while it is being loaded, and where a subscriber alone is open. */
+  alert: AlertData | undefined;
+  /** The address names an alert that this desk does not have. */
+  missing: boolean;
+  /** A subscriber opened without an alert; empty: that of the alert. */
+  msisdn: string;
+  panelRef: { current: HTMLElement | null };
+  onClose(): void;
+}
+
+export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertPanelProps) {
+  const t = messages.value;
+  const subscriber = useSubscriber(msisdn || alert?.servedMsisdn || '', alert?.revision ?? 0);
+  const heading =
+    alert === undefined ? (msisdn === '' ? t.panel.alert : t.subscriber.heading) : alert.title[locale.value];
+  return (
+    <aside class="panel" ref={panelRef} tabIndex={-1} aria-labelledby="panel-heading">
+      <header class={alert === undefined ? 'panel-header' : `panel-header ${alert.severity}`}>
+        <div class="panel-title">
+          {alert !== undefined && (
+            <p class="panel-state">
+              <span class={`severity ${alert.severity}`}>
+                <SeverityIcon severity={alert.severity} />
+                {t.severity[alert.severity]}
+              </span>
+              <span class={`status ${alert.status}`}>
+                <StatusIcon status={alert.status} />
+                {t.status[alert.status]}
+              </span>
+              <time dateTime={new Date(alert.eventTime).toISOString()}>{format.value.dateTime(alert.eventTime)}</time>
+            </p>
+          )}
+          <h2 id="panel-heading">{heading}</h2>
+        </div>
+        <button type="button" class="icon-button" aria-label={t.panel.close} title={t.panel.close} onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="panel-body">
+        {alert !== undefined && <AlertDetails alert={alert} />}
+        {alert === undefined && missing && <p class="note">{t.panel.gone}</p>}
+        {alert === undefined && !missing && msisdn === '' && <p class="note">{t.queue.loading}</p>}
+        {(alert !== undefined || msisdn !== '') && (
+          <SubscriberSection
+            subscriber={subscriber}
+            evidence={alert?.evidence ?? []}
+            openAlertId={alert?.alertId ?? ''}
+          />
+        )}
+      </div>
+    </aside>
+  );
+}
+
+function AlertDetails({ alert }: { alert: AlertData }) {
+  const t = messages.value.panel;
+  const f = format.value;
+  const keyType = keyTypeName(alert.key.type);
+  const { value } = alert;
+  return (
+    <>
+      <p class="reason-sentence">{alert.reason[locale.value]}</p>
+
+      <section aria-labelledby="evidence-heading">
+        <h3 id="evidence-heading">{t.evidence}</h3>
+        <EvidenceTable evidence={alert.evidence} />
+      </section>
+
+      {alert.suggestedActions.length > 0 && (
+        <section aria-labelledby="actions-heading">
+          <h3 id="actions-heading">{t.actions}</h3>
+          <ul class="actions">
+            {alert.suggestedActions.map((action) => (
+              <li key={action}>{actionName(action)}</li>
+            ))}
+          </ul>
+        </section>
+      )}
+
+      <dl class="facts">
+        <Fact name={keyType}>
+          <span class="number">{alert.key.value}</span>
+          <CopyButton text={alert.key.value} />
+        </Fact>
+        <Fact name={t.score}>
+          <Score score={alert.score} />
+        </Fact>
+        <Fact name={t.rule}>
+          <code>{alert.ruleId}</code> <span class="muted">{t.ruleVersion(f.number(alert.ruleVersion))}</span>
+        </Fact>
+        <Fact name={t.catalogue}>{alert.catalogue}</Fact>
+        {alert.fraudType !== undefined && <Fact name={t.fraudType}>{fraudTypeName(alert.fraudType)}</Fact>}
+        {alert.enabler !== undefined && <Fact name={t.enabler}>{enablerName(alert.enabler)}</Fact>}
+        {value?.tier !== undefined && <Fact name={t.tier}>{tierName(value.tier)}</Fact>}
+        {value?.lifecycleStage !== undefined && <Fact name={t.lifecycleStage}>{stageName(value.lifecycleStage)}</Fact>}
+        {value?.churnProbability !== undefined && (
+          <Fact name={t.churnProbability}>{f.percent(value.churnProbability)}</Fact>
+        )}
+        {value?.expectedSaveValue !== undefined && (
+          <Fact name={t.expectedSaveValue}>{f.value(value.expectedSaveValue, 'currency')}</Fact>
+        )}
+        {value?.exposure !== undefined && <Fact name={t.exposure}>{f.value(value.exposure, 'currency')}</Fact>}
+        <Fact name={t.trigger}>
+          <code>{alert.triggerRecordId}</code>
+        </Fact>
+        <Fact name={t.observedSince}>{f.dateTime(alert.observedSince)}</Fact>
+        <Fact name={t.revision}>{f.number(alert.revision)}</Fact>
+        <Fact name={t.alertId}>
+          <code>{alert.alertId}</code>
+          <CopyButton text={alert.alertId} />
+        </Fact>
+      </dl>
+    </>
+  );
+}
+
+function EvidenceTable({ evidence }: { evidence: Evidence[] }) {
+  const t = messages.value.panel;
+  return (
+    <table class="data evidence">
+      <thead>
+        <tr>
+          <th scope="col">{t.feature}</th>
+          <th scope="col">{t.window}</th>
+          <th scope="col" class="numeric">
+            {t.value}
+          </th>
+          <th scope="col" class="numeric">
+            {t.threshold}
+          </th>
+          <th scope="col" class="c-bar">
+            <span class="visually-hidden">{t.comparison}</span>
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {evidence.map((item) => (
+          <tr key={`${item.feature} ${item.window}`}>
+            <th scope="row">
+              <code>{item.feature}</code>
+            </th>
+            <td>{item.window}</td>
+            <td class="numeric strong">{format.value.value(item.value, item.unit)}</td>
+            <td class="numeric">
+              {item.threshold === null ? (
+                <span class="muted">{t.noThreshold}</span>
+              ) : (
+                format.value.value(item.threshold, item.unit)
+              )}
+            </td>
+            <td class="c-bar">
+              <ThresholdBar value={item.value} threshold={item.threshold} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** The value as a bar with the threshold as a tick; the longer of the two takes the whole width. */
+function ThresholdBar({ value, threshold }: Pick<Evidence, 'value' | 'threshold'>) {
+  if (typeof value !== 'number' || typeof threshold !== 'number' || threshold === 0) return null;
+  const scale = 96 / Math.max(Math.abs(value), Math.abs(threshold));
+  const ratio = messages.value.panel.ratioOfThreshold(format.value.percent(value / threshold));
+  const tickAt = Math.abs(threshold) * scale;
+  return (
+    <svg class="threshold-bar" viewBox="0 0 100 12" preserveAspectRatio="none" role="img" aria-label={ratio}>
+      <title>{ratio}</title>
+      <rect class="track" y="3" width="100" height="6" />
+      <rect class="fill" y="3" width={Math.abs(value) * scale} height="6" />
+      <rect class="tick" x={tickAt} y="0" width="1.6" height="12" />
+    </svg>
+  );
+}
+
+const COPIED_FOR_MS = 1_500;
+
+function CopyButton({ text }: { text: string }) {
+  const t = messages.value.panel;
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), COPIED_FOR_MS);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  // Pages that are not served over TLS (and not from this machine) have no clipboard.
+  if (navigator.clipboard === undefined) return null;
+  const label = copied ? t.copied : t.copy;
+  return (
+    <button
+      type="button"
+      class="copy"
+      aria-label={label}
+      title={label}
+      onClick={() => void navigator.clipboard.writeText(text).then(() => setCopied(true))}
+    >
+      <Icon name={copied ? 'check' : 'copy'} />
+    </button>
+  );
+}

@@ -1,0 +1,301 @@
+/** One desk: filters, the live queue, and beside it the alert or subscriber that is open. */
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
+import { AlertPanel } from './alert-panel.tsx';
+import { AlertTable } from './alert-table.tsx';
+import { QUEUE_ALERTS_MAX, type QueueCounts, type QueueFilters, type QueueRule } from './desk-queue.ts';
+import { Icon, SeverityIcon } from './icons.tsx';
+import { flushDesks, liveDesks } from './live-alerts.ts';
+import { format, locale, messages } from './locale.ts';
+import { go, NO_OPENED, place } from './location.ts';
+import { useShortcuts } from './shortcuts.tsx';
+
+/** A screen reader is told of new critical alerts at most this often, and of all of them at once. */
+const ANNOUNCE_MS = 10_000;
+const MSISDN = /^\d{5,15}$/;
+
+export function DeskPage({ desk }: { desk: Desk }) {
+  const { queue, version, loading } = liveDesks[desk];
+  version.value;
+  const { filters, sort, alertId, msisdn } = place.value;
+  const t = messages.value;
+  const search = useRef<HTMLInputElement>(null);
+  const panel = useRef<HTMLElement>(null);
+  const [highlightedId, setHighlightedId] = useState('');
+  const [touched, setTouched] = useState({ pointer: false, scrolled: false });
+  const [focusRequests, setFocusRequests] = useState(0);
+  const [topRequests, setTopRequests] = useState(0);
+
+  // Laid out while rendering, so that no frame shows the old order under the new filters.
+  useMemo(() => queue.arrange(filters, sort), [queue, JSON.stringify(filters), sort]);
+
+  const activeId = alertId || highlightedId;
+  const held = touched.pointer || touched.scrolled || activeId !== '';
+  useLayoutEffect(() => {
+    queue.hold(held);
+    if (!held) flushDesks();
+  }, [queue, held]);
+  useEffect(() => () => queue.hold(false), [queue]);
+
+  const rows = queue.rows();
+  const counts = queue.counts();
+  const panelOpen = alertId !== '' || msisdn !== '';
+
+  const open = (id: string): void => {
+    setHighlightedId(id);
+    go({ alertId: id, msisdn: '' }, panelOpen ? 'replace' : 'push');
+  };
+  const close = (): void => {
+    go({ alertId: '', msisdn: '' });
+    setFocusRequests((count) => count + 1);
+  };
+  const move = (step: number): void => {
+    if (rows.length === 0) return;
+    const from = rows.findIndex((entry) => entry.alert.alertId === activeId);
+    const to = from < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, from + step));
+    const id = rows[to]!.alert.alertId;
+    setHighlightedId(id);
+    if (panelOpen) go({ alertId: id, msisdn: '' }, 'replace');
+    setFocusRequests((count) => count + 1);
+  };
+  const showNew = (): void => {
+    queue.admit();
+    setHighlightedId('');
+    setTopRequests((count) => count + 1);
+    flushDesks();
+  };
+
+  useShortcuts((key, event) => {
+    if (key === 'j') move(1);
+    else if (key === 'k') move(-1);
+    else if (key === 'Enter' && highlightedId !== '') open(highlightedId);
+    else if (key === 'Escape') {
+      if (panelOpen) close();
+      else {
+        setHighlightedId('');
+        (document.activeElement as HTMLElement | null)?.blur();
+      }
+    } else if (key === '/') {
+      event.preventDefault();
+      search.current?.focus();
+      search.current?.select();
+    }
+  });
+
+  // Whoever opens an alert with the keyboard wants to read it: the panel takes the focus, and gives it back on closing.
+  useEffect(() => {
+    if (panelOpen && document.activeElement?.matches('tr.active a, .open-subscriber')) panel.current?.focus();
+  }, [panelOpen]);
+
+  const stepButtons = (
+    <div class="button-group">
+      <button
+        type="button"
+        class="icon-button"
+        aria-label={t.queue.previous}
+        title={t.queue.previous}
+        onClick={() => move(-1)}
+      >
+        <Icon name="up" />
+      </button>
+      <button type="button" class="icon-button" aria-label={t.queue.next} title={t.queue.next} onClick={() => move(1)}>
+        <Icon name="down" />
+      </button>
+    </div>
+  );
+
+  return (
+    <div class={panelOpen ? 'desk with-panel' : 'desk'}>
+      <section class="queue" aria-labelledby="queue-heading">
+        <h1 id="queue-heading" class="visually-hidden">
+          {t.queue.heading(t.nav[desk])}
+        </h1>
+        <Toolbar filters={filters} counts={counts} rules={queue.rules()} search={search} />
+        <div class="queue-body">
+          {queue.waiting() > 0 && (
+            <button type="button" class="new-pill" onClick={showNew} title={t.queue.heldHint}>
+              <Icon name="arrowUp" />
+              {t.queue.newAlerts(queue.waiting(), format.value.number(queue.waiting()))}
+            </button>
+          )}
+          <AlertTable
+            desk={desk}
+            rows={rows}
+            activeId={activeId}
+            focusRequests={focusRequests}
+            topRequests={topRequests}
+            onOpen={open}
+            onMove={move}
+            onTouched={(change) => {
+              const next = { ...touched, ...change };
+              if (next.pointer !== touched.pointer || next.scrolled !== touched.scrolled) setTouched(next);
+            }}
+          />
+          {rows.length === 0 && (
+            <div class="empty">
+              {loading.value ? (
+                <p>{t.queue.loading}</p>
+              ) : counts.total === 0 ? (
+                <>
+                  <p>{t.queue.empty}</p>
+                  <p class="hint">{t.queue.emptyHint}</p>
+                </>
+              ) : (
+                <>
+                  <p>{t.queue.nothingMatches}</p>
+                  <button type="button" class="button" onClick={() => go({ filters: NO_OPENED.filters }, 'replace')}>
+                    {t.queue.clearFilters}
+                  </button>
+                </>
+              )}
+            </div>
+          )}
+        </div>
+        <footer class="queue-footer">
+          <span>{t.queue.shown(format.value.number(rows.length), format.value.number(counts.total))}</span>
+          {counts.total >= QUEUE_ALERTS_MAX && <span>{t.queue.limited(format.value.number(QUEUE_ALERTS_MAX))}</span>}
+          {held && <span class="hint">{t.queue.heldHint}</span>}
+          {stepButtons}
+        </footer>
+      </section>
+      {panelOpen && (
+        <AlertPanel
+          panelRef={panel}
+          alert={alertId === '' ? undefined : queue.find(alertId)?.alert}
+          missing={alertId !== '' && !loading.value}
+          msisdn={msisdn}
+          onClose={close}
+        />
+      )}
+      <Announcer desk={desk} />
+    </div>
+  );
+}
+
+interface ToolbarProps {
+  filters: QueueFilters;
+  counts: QueueCounts;
+  rules: QueueRule[];
+  search: { current: HTMLInputElement | null };
+}
+
+function Toolbar({ filters, counts, rules, search }: ToolbarProps) {
+  const t = messages.value.queue;
+  const { severity: severityNames, status: statusNames } = messages.value;
+  const change = (next: Partial<QueueFilters>): void => go({ filters: { ...filters, ...next } }, 'replace');
+  const toggle = (severity: Severity): void => {
+    const chosen = filters.severities.includes(severity)
+      ? filters.severities.filter((other) => other !== severity)
+      : [...filters.severities, severity];
+    change({ severities: SEVERITIES.filter((known) => chosen.includes(known)) });
+  };
+  // A rule named in the address may have no alert yet; the choice must show it all the same.
+  const ruleOptions = rules.some((rule) => rule.ruleId === filters.ruleId)
+    ? rules
+    : [...rules, { ruleId: filters.ruleId, title: { en: filters.ruleId, 'zh-CN': filters.ruleId }, alerts: 0 }];
+  return (
+    <search class="toolbar" aria-label={t.filters}>
+      <fieldset class="severity-chips">
+        <legend class="visually-hidden">{t.severity}</legend>
+        {[...SEVERITIES].reverse().map((severity) => (
+          <button
+            key={severity}
+            type="button"
+            class={`chip ${severity}`}
+            aria-pressed={filters.severities.includes(severity)}
+            onClick={() => toggle(severity)}
+          >
+            <SeverityIcon severity={severity} />
+            {severityNames[severity]}
+            <span class="count">{format.value.number(counts.severity[severity])}</span>
+          </button>
+        ))}
+      </fieldset>
+      <fieldset class="segments">
+        <legend class="visually-hidden">{t.statusFilter}</legend>
+        {(['', 'firing', 'resolved'] as const).map((status) => (
+          <button
+            key={status}
+            type="button"
+            aria-pressed={filters.status === status}
+            onClick={() => change({ status })}
+          >
+            {status === '' ? t.allStatuses : statusNames[status]}
+          </button>
+        ))}
+      </fieldset>
+      <select
+        aria-label={t.ruleFilter}
+        value={filters.ruleId}
+        onChange={(event) => change({ ruleId: event.currentTarget.value })}
+      >
+        <option value="">{t.allRules}</option>
+        {ruleOptions
+          .filter((rule) => rule.ruleId !== '')
+          .map((rule) => (
+            <option key={rule.ruleId} value={rule.ruleId}>
+              {t.ruleWithCount(rule.title[locale.value], format.value.number(rule.alerts))}
+            </option>
+          ))}
+      </select>
+      <div class="search">
+        <Icon name="search" />
+        <input
+          ref={search}
+          type="search"
+          autocomplete="off"
+          spellcheck={false}
+          maxLength={64}
+          aria-label={t.searchLabel}
+          placeholder={t.searchPlaceholder}
+          value={filters.subscriber}
+          onInput={(event) => change({ subscriber: event.currentTarget.value.trim() })}
+        />
+      </div>
+      {MSISDN.test(filters.subscriber) && (
+        <button
+          type="button"
+          class="button open-subscriber"
+          onClick={() => go({ msisdn: filters.subscriber, alertId: '' })}
+        >
+          {t.openSubscriber(filters.subscriber)}
+        </button>
+      )}
+      <fieldset class="segments last">
+        <legend class="visually-hidden">{t.sortLabel}</legend>
+        {(['newest', 'score'] as const).map((sort) => (
+          <button
+            key={sort}
+            type="button"
+            aria-pressed={place.value.sort === sort}
+            onClick={() => go({ sort }, 'replace')}
+          >
+            {sort === 'newest' ? t.sortNewest : t.sortScore}
+          </button>
+        ))}
+      </fieldset>
+    </search>
+  );
+}
+
+/** Tells a screen reader about new critical alerts, without talking all the time. */
+function Announcer({ desk }: { desk: Desk }) {
+  const [text, setText] = useState('');
+  useEffect(() => {
+    const { criticalArrivals } = liveDesks[desk];
+    let told = criticalArrivals.peek();
+    const timer = setInterval(() => {
+      const arrived = criticalArrivals.peek() - told;
+      told = criticalArrivals.peek();
+      if (arrived === 0) return;
+      const { queue, nav } = messages.peek();
+      setText(queue.announceNew(arrived, format.peek().number(arrived), nav[desk]));
+    }, ANNOUNCE_MS);
+    return () => clearInterval(timer);
+  }, [desk]);
+  return (
+    <p class="visually-hidden" aria-live="polite">
+      {text}
+    </p>
+  );
+}

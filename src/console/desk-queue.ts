@@ -1,0 +1,272 @@
+/**
+ * The alerts of one desk as its queue shows them.
+ *
+ * Two things are kept apart: what is known (every alert of the desk, newest revision) and what is on the screen (the
+ * rows, in order). A revision replaces its row where it stands. A new alert goes where the order wants it, unless the
+ * list is held because a person points at it, has scrolled, or has something open: then it waits, is counted, and
+ * comes in when the person asks or lets go. So no row ever moves under a hand.
+ *
+ * No DOM and no clock in here: the order of calls decides everything.
+ */
+import type { AlertData, Severity } from '../alerts/alert.ts';
+
+/**
+ * Alerts kept for a desk; beyond it those with the oldest event time go. 50,000 alerts of 2 kB are 100 MB, which a
+ * desk computer carries.
+ */
+export const QUEUE_ALERTS_MAX = 50_000;
+
+/** Evicting sorts everything, so it is done for this many at once. */
+const EVICTION_BATCH = 2_000;
+
+export interface QueueFilters {
+  /** Empty: all. */
+  severities: Severity[];
+  status: AlertData['status'] | '';
+  ruleId: string;
+  /** Part of the subscriber's number or of the key's value; empty: all. */
+  subscriber: string;
+}
+
+export type QueueSort = 'newest' | 'score';
+
+export const NO_FILTERS: QueueFilters = { severities: [], status: '', ruleId: '', subscriber: '' };
+
+export interface QueueEntry {
+  /** The newest revision known. */
+  alert: AlertData;
+  place: 'rows' | 'waiting' | 'out';
+  /** Order as it was when the entry took its place: a revision must not move its row. */
+  placedTime: number;
+  placedScore: number;
+  /** Load in which the server last named this alert; see `endReload`. */
+  load: number;
+  changed: boolean;
+}
+
+export interface QueueCounts {
+  /** By severity, over the alerts that pass every filter but that of severity. */
+  severity: Record<Severity, number>;
+  /** Firing and critical, whatever the filters: the badge of the desk. */
+  criticalFiring: number;
+  total: number;
+}
+
+export interface QueueRule {
+  ruleId: string;
+  title: AlertData['title'];
+  alerts: number;
+}
+
+export interface DeskQueue {
+  /** Takes a revision; an older or equal one than the known changes nothing. True where it was news. */
+  upsert(alert: AlertData): boolean;
+  /** Brings the changes since the last call onto the screen. */
+  flush(): void;
+  /** Sets filters and order and lays all rows out again. */
+  arrange(filters: QueueFilters, sort: QueueSort): void;
+  /** While held, rows keep their places and new ones wait; letting go brings them in at the next `flush`. */
+  hold(held: boolean): void;
+  /** Brings the waiting alerts in now, held or not. */
+  admit(): void;
+  /** A full reload begins: the server will name every alert that still exists. */
+  beginReload(): void;
+  /** The reload is complete: alerts that it did not name, and that did not arrive meanwhile, are gone. */
+  endReload(): void;
+  find(alertId: string): QueueEntry | undefined;
+  rows(): readonly QueueEntry[];
+  waiting(): number;
+  counts(): QueueCounts;
+  rules(): QueueRule[];
+}
+
+export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue {
+  const entries = new Map<string, QueueEntry>();
+  const rules = new Map<string, QueueRule>();
+  let rows: QueueEntry[] = [];
+  let waiting: QueueEntry[] = [];
+  let changed: QueueEntry[] = [];
+  let filters = NO_FILTERS;
+  let subscriberText = '';
+  let sort: QueueSort = 'newest';
+  let held = false;
+  let load = 0;
+  let counts: QueueCounts = { severity: { info: 0, warning: 0, critical: 0 }, criticalFiring: 0, total: 0 };
+
+  const passesExceptSeverity = (alert: AlertData): boolean =>
+    (filters.status === '' || alert.status === filters.status) &&
+    (filters.ruleId === '' || alert.ruleId === filters.ruleId) &&
+    (subscriberText === '' ||
+      alert.key.value.toLowerCase().includes(subscriberText) ||
+      (alert.servedMsisdn ?? '').includes(subscriberText));
+
+  const passes = (alert: AlertData): boolean =>
+    (filters.severities.length === 0 || filters.severities.includes(alert.severity)) && passesExceptSeverity(alert);
+
+  const before = (a: QueueEntry, b: QueueEntry): number =>
+    (sort === 'score' ? b.placedScore - a.placedScore : 0) ||
+    b.placedTime - a.placedTime ||
+    (a.alert.alertId < b.alert.alertId ? -1 : 1);
+
+  const stamp = (entry: QueueEntry): void => {
+    entry.placedTime = entry.alert.eventTime;
+    entry.placedScore = entry.alert.score;
+  };
+
+  /** Rows and newcomers are each in order, so one pass over both is enough: 50,000 rows cost about a millisecond. */
+  const insert = (newcomers: QueueEntry[]): void => {
+    if (newcomers.length === 0) return;
+    for (const entry of newcomers) {
+      stamp(entry);
+      entry.place = 'rows';
+    }
+    newcomers.sort(before);
+    const merged: QueueEntry[] = new Array(rows.length + newcomers.length);
+    let row = 0;
+    let newcomer = 0;
+    for (let at = 0; at < merged.length; at++) {
+      const takeRow =
+        newcomer === newcomers.length || (row < rows.length && before(rows[row]!, newcomers[newcomer]!) < 0);
+      merged[at] = takeRow ? rows[row++]! : newcomers[newcomer++]!;
+    }
+    rows = merged;
+  };
+
+  const leaveOut = (entry: QueueEntry): void => {
+    entry.place = 'out';
+  };
+
+  /** Rows that stopped matching (resolved, for instance, in a list of firing ones) go only while nobody is held up. */
+  const dropUnmatched = (): void => {
+    const kept = rows.filter((entry) => passes(entry.alert));
+    if (kept.length === rows.length) return;
+    for (const entry of rows) if (!passes(entry.alert)) leaveOut(entry);
+    rows = kept;
+  };
+
+  const forget = (entry: QueueEntry): void => {
+    leaveOut(entry);
+    entries.delete(entry.alert.alertId);
+    const rule = rules.get(entry.alert.ruleId);
+    if (rule === undefined) return;
+    rule.alerts -= 1;
+    if (rule.alerts === 0) rules.delete(entry.alert.ruleId);
+  };
+
+  /** Where the rows themselves must go, the held list gives way: better than showing alerts that are gone. */
+  const removeForgotten = (): void => {
+    rows = rows.filter((entry) => entry.place === 'rows');
+    waiting = waiting.filter((entry) => entry.place === 'waiting');
+    changed = changed.filter((entry) => entries.has(entry.alert.alertId));
+  };
+
+  const evict = (): void => {
+    const oldestFirst = [...entries.values()].sort((a, b) => a.alert.eventTime - b.alert.eventTime);
+    for (const entry of oldestFirst.slice(0, entries.size - alertsMax)) forget(entry);
+    removeForgotten();
+  };
+
+  const count = (): void => {
+    const severity: QueueCounts['severity'] = { info: 0, warning: 0, critical: 0 };
+    let criticalFiring = 0;
+    for (const { alert } of entries.values()) {
+      if (alert.severity === 'critical' && alert.status === 'firing') criticalFiring += 1;
+      if (passesExceptSeverity(alert)) severity[alert.severity] += 1;
+    }
+    counts = { severity, criticalFiring, total: entries.size };
+  };
+
+  const admit = (): void => {
+    insert(waiting);
+    waiting = [];
+  };
+
+  return {
+    upsert(alert) {
+      const known = entries.get(alert.alertId);
+      if (known !== undefined) {
+        known.load = load;
+        if (alert.revision <= known.alert.revision) return false;
+        known.alert = alert;
+        if (!known.changed) {
+          known.changed = true;
+          changed.push(known);
+        }
+        return true;
+      }
+      const entry: QueueEntry = { alert, place: 'out', placedTime: 0, placedScore: 0, load, changed: true };
+      entries.set(alert.alertId, entry);
+      changed.push(entry);
+      const rule = rules.get(alert.ruleId);
+      if (rule === undefined) rules.set(alert.ruleId, { ruleId: alert.ruleId, title: alert.title, alerts: 1 });
+      else rule.alerts += 1;
+      return true;
+    },
+
+    flush() {
+      if (entries.size > alertsMax + EVICTION_BATCH) evict();
+      const newcomers: QueueEntry[] = [];
+      let unmatched = false;
+      for (const entry of changed) {
+        entry.changed = false;
+        const wanted = passes(entry.alert);
+        if (entry.place === 'out' && wanted) newcomers.push(entry);
+        else if (entry.place === 'waiting' && !wanted) {
+          leaveOut(entry);
+          unmatched = true;
+        }
+      }
+      if (unmatched) waiting = waiting.filter((entry) => entry.place === 'waiting');
+      if (held) {
+        for (const entry of newcomers) entry.place = 'waiting';
+        waiting.push(...newcomers);
+      } else {
+        if (changed.length > 0) dropUnmatched();
+        admit();
+        insert(newcomers);
+      }
+      changed = [];
+      count();
+    },
+
+    arrange(nextFilters, nextSort) {
+      filters = nextFilters;
+      subscriberText = nextFilters.subscriber.toLowerCase();
+      sort = nextSort;
+      rows = [];
+      waiting = [];
+      for (const entry of changed) entry.changed = false;
+      changed = [];
+      for (const entry of entries.values()) {
+        entry.place = passes(entry.alert) ? 'rows' : 'out';
+        stamp(entry);
+        if (entry.place === 'rows') rows.push(entry);
+      }
+      rows.sort(before);
+      count();
+    },
+
+    hold(nextHeld) {
+      if (held && !nextHeld) dropUnmatched();
+      held = nextHeld;
+    },
+
+    admit,
+
+    beginReload() {
+      load += 1;
+    },
+
+    endReload() {
+      for (const entry of entries.values()) if (entry.load < load) forget(entry);
+      removeForgotten();
+      count();
+    },
+
+    find: (alertId) => entries.get(alertId),
+    rows: () => rows,
+    waiting: () => waiting.length,
+    counts: () => counts,
+    rules: () => [...rules.values()].sort((a, b) => (a.ruleId < b.ruleId ? -1 : 1)),
+  };
+}

@@ -1,0 +1,169 @@
+/**
+ * Language and formats. The language comes from the address, else from the last choice in this browser, else from the
+ * browser's own languages. All numbers, dates and units go through Intl.
+ */
+import { computed, effect, signal } from '@preact/signals';
+import { go, LOCALES, type Locale, place } from './location.ts';
+import { en, type Messages } from './messages.ts';
+import { zhCn } from './messages-zh-cn.ts';
+
+const STORAGE_KEY = 'ringfence.locale';
+const CATALOGUES: Record<Locale, Messages> = { en, 'zh-CN': zhCn };
+const DAY_MS = 86_400_000;
+
+function rememberedLocale(): Locale | undefined {
+  const wanted = [localStorage.getItem(STORAGE_KEY) ?? '', ...navigator.languages];
+  for (const language of wanted) {
+    const exact = LOCALES.find((candidate) => candidate === language);
+    if (exact !== undefined) return exact;
+    if (language.startsWith('zh')) return 'zh-CN';
+    if (language.startsWith('en')) return 'en';
+  }
+  return undefined;
+}
+
+const fallback = signal<Locale>(rememberedLocale() ?? 'en');
+
+export const locale = computed<Locale>(() => place.value.locale || fallback.value);
+export const messages = computed<Messages>(() => CATALOGUES[locale.value]);
+export const format = computed(() => createFormat(locale.value));
+
+effect(() => {
+  document.documentElement.lang = locale.value;
+});
+
+export function chooseLocale(next: Locale): void {
+  localStorage.setItem(STORAGE_KEY, next);
+  fallback.value = next;
+  go({ locale: next }, 'replace');
+}
+
+/** The one clock of the page: ages tick with it, all together. */
+export const now = signal(Date.now());
+setInterval(() => {
+  now.value = Date.now();
+}, 1_000);
+
+export interface Format {
+  number(value: number): string;
+  /** At most `digits` after the point. */
+  decimal(value: number, digits: number): string;
+  percent(ratio: number): string;
+  /** Time of day today, with the date otherwise. */
+  time(atMs: number): string;
+  /** To the second, with the zone: for evidence. */
+  dateTime(atMs: number): string;
+  clock(atMs: number): string;
+  /** The date alone. */
+  day(atMs: number): string;
+  /** From, to: the date only where it matters. */
+  range(fromMs: number, toMs: number): string;
+  /** With its sign, for contributions. */
+  signed(value: number): string;
+  /** The largest unit that fits: 40s, 12m, 3h, 9d. */
+  span(ms: number): string;
+  bytes(value: number): string;
+  /** 12.3K, 1.2万: at most three digits that count. */
+  compact(value: number): string;
+  minutes(value: number): string;
+  seconds(value: number): string;
+  secondsRounded(value: number): string;
+  milliseconds(value: number): string;
+  /** A value in a unit of the features: `s`, `bytes`, `currency`, `count`, `ratio` and so on. */
+  value(value: number | string | null, unit: string): string;
+}
+
+export function createFormat(language: Locale): Format {
+  const numbers = (options: Intl.NumberFormatOptions): ((value: number) => string) => {
+    const formatter = new Intl.NumberFormat(language, options);
+    return (value) => formatter.format(value);
+  };
+  const dates = (options: Intl.DateTimeFormatOptions): ((atMs: number) => string) => {
+    const formatter = new Intl.DateTimeFormat(language, { hourCycle: 'h23', ...options });
+    return (atMs) => formatter.format(atMs);
+  };
+  const unit = (
+    name: string,
+    digits = 0,
+    unitDisplay: 'narrow' | 'short' | 'long' = 'narrow',
+  ): ((value: number) => string) => numbers({ style: 'unit', unit: name, unitDisplay, maximumFractionDigits: digits });
+
+  const number = numbers({ maximumFractionDigits: 0 });
+  const upTo = [0, 1, 2, 3].map((digits) => numbers({ maximumFractionDigits: digits }));
+  const money = numbers({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const percent = numbers({ style: 'percent', maximumFractionDigits: 1 });
+  const second = unit('second', 1);
+  const [minute, hour, day] = [unit('minute'), unit('hour'), unit('day')];
+  const clock = dates({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const dayAndClock = dates({ month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit' });
+  const yearAndDay = dates({ year: 'numeric', month: '2-digit', day: '2-digit' });
+  const signed = numbers({ maximumFractionDigits: 3, signDisplay: 'exceptZero' });
+  const minutes = new Intl.DateTimeFormat(language, {
+    hourCycle: 'h23',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    minute: '2-digit',
+  });
+  const byteUnits = (['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const).map((name) =>
+    unit(name, 1, 'short'),
+  );
+  const full = dates({
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    timeZoneName: 'short',
+  });
+
+  const decimal = (value: number, digits: number): string => (upTo[digits] ?? upTo[3]!)(value);
+  const bytes = (value: number): string => {
+    let step = 0;
+    let scaled = value;
+    while (Math.abs(scaled) >= 1000 && step < byteUnits.length - 1) {
+      scaled /= 1000;
+      step += 1;
+    }
+    return byteUnits[step]!(scaled);
+  };
+
+  return {
+    number,
+    decimal,
+    percent,
+    clock,
+    bytes,
+    day: yearAndDay,
+    range: (fromMs, toMs) => minutes.formatRange(fromMs, toMs),
+    signed,
+    time(atMs) {
+      const ageMs = Math.abs(now.peek() - atMs);
+      if (ageMs < DAY_MS / 2) return clock(atMs);
+      return ageMs < 180 * DAY_MS ? dayAndClock(atMs) : yearAndDay(atMs);
+    },
+    dateTime: full,
+    span(ms) {
+      const sec = Math.max(0, Math.floor(ms / 1000));
+      if (sec < 60) return second(sec);
+      if (sec < 3600) return minute(Math.floor(sec / 60));
+      if (sec < 86_400) return hour(Math.floor(sec / 3600));
+      return day(Math.floor(sec / 86_400));
+    },
+    compact: numbers({ notation: 'compact', maximumSignificantDigits: 3 }),
+    minutes: unit('minute', 0, 'long'),
+    seconds: second,
+    secondsRounded: unit('second', 0),
+    milliseconds: unit('millisecond', 1),
+    value(value, unitName) {
+      if (value === null) return '–';
+      if (typeof value === 'string') return value;
+      if (unitName === 's') return second(value);
+      if (unitName === 'bytes') return bytes(value);
+      if (unitName === 'currency') return money(value);
+      if (unitName === 'share') return percent(value);
+      return decimal(value, Math.abs(value) < 10 ? 3 : 1);
+    },
+  };
+}

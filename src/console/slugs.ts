@@ -1,0 +1,18 @@
+/** Slugs of alerts in the reader's language. Rules may bring new ones: a slug without a name is shown as it is. */
+
+import { messages } from './locale.ts';
+import type { Messages } from './messages.ts';
+
+type SlugCatalogue = 'keyTypes' | 'tiers' | 'stages' | 'fraudTypes' | 'enablers' | 'actions';
+
+function nameOf(catalogue: SlugCatalogue, slug: string): string {
+  const names: Messages[SlugCatalogue] = messages.value[catalogue];
+  return Object.hasOwn(names, slug) ? (names as Record<string, string>)[slug]! : slug;
+}
+
+export const keyTypeName = (slug: string): string => nameOf('keyTypes', slug);
+export const tierName = (slug: string): string => nameOf('tiers', slug);
+export const stageName = (slug: string): string => nameOf('stages', slug);
+export const fraudTypeName = (slug: string): string => nameOf('fraudTypes', slug);
+export const enablerName = (slug: string): string => nameOf('enablers', slug);
+export const actionName = (slug: string): string => nameOf('actions', slug);

@@ -1,0 +1,334 @@
+/** What is known about a subscriber now: usage over a window as a chart, ledger, scores, other alerts, every feature. */
+import { useMemo, useState } from 'preact/hooks';
+import { DESKS, type Evidence, SEVERITIES } from '../alerts/alert.ts';
+import type { SubscriberView } from '../http/schemas.ts';
+import type { FeatureView } from './api.ts';
+import { Fact } from './fact.tsx';
+import { SeverityIcon } from './icons.tsx';
+import { format, messages } from './locale.ts';
+import { formatPlace, go, NO_OPENED, place } from './location.ts';
+import { keyTypeName, stageName } from './slugs.ts';
+import type { SubscriberState } from './subscriber-source.ts';
+import { TimePlot } from './time-plot.tsx';
+
+const CHART_HEIGHT_PX = 168;
+
+export interface SubscriberSectionProps {
+  subscriber: SubscriberState;
+  /** Features that an alert names: the first of them that has panes is charted first. */
+  evidence: Evidence[];
+  openAlertId: string;
+}
+
+export function SubscriberSection({ subscriber, evidence, openAlertId }: SubscriberSectionProps) {
+  const t = messages.value.subscriber;
+  const { msisdn, view, unknown, error } = subscriber;
+  return (
+    <section class="subscriber" aria-labelledby="subscriber-heading">
+      <h2 id="subscriber-heading">
+        {t.heading} {msisdn !== '' && <span class="number">{msisdn}</span>}
+      </h2>
+      {msisdn === '' && <p class="note">{t.none}</p>}
+      {unknown && <p class="note">{t.unknown}</p>}
+      {error !== '' && (
+        <p class="note" role="alert">
+          {t.failed(error)}
+        </p>
+      )}
+      {msisdn !== '' && view === undefined && !unknown && error === '' && <p class="note">{t.loading}</p>}
+      {view !== undefined && (
+        <>
+          <SubscriberFacts view={view} />
+          <UsageChart features={view.features} evidence={evidence} />
+          <LedgerBlock ledger={view.ledger} />
+          <ScoresBlock scores={view.scores} />
+          <OpenAlertsBlock view={view} openAlertId={openAlertId} />
+          <FeaturesBlock features={view.features} />
+        </>
+      )}
+    </section>
+  );
+}
+
+function SubscriberFacts({ view }: { view: SubscriberView }) {
+  const t = messages.value.subscriber;
+  const f = format.value;
+  return (
+    <dl class="facts">
+      <Fact name={t.firstSeen}>{f.dateTime(view.firstSeenAt)}</Fact>
+      <Fact name={t.lastSeen}>{f.dateTime(view.lastSeenAt)}</Fact>
+      {view.balance !== null && <Fact name={t.balance}>{f.value(view.balance, 'currency')}</Fact>}
+      {view.lifecycleStage !== null && (
+        <Fact name={messages.value.panel.lifecycleStage}>{stageName(view.lifecycleStage)}</Fact>
+      )}
+      {Object.entries(view.value ?? {})
+        .filter((entry): entry is [string, string | number] => ['string', 'number'].includes(typeof entry[1]))
+        .map(([name, value]) => (
+          <Fact key={name} name={valueName(name)}>
+            {f.value(value, '')}
+          </Fact>
+        ))}
+    </dl>
+  );
+}
+
+function valueName(name: string): string {
+  const t = messages.value.panel;
+  const names = { tier: t.tier, churnProbability: t.churnProbability, expectedSaveValue: t.expectedSaveValue };
+  return Object.hasOwn(names, name) ? names[name as keyof typeof names] : name;
+}
+
+const featureKey = (feature: FeatureView): string =>
+  [feature.feature, feature.window, feature.keyType, feature.keyValue].join(' ');
+
+function UsageChart({ features, evidence }: { features: FeatureView[]; evidence: Evidence[] }) {
+  const t = messages.value.subscriber;
+  const f = format.value;
+  const [chosen, setChosen] = useState('');
+  const [pointedAt, setPointedAt] = useState<number | null>(null);
+  const charted = features.filter((feature) => (feature.panes?.length ?? 0) > 0);
+  const named = charted.find((feature) =>
+    evidence.some((item) => item.feature === feature.feature && item.window === feature.window),
+  );
+  const shown = charted.find((feature) => featureKey(feature) === chosen) ?? named ?? charted[0];
+  const panes = useMemo(() => [...(shown?.panes ?? [])].sort((a, b) => a.startAt - b.startAt), [shown]);
+  const data = useMemo(
+    (): [number[], number[]] => [panes.map((pane) => pane.startAt), panes.map((pane) => pane.value)],
+    [panes],
+  );
+  if (shown === undefined) return <p class="note">{t.noPanes}</p>;
+
+  const paneMs = (shown.paneSec ?? 0) * 1000;
+  const pane = pointedAt === null ? undefined : panes[pointedAt];
+  const total = f.value(shown.value, shown.unit);
+  return (
+    <section aria-labelledby="usage-heading">
+      <div class="block-heading">
+        <h3 id="usage-heading">{t.usage}</h3>
+        <select
+          aria-label={t.usageWindow}
+          value={featureKey(shown)}
+          onChange={(event) => setChosen(event.currentTarget.value)}
+        >
+          {charted.map((feature) => (
+            <option key={featureKey(feature)} value={featureKey(feature)}>
+              {t.windowOption(feature.feature, feature.window)}
+            </option>
+          ))}
+        </select>
+      </div>
+      <p class="chart-reading">
+        {pane === undefined ? (
+          <>
+            <span class="muted">{t.total}</span> <strong>{total}</strong>
+          </>
+        ) : (
+          <>
+            <span class="muted">{f.range(pane.startAt, pane.startAt + paneMs)}</span>{' '}
+            <strong>{f.value(pane.value, shown.unit)}</strong>
+          </>
+        )}
+      </p>
+      <TimePlot
+        label={t.chart(shown.feature, shown.window, total)}
+        series={[{ label: shown.feature, color: '--series-1', kind: 'bars' }]}
+        data={data}
+        heightPx={CHART_HEIGHT_PX}
+        formatValue={(value) => f.value(value, shown.unit)}
+        {...(shown.paneSec === undefined ? {} : { barSec: shown.paneSec })}
+        onCursor={setPointedAt}
+      />
+      <details>
+        <summary>{t.asTable}</summary>
+        <table class="data">
+          <thead>
+            <tr>
+              <th scope="col">{t.paneTime}</th>
+              <th scope="col" class="numeric">
+                {messages.value.panel.value}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {panes.map(({ startAt, value }) => (
+              <tr key={startAt}>
+                <td>{f.range(startAt, startAt + paneMs)}</td>
+                <td class="numeric">{f.value(value, shown.unit)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </details>
+    </section>
+  );
+}
+
+function LedgerBlock({ ledger }: { ledger: SubscriberView['ledger'] }) {
+  const t = messages.value.subscriber;
+  const f = format.value;
+  if (ledger === null) return null;
+  const money = (value: number): string => f.value(value, 'currency');
+  return (
+    <section aria-labelledby="ledger-heading">
+      <h3 id="ledger-heading">{t.ledger}</h3>
+      <dl class="facts figures">
+        <Fact name={t.unpaid}>{money(ledger.unpaid)}</Fact>
+        <Fact name={t.overdue}>
+          <span class={ledger.overdue > 0 ? 'strong alarming' : ''}>{money(ledger.overdue)}</span>
+        </Fact>
+        <Fact name={t.daysPastDue}>{f.number(ledger.daysPastDue)}</Fact>
+        <Fact name={t.bucket}>{messages.value.bucket[ledger.bucket]}</Fact>
+        <Fact name={t.unbilled}>{money(ledger.unbilled)}</Fact>
+        {ledger.creditLimit !== null && <Fact name={t.creditLimit}>{money(ledger.creditLimit)}</Fact>}
+        {ledger.exposureRatio !== null && <Fact name={t.exposureRatio}>{f.percent(ledger.exposureRatio)}</Fact>}
+      </dl>
+      {ledger.openInvoices.length === 0 ? (
+        <p class="note">{t.noOpenInvoices}</p>
+      ) : (
+        <table class="data">
+          <thead>
+            <tr>
+              <th scope="col">{t.invoice}</th>
+              <th scope="col">{t.due}</th>
+              <th scope="col" class="numeric">
+                {t.remaining}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {ledger.openInvoices.map((invoice) => (
+              <tr key={invoice.invoiceId}>
+                <th scope="row">
+                  <code>{invoice.invoiceId}</code>
+                </th>
+                <td>{f.day(invoice.dueAt)}</td>
+                <td class="numeric">{money(invoice.remaining)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+function ScoresBlock({ scores }: { scores: SubscriberView['scores'] }) {
+  const t = messages.value.subscriber;
+  const f = format.value;
+  if (scores.length === 0) return null;
+  return (
+    <section aria-labelledby="scores-heading">
+      <h3 id="scores-heading">{t.scores}</h3>
+      {scores.map((score) => (
+        <table class="data" key={score.name}>
+          <thead>
+            <tr>
+              <th scope="col">
+                <code>{score.name}</code>
+              </th>
+              <th scope="col" class="numeric">
+                {f.decimal(score.value, 3)}
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {score.contributions.map((contribution) => (
+              <tr key={contribution.name}>
+                <th scope="row">
+                  <code>{contribution.name}</code>
+                </th>
+                <td class="numeric">{f.signed(contribution.value)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ))}
+    </section>
+  );
+}
+
+function OpenAlertsBlock({ view, openAlertId }: { view: SubscriberView; openAlertId: string }) {
+  const t = messages.value;
+  return (
+    <section aria-labelledby="open-alerts-heading">
+      <h3 id="open-alerts-heading">{t.subscriber.openAlerts}</h3>
+      {view.openAlerts.length === 0 ? (
+        <p class="note">{t.subscriber.noOpenAlerts}</p>
+      ) : (
+        <ul class="open-alerts">
+          {view.openAlerts.map((alert) => {
+            const severity = SEVERITIES.find((known) => known === alert.severity) ?? 'info';
+            const desk = DESKS.find((known) => known === alert.desk) ?? place.value.desk;
+            const destination = { ...place.value, ...NO_OPENED, page: 'desk' as const, desk, alertId: alert.alertId };
+            return (
+              <li key={alert.alertId}>
+                <span class={`severity ${severity}`}>
+                  <SeverityIcon severity={severity} />
+                  {t.severity[severity]}
+                </span>
+                <a
+                  href={formatPlace(destination)}
+                  aria-current={alert.alertId === openAlertId ? 'true' : undefined}
+                  onClick={(event) => {
+                    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+                    event.preventDefault();
+                    go(destination);
+                  }}
+                >
+                  <code>{alert.ruleId}</code>
+                </a>
+                <span class="muted">{t.nav[desk]}</span>
+                <time dateTime={new Date(alert.since).toISOString()}>{format.value.time(alert.since)}</time>
+              </li>
+            );
+          })}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function FeaturesBlock({ features }: { features: FeatureView[] }) {
+  const t = messages.value;
+  if (features.length === 0) return null;
+  return (
+    <section aria-labelledby="features-heading">
+      <h3 id="features-heading">{t.subscriber.features}</h3>
+      <table class="data">
+        <thead>
+          <tr>
+            <th scope="col">{t.panel.feature}</th>
+            <th scope="col">{t.panel.window}</th>
+            <th scope="col" class="numeric">
+              {t.panel.value}
+            </th>
+            <th scope="col">{t.subscriber.keyOfFeature}</th>
+            <th scope="col">{t.subscriber.rulesOfFeature}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {features.map((feature) => (
+            <tr key={featureKey(feature)}>
+              <th scope="row">
+                <code>{feature.feature}</code>
+              </th>
+              <td>{feature.window}</td>
+              <td class="numeric strong">{format.value.value(feature.value, feature.unit)}</td>
+              <td>
+                {keyTypeName(feature.keyType)}
+                {feature.keyType !== 'subscriber' && <span class="number under">{feature.keyValue}</span>}
+              </td>
+              <td>
+                {feature.ruleIds.map((ruleId) => (
+                  <code key={ruleId} class="rule-id">
+                    {ruleId}
+                  </code>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
