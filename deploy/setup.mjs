@@ -127,20 +127,24 @@ async function installNode() {
   }
   const prefix = join(stateDir, 'node');
   const binary = join(prefix, 'node_modules', packageSpec.replace(/@.*/, ''), 'bin', 'node');
-  if (!existsSync(binary)) {
-    say(
-      `installing Node ${NODE_MAJOR_MIN} for this checkout, because Node ${process.versions.node} started it (${packageSpec})`,
-    );
+  // Asked for its version, because an installation that was cut off leaves a broken binary.
+  const isNewEnough = () => {
+    const { stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8' });
+    return majorOf((stdout ?? '').replace('v', '')) >= NODE_MAJOR_MIN;
+  };
+  if (!isNewEnough()) {
+    const reason = `because Node ${process.versions.node} started it`;
+    say(`installing Node ${NODE_MAJOR_MIN} for this checkout, ${reason} (${packageSpec})`);
+    rmSync(prefix, { recursive: true, force: true });
     mkdirSync(prefix, { recursive: true });
     const args = ['install', '--prefix', prefix, '--no-save', '--no-package-lock', packageSpec];
     await npm(args, `Node could not be installed. ${wanted}`);
+    if (!isNewEnough()) throw new SetupError(`The Node of ${packageSpec} does not run on this machine. ${wanted}`);
   }
-  const { stdout } = spawnSync(binary, ['--version'], { encoding: 'utf8' });
-  if (majorOf((stdout ?? '').replace('v', '')) < NODE_MAJOR_MIN) {
-    throw new SetupError(`The Node of ${packageSpec} does not run on this machine. ${wanted}`);
-  }
+  const link = join(packageBinDir, 'node');
   mkdirSync(packageBinDir, { recursive: true });
-  symlinkSync(relative(packageBinDir, binary), join(packageBinDir, 'node'));
+  rmSync(link, { force: true });
+  symlinkSync(relative(packageBinDir, binary), link);
 }
 
 /** The same places, in the same order, as findNatsServer of src/source/broker.ts. */
