@@ -24,6 +24,8 @@ export interface Evidence {
   value: number | string | null;
   /** The threshold that the value was compared with, null where the feature is context only. */
   threshold: number | string | null;
+  /** Unit of value and threshold: `s`, `bytes`, `currency`, `count`, `share`, `none` ... */
+  unit: string;
 }
 
 export interface AlertData {

@@ -180,7 +180,8 @@ export function compileExpression(root: Node, environment: Environment, expected
   const call = (node: Node & { kind: 'call' }): Compiled => {
     const count = node.arguments.length;
     const wants = (least: number, most: number): void => {
-      if (count < least || count > most) fail(`${node.name}() takes ${least === most ? least : `${least} or more`} arguments`, node.at);
+      if (count < least || count > most)
+        fail(`${node.name}() takes ${least === most ? least : `${least} or more`} arguments`, node.at);
     };
     switch (node.name) {
       case 'min':
@@ -289,7 +290,8 @@ export function compileExpression(root: Node, environment: Environment, expected
         const binding = only?.kind === 'name' ? environment.resolve(only.name) : undefined;
         const items = new Set<Value>();
         if (binding?.items !== undefined) {
-          if (binding.type !== value.type) return fail(`a list of ${binding.type}s does not hold a ${value.type}`, node.at);
+          if (binding.type !== value.type)
+            return fail(`a list of ${binding.type}s does not hold a ${value.type}`, node.at);
           for (const item of binding.items) items.add(item);
         } else {
           for (const item of node.items) {
@@ -331,5 +333,7 @@ export function unknownName(name: string, known: string[]): string {
     .map((candidate) => ({ candidate, away: distance(name.toLowerCase(), candidate.toLowerCase()) }))
     .filter(({ away }) => away <= 2)
     .sort((a, b) => a.away - b.away)[0];
-  return close === undefined ? `'${name}' is not known here` : `'${name}' is not known here; did you mean '${close.candidate}'?`;
+  return close === undefined
+    ? `'${name}' is not known here`
+    : `'${name}' is not known here; did you mean '${close.candidate}'?`;
 }

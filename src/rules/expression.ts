@@ -51,15 +51,46 @@ export function parseDuration(text: string): number | undefined {
   return unit === undefined || !Number.isFinite(value) ? undefined : Math.round(value * unit);
 }
 
-type Token = { kind: 'number' | 'duration' | 'text' | 'name' | 'sign' | 'end'; text: string; value: number; at: number };
+type Token = {
+  kind: 'number' | 'duration' | 'text' | 'name' | 'sign' | 'end';
+  text: string;
+  value: number;
+  at: number;
+};
 
-const SIGNS = ['||', '&&', '==', '!=', '<=', '>=', '<', '>', '+', '-', '*', '/', '%', '!', '(', ')', '[', ']', ',', '?', ':'];
+const SIGNS = [
+  '||',
+  '&&',
+  '==',
+  '!=',
+  '<=',
+  '>=',
+  '<',
+  '>',
+  '+',
+  '-',
+  '*',
+  '/',
+  '%',
+  '!',
+  '(',
+  ')',
+  '[',
+  ']',
+  ',',
+  '?',
+  ':',
+];
 const isDigit = (code: string): boolean => code >= '0' && code <= '9';
-const isLetter = (code: string): boolean => (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z') || code === '_';
+const isLetter = (code: string): boolean =>
+  (code >= 'a' && code <= 'z') || (code >= 'A' && code <= 'Z') || code === '_';
 
 function tokenize(text: string): Token[] {
   if (text.length > EXPRESSION_LENGTH_MAX) {
-    throw new ExpressionError(`the expression is longer than ${EXPRESSION_LENGTH_MAX} characters`, EXPRESSION_LENGTH_MAX);
+    throw new ExpressionError(
+      `the expression is longer than ${EXPRESSION_LENGTH_MAX} characters`,
+      EXPRESSION_LENGTH_MAX,
+    );
   }
   const tokens: Token[] = [];
   let index = 0;
@@ -81,7 +112,8 @@ function tokenize(text: string): Token[] {
         tokens.push({ kind: 'number', text: digits, value: Number(digits), at });
       } else {
         const valueMs = parseDuration(digits + text.slice(unitAt, index));
-        if (valueMs === undefined) throw new ExpressionError(`'${text.slice(at, index)}' is no number or duration (s, m, h, d, w)`, at);
+        if (valueMs === undefined)
+          throw new ExpressionError(`'${text.slice(at, index)}' is no number or duration (s, m, h, d, w)`, at);
         tokens.push({ kind: 'duration', text: text.slice(at, index), value: valueMs, at });
       }
     } else if (isLetter(code)) {
@@ -105,7 +137,20 @@ function tokenize(text: string): Token[] {
 
 /** Binding strength of the binary operators, weakest first. */
 const STRENGTH: Record<string, number> = {
-  '||': 1, '&&': 2, '==': 3, '!=': 3, in: 3, '<': 4, '<=': 4, '>': 4, '>=': 4, '+': 5, '-': 5, '*': 6, '/': 6, '%': 6,
+  '||': 1,
+  '&&': 2,
+  '==': 3,
+  '!=': 3,
+  in: 3,
+  '<': 4,
+  '<=': 4,
+  '>': 4,
+  '>=': 4,
+  '+': 5,
+  '-': 5,
+  '*': 6,
+  '/': 6,
+  '%': 6,
 }; // prettier-ignore
 
 /** Parses one expression. Throws ExpressionError with the character where it goes wrong. */
@@ -132,7 +177,8 @@ export function parseExpression(text: string): Node {
 
   const primary = (depth: number): Node => {
     const token = peek();
-    if (depth > EXPRESSION_DEPTH_MAX) throw new ExpressionError(`nested deeper than ${EXPRESSION_DEPTH_MAX} levels`, token.at);
+    if (depth > EXPRESSION_DEPTH_MAX)
+      throw new ExpressionError(`nested deeper than ${EXPRESSION_DEPTH_MAX} levels`, token.at);
     position++;
     switch (token.kind) {
       case 'number':

@@ -20,7 +20,8 @@ const whole = (read: (scope: Scope) => number, scale = 1): RecordBinding => ({
 });
 
 const attribute = (name: string, type: 'text' | 'number' | 'time' | 'boolean'): RecordBinding => {
-  const value = (scope: Scope): unknown => (scope.record.attributes === null ? undefined : scope.record.attributes[name]);
+  const value = (scope: Scope): unknown =>
+    scope.record.attributes === null ? undefined : scope.record.attributes[name];
   switch (type) {
     case 'text':
       return text((scope) => {

@@ -4,7 +4,7 @@
  */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { LineCounter, type Node as YamlNode, isMap, isScalar, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 import { RECORD_TYPES } from '../record/usage-record.ts';
 import { parseDuration } from './expression.ts';
@@ -65,10 +65,14 @@ const feature = Type.Object(
     on: Type.Optional(recordTypes),
     where: Type.Optional(expression('Only records for which this holds. Default: that of the rule.')),
     window: Type.Optional(duration('Length of the rolling window.')),
-    panes: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024, description: 'Steps in which the window moves; default 12.' })),
+    panes: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1024, description: 'Steps in which the window moves; default 12.' }),
+    ),
     before: Type.Optional(duration('The window ends this long before now instead of now.')),
     every: Type.Optional(duration('Baselines: length of one sample; default 1d.')),
-    samplesMin: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Baselines: with fewer samples the value is not known.' })),
+    samplesMin: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'Baselines: with fewer samples the value is not known.' }),
+    ),
     unit: Type.Optional(Type.Enum(['s', 'ms', 'bytes', 'currency', 'count', 'share', 'km/h', 'none'])),
   },
   closed,
@@ -86,11 +90,23 @@ const band = Type.Object(
 
 const testStep = Type.Object(
   {
-    at: Type.Optional(Type.String({ description: 'Time after the begin of the test (`90m`), or RFC 3339. Default: where the step before ended.' })),
-    repeat: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000, description: 'How often; `{n}` in a text counts from 1.' })),
+    at: Type.Optional(
+      Type.String({
+        description: 'Time after the begin of the test (`90m`), or RFC 3339. Default: where the step before ended.',
+      }),
+    ),
+    repeat: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 10_000, description: 'How often; `{n}` in a text counts from 1.' }),
+    ),
     every: Type.Optional(duration('Distance between repetitions; default 1s.')),
-    record: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'Fields of the usage record; recordId, eventTime and servedMsisdn are filled in.' })),
-    records: Type.Optional(Type.Array(Type.Record(Type.String(), Type.Unknown()), { description: 'Several records at the same time.' })),
+    record: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), {
+        description: 'Fields of the usage record; recordId, eventTime and servedMsisdn are filled in.',
+      }),
+    ),
+    records: Type.Optional(
+      Type.Array(Type.Record(Type.String(), Type.Unknown()), { description: 'Several records at the same time.' }),
+    ),
     advance: Type.Optional(duration('Lets this much event time pass without a record of this key.')),
   },
   closed,
@@ -99,7 +115,9 @@ const testStep = Type.Object(
 const ruleTest = Type.Object(
   {
     name: text('What the test shows.'),
-    begin: Type.Optional(Type.String({ description: 'RFC 3339 time of the first step; default 2026-03-02T10:00:00Z, a Monday.' })),
+    begin: Type.Optional(
+      Type.String({ description: 'RFC 3339 time of the first step; default 2026-03-02T10:00:00Z, a Monday.' }),
+    ),
     steps: Type.Array(testStep, { minItems: 1, maxItems: 200 }),
     expect: Type.Array(
       Type.Object(
@@ -120,33 +138,56 @@ const ruleTest = Type.Object(
 
 export const ruleSchema = Type.Object(
   {
-    id: Type.String({ pattern: '^(fraud|arrears|retention)\\.[a-z0-9]+(-[a-z0-9]+)*$', maxLength: 80, description: 'Stable name: desk and slug.' }),
-    version: Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Goes up with every change; pinned in each alert.' }),
+    id: Type.String({
+      pattern: '^(fraud|arrears|retention)\\.[a-z0-9]+(-[a-z0-9]+)*$',
+      maxLength: 80,
+      description: 'Stable name: desk and slug.',
+    }),
+    version: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'Goes up with every change; pinned in each alert.',
+    }),
     catalogue: Type.String({ pattern: '^[A-Z][0-9]{2}$', description: 'Id in the catalogue of detections.' }),
     status: Type.Enum(['experimental', 'test', 'stable', 'deprecated']),
     desk: Type.Enum([...DESKS]),
     title: localized('Short name of the detection.'),
     description: Type.Optional(localized('What is looked for and why it matters.')),
-    fraudType: Type.Optional(Type.String({ maxLength: 40, description: 'How money is made (irsf, bypass_simbox, ...).' })),
-    enabler: Type.Optional(Type.String({ maxLength: 40, description: 'How access was gained (subscription, cloning, ...).' })),
+    fraudType: Type.Optional(
+      Type.String({ maxLength: 40, description: 'How money is made (irsf, bypass_simbox, ...).' }),
+    ),
+    enabler: Type.Optional(
+      Type.String({ maxLength: 40, description: 'How access was gained (subscription, cloning, ...).' }),
+    ),
     key: Type.Enum([...KEY_TYPES], { description: 'The entity that the rule groups by.' }),
     on: Type.Optional(recordTypes),
     where: Type.Optional(expression('Records that the rule and its features look at.')),
     params: Type.Optional(
       Type.Record(
         Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }),
-        Type.Union([Type.Number(), Type.Boolean(), Type.String(), Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 1000 })]),
+        Type.Union([
+          Type.Number(),
+          Type.Boolean(),
+          Type.String(),
+          Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 1000 }),
+        ]),
         { description: 'Thresholds, to be changed without touching a condition. Durations are written 7d.' },
       ),
     ),
     features: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }), feature)),
     evaluateAt: Type.Optional(
-      Type.Union([expression('Event time at which to look again.'), Type.Array(expression('Event time at which to look again.'), { minItems: 1, maxItems: 8 })]),
+      Type.Union([
+        expression('Event time at which to look again.'),
+        Type.Array(expression('Event time at which to look again.'), { minItems: 1, maxItems: 8 }),
+      ]),
     ),
     evaluateEvery: Type.Optional(duration('Looks again this often in event time, also when nothing happens.')),
     bands: Type.Array(band, { minItems: 1, maxItems: 8, description: 'Rising: the last band that holds counts.' }),
     reason: localized('One sentence with the values; {name} is replaced, {threshold} is that of the reached band.'),
-    suppress: Type.Object({ for: duration('An episode ends when this long has passed without the condition.') }, closed),
+    suppress: Type.Object(
+      { for: duration('An episode ends when this long has passed without the condition.') },
+      closed,
+    ),
     suggestedActions: Type.Optional(Type.Array(Type.String({ maxLength: 60 }), { maxItems: 20 })),
     falsePositives: Type.Optional(Type.Array(text('A lawful reason for the same picture.'), { maxItems: 20 })),
     runbook: Type.Optional(localized('What to do, in order.')),
@@ -183,7 +224,9 @@ const checker = Compile(ruleSchema);
 /** Parses and checks the form of one rule file. Expressions are checked when the set is compiled. */
 export function parseRule(file: string, content: string): { source: RuleSource } | { problems: RuleProblem[] } {
   if (Buffer.byteLength(content) > RULE_FILE_BYTES_MAX) {
-    return { problems: [{ file, line: 1, column: 1, message: `the file is larger than ${RULE_FILE_BYTES_MAX} bytes` }] };
+    return {
+      problems: [{ file, line: 1, column: 1, message: `the file is larger than ${RULE_FILE_BYTES_MAX} bytes` }],
+    };
   }
   const lines = new LineCounter();
   const document = parseDocument(content, { lineCounter: lines, uniqueKeys: true });
@@ -193,7 +236,11 @@ export function parseRule(file: string, content: string): { source: RuleSource }
   };
   if (document.errors.length > 0) {
     return {
-      problems: document.errors.map((error) => ({ file, ...at(error.pos[0]), message: error.message.split('\n')[0]!.replace(/:$/, '') })),
+      problems: document.errors.map((error) => ({
+        file,
+        ...at(error.pos[0]),
+        message: error.message.split('\n')[0]!.replace(/:$/, ''),
+      })),
     };
   }
   const nodeAt = (path: readonly (string | number)[]): YamlNode | null => {
@@ -227,7 +274,10 @@ export function parseRule(file: string, content: string): { source: RuleSource }
     const errors = checker.Errors(value);
     const problems = new Map<string, RuleProblem>();
     for (const error of errors) {
-      const path = error.instancePath.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+      const path = error.instancePath
+        .split('/')
+        .slice(1)
+        .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
       const where = path.join('.');
       const params = error.params as Record<string, unknown>;
       // An unknown key is reported once, with the keys that exist; the parent's error of the same cause is left out.

@@ -7,7 +7,8 @@
  * unit 2      event time of the first record of this key
  * unit 3      time of this key's entry in the timer queue, Infinity where it has none
  * unit 4      u32 low: key type | number of segments << 8; u32 high: units in use
- * unit 5 ...  directory: one u32 a segment, operator id << 16 | size in units; two to a unit
+ * unit 5      the subscriber of the last record (for a subscriber: its last IMSI), as a key number
+ * unit 6 ...  directory: one u32 a segment, operator id << 16 | size in units; two to a unit
  * then        the segments, in directory order
  * ```
  *
@@ -21,12 +22,13 @@
 import { type Arena, PAGE_UNITS } from './arena.ts';
 
 const PAGE_BITS = 15;
-export const HEADER_UNITS = 5;
+export const HEADER_UNITS = 6;
 const KEY = 0;
 const CLOCK = 1;
 const FIRST_SEEN = 2;
 const QUEUED_AT = 3;
 const META = 4;
+const LINK = 5;
 /** Segment sizes have 16 bits; no operator comes near. */
 export const SEGMENT_UNITS_MAX = 16_384;
 /** Operator ids have 16 bits and index `segmentAt`. */
@@ -55,6 +57,8 @@ export interface Blocks {
   /** Grows or shrinks a segment, keeping its first units. May move the block. Returns the segment's new unit. */
   resize(operator: number, units: number): number;
   remove(operator: number): void;
+  /** Operator id of the bound block's segment number `index`. */
+  segmentIdAt(index: number): number;
   /** Called with (key type, key, new address) whenever a block moves. */
   onMove(listener: (keyType: number, key: number, address: number) => void): void;
 }
@@ -172,6 +176,7 @@ export function createBlocks(arena: Arena): Blocks {
     remove(operator) {
       if (cursor.segmentAt[operator] !== 0) layOut(operator, 0);
     },
+    segmentIdAt: (index) => present[index]!,
     onMove(listener) {
       moved = listener;
     },
@@ -183,6 +188,10 @@ export const keyTypeOf = (cursor: Cursor): number => cursor.u32[(cursor.base + M
 export const clockOf = (cursor: Cursor): number => cursor.f64[cursor.base + CLOCK]!;
 export const firstSeenOf = (cursor: Cursor): number => cursor.f64[cursor.base + FIRST_SEEN]!;
 export const queuedAtOf = (cursor: Cursor): number => cursor.f64[cursor.base + QUEUED_AT]!;
+export const linkOf = (cursor: Cursor): number => cursor.f64[cursor.base + LINK]!;
+export const setLink = (cursor: Cursor, key: number): void => {
+  cursor.f64[cursor.base + LINK] = key;
+};
 export const setClock = (cursor: Cursor, time: number): void => {
   cursor.f64[cursor.base + CLOCK] = time;
 };

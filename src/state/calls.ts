@@ -27,6 +27,7 @@ export function createOverlap(options: { id: number; signature: string; keepMs: 
     signature: options.signature,
     retentionMs: keepMs,
     lateAfterMs: keepMs,
+    onArrival: false,
     update(scope: Scope, blocks: Blocks) {
       const { record, cursor } = scope;
       if (!(record.durationMs > 0) || record.cellId === '') return;
@@ -42,7 +43,8 @@ export function createOverlap(options: { id: number; signature: string; keepMs: 
         const { f64 } = cursor;
         let earliest = 0;
         for (let index = 1; index < length; index++) {
-          if (f64[segment + 1 + index * OVERLAP_ENTRY + 1]! < f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]!) earliest = index;
+          if (f64[segment + 1 + index * OVERLAP_ENTRY + 1]! < f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]!)
+            earliest = index;
         }
         const over = f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]! < scope.now - keepMs;
         if (over || capacity >= OVERLAP_CALLS_MAX) slot = earliest;
@@ -107,8 +109,8 @@ export function createCallTotal(options: { id: number; signature: string; keepMs
     id,
     signature: options.signature,
     retentionMs: keepMs,
-    // The rule is about the record itself: however long after its begin a call arrives, it is judged.
-    lateAfterMs: Number.POSITIVE_INFINITY,
+    lateAfterMs: keepMs,
+    onArrival: true,
     update(scope: Scope, blocks: Blocks) {
       const { record, cursor } = scope;
       if (record.callId === '' || !(record.durationMs >= 0)) return;
@@ -123,7 +125,8 @@ export function createCallTotal(options: { id: number; signature: string; keepMs
           const { f64 } = cursor;
           let oldest = 0;
           for (let index = 1; index < length; index++) {
-            if (f64[segment + 1 + index * CALL_ENTRY + 2]! < f64[segment + 1 + oldest * CALL_ENTRY + 2]!) oldest = index;
+            if (f64[segment + 1 + index * CALL_ENTRY + 2]! < f64[segment + 1 + oldest * CALL_ENTRY + 2]!)
+              oldest = index;
           }
           const over = f64[segment + 1 + oldest * CALL_ENTRY + 2]! < scope.now - keepMs;
           if (over || capacity >= OPEN_CALLS_MAX) slot = oldest;

@@ -111,6 +111,7 @@ export function createDistinct(options: {
     paneMs,
     retentionMs: reach * paneMs,
     lateAfterMs: reach * paneMs,
+    onArrival: false,
     update(scope, blocks) {
       const cursor = scope.cursor;
       const value = of(scope);

@@ -28,7 +28,11 @@ export interface Duplicates {
   /** Ids in the horizon now. */
   size(): number;
   bytes(): number;
-  snapshot(): Uint8Array[];
+  /**
+   * The horizon as of now, without copying: ids are only ever appended behind what the parts show. `release` must be
+   * called when they have been written.
+   */
+  snapshot(): { parts: Uint8Array[]; release(): void };
   restore(parts: Uint8Array[]): void;
 }
 
@@ -45,6 +49,8 @@ export function createDuplicates(horizonRecords: number): Duplicates {
   });
   let current = emptyGeneration();
   let previous = emptyGeneration();
+  /** Snapshots that still look at the generations: while there is one, a forgotten generation is not written over. */
+  let pinned = 0;
 
   const hashOf = (codes: Uint16Array, from: number, to: number): number => {
     let hash = 0x811c9dc5;
@@ -79,7 +85,7 @@ export function createDuplicates(horizonRecords: number): Duplicates {
       if (current.count === horizonRecords || current.starts[current.count]! + length > current.codes.length) {
         const forgotten = previous;
         previous = current;
-        current = forgotten;
+        current = pinned > 0 ? emptyGeneration() : forgotten;
         current.count = 0;
         current.table.fill(0);
       }
@@ -99,12 +105,20 @@ export function createDuplicates(horizonRecords: number): Duplicates {
     },
     size: () => current.count + previous.count,
     bytes: () => 2 * (current.codes.byteLength + current.starts.byteLength + current.table.byteLength),
-    // Older generation first; of each the starts (their number says how many ids there are), then the characters.
-    snapshot: () =>
-      [previous, current].flatMap(({ count, codes, starts }) => [
-        new Uint8Array(starts.slice(0, count + 1).buffer),
-        new Uint8Array(codes.slice(0, starts[count]!).buffer),
-      ]),
+    snapshot() {
+      pinned++;
+      // Older generation first; of each the starts (their number says how many ids there are), then the characters.
+      const parts = [previous, current].flatMap(({ count, codes, starts }) => [
+        new Uint8Array(starts.buffer, 0, (count + 1) * 4),
+        new Uint8Array(codes.buffer, 0, starts[count]! * 2),
+      ]);
+      return {
+        parts,
+        release() {
+          pinned--;
+        },
+      };
+    },
     restore(parts) {
       const load = (starts: Uint8Array, codes: Uint8Array): Generation => {
         const generation = emptyGeneration();

@@ -62,7 +62,7 @@ export function createNames(): Names {
     restore(saved) {
       texts = saved.slice();
       ids.clear();
-      texts.forEach((text, index) => ids.set(text, -index - 1));
+      for (const [index, text] of texts.entries()) ids.set(text, -index - 1);
     },
   };
 }
@@ -98,6 +98,9 @@ export interface KeyTable {
 
 const SHARDS = 256;
 const SHARD_CAPACITY_MIN = 16;
+/** Every shard begins as this one free slot, so that a kind of key that no rule uses takes nothing. */
+const NO_KEYS = new Float64Array(1);
+const NO_ADDRESSES = new Uint32Array(1);
 
 export function createKeyTable(): KeyTable {
   const keys: Float64Array[] = [];
@@ -106,8 +109,8 @@ export function createKeyTable(): KeyTable {
   let total = 0;
   const clear = (): void => {
     for (let shard = 0; shard < SHARDS; shard++) {
-      keys[shard] = new Float64Array(SHARD_CAPACITY_MIN);
-      addresses[shard] = new Uint32Array(SHARD_CAPACITY_MIN);
+      keys[shard] = NO_KEYS;
+      addresses[shard] = NO_ADDRESSES;
     }
     sizes.fill(0);
     total = 0;
@@ -126,7 +129,7 @@ export function createKeyTable(): KeyTable {
   const grow = (shard: number): void => {
     const oldKeys = keys[shard]!;
     const oldAddresses = addresses[shard]!;
-    const capacity = oldKeys.length * 2;
+    const capacity = Math.max(SHARD_CAPACITY_MIN, oldKeys.length * 2);
     const newKeys = new Float64Array(capacity);
     const newAddresses = new Uint32Array(capacity);
     for (let index = 0; index < oldKeys.length; index++) {

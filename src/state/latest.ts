@@ -19,6 +19,7 @@ export function createLatest(options: { id: number; signature: string; of: Reade
     retentionMs: Number.POSITIVE_INFINITY,
     // A last value (a credit limit, a home cell) is never too old to be the newest that is known.
     lateAfterMs: of === undefined ? 0 : Number.POSITIVE_INFINITY,
+    onArrival: false,
     update(scope: Scope, blocks: Blocks) {
       const value = of === undefined ? 0 : of(scope);
       if (value !== value) return;
@@ -60,6 +61,7 @@ export function createGaps(options: { id: number; signature: string }): Gaps {
     signature: options.signature,
     retentionMs: Number.POSITIVE_INFINITY,
     lateAfterMs: 0,
+    onArrival: false,
     update(scope: Scope, blocks: Blocks) {
       let segment = scope.cursor.segmentAt[id]!;
       const time = scope.record.eventTime;

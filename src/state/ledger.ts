@@ -170,6 +170,7 @@ export function createLedger(options: { id: number; signature: string }): Ledger
     signature: options.signature,
     retentionMs: Number.POSITIVE_INFINITY,
     lateAfterMs: Number.POSITIVE_INFINITY,
+    onArrival: false,
     update,
     unpaid: (scope) => sum(scope, (_due, remaining) => remaining) * MICROS,
     overdue: (scope) => sum(scope, (due, remaining) => (due < scope.now ? remaining : 0)) * MICROS,

@@ -4,8 +4,9 @@
  * An operator owns one segment of a key's block: `update` takes a record into it, readers (functions of the scope) take
  * values out. Operators never look at each other. Rules that ask for the same thing share one operator.
  */
-import type { Destination } from '../reference/numbering-plan.ts';
+
 import type { UsageRecord } from '../record/usage-record.ts';
+import type { Destination } from '../reference/numbering-plan.ts';
 import type { Blocks, Cursor } from './block.ts';
 
 /** One mutable object for the life of the engine; closures read from it instead of taking many arguments. */
@@ -40,5 +41,7 @@ export interface Operator {
   retentionMs: number;
   /** A record that lies this far behind the key's clock changes nothing any more; 0 where only order matters. */
   lateAfterMs: number;
+  /** Judges the record itself: takes it on arrival, however long ago it began. */
+  onArrival: boolean;
   update(scope: Scope, blocks: Blocks): void;
 }

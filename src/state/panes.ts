@@ -15,7 +15,7 @@
  *
  * All columns hold whole numbers (ms, bytes, millionths of a currency unit), so sums are exact up to 2^53.
  */
-import { type Blocks, SEGMENT_UNITS_MAX } from './block.ts';
+import { type Blocks, type Cursor, SEGMENT_UNITS_MAX } from './block.ts';
 import type { Operator, Reader, Scope } from './operator.ts';
 
 /** A list longer than this does not fit its segment; the compiler refuses such windows. */
@@ -38,7 +38,12 @@ export interface Panes extends Operator {
   list(scope: Scope, from: number, to: number, column: number): { startAt: number; value: number }[];
 }
 
+/**
+ * Unit 0 of a segment: number of entries (low), columns of each entry (high). A rule set that adds a column to a list leaves
+ * older segments as they are: they are widened when their key is next touched, and read as cold until then.
+ */
 const LENGTH = 0;
+const WIDTH = 1;
 const FIRST_ENTRY = 1;
 
 export function createPanes(options: {
@@ -77,13 +82,33 @@ export function createPanes(options: {
     }
   };
 
+  const widen = (cursor: Cursor, blocks: Blocks, segment: number): number => {
+    const oldUnits = 1 + cursor.u32[segment * 2 + WIDTH]!;
+    const length = cursor.u32[segment * 2 + LENGTH]!;
+    const entries = cursor.f64.slice(segment + FIRST_ENTRY, segment + FIRST_ENTRY + length * oldUnits);
+    const at = blocks.resize(id, FIRST_ENTRY + Math.max(1, length) * entryUnits);
+    const { f64, u32 } = cursor;
+    for (let index = 0; index < length; index++) {
+      const entry = at + FIRST_ENTRY + index * entryUnits;
+      start(f64, u32, entry, 0);
+      f64.set(entries.subarray(index * oldUnits, (index + 1) * oldUnits), entry);
+    }
+    u32[at * 2 + WIDTH] = columnCount;
+    return at;
+  };
+
   const update = (scope: Scope, blocks: Blocks): void => {
     const cursor = scope.cursor;
     const pane = Math.floor(scope.record.eventTime / paneMs);
     const oldest = Math.floor(scope.now / paneMs) - reach + 1;
     if (pane < oldest) return;
     let segment = cursor.segmentAt[id]!;
-    if (segment === 0) segment = blocks.ensure(id, FIRST_ENTRY + entryUnits);
+    if (segment === 0) {
+      segment = blocks.ensure(id, FIRST_ENTRY + entryUnits);
+      cursor.u32[segment * 2 + WIDTH] = columnCount;
+    } else if (cursor.u32[segment * 2 + WIDTH] !== columnCount) {
+      segment = widen(cursor, blocks, segment);
+    }
     let { f64, u32 } = cursor;
     let length = u32[segment * 2 + LENGTH]!;
     let at = segment + FIRST_ENTRY + (length - 1) * entryUnits;
@@ -129,6 +154,7 @@ export function createPanes(options: {
     columns,
     retentionMs: reach * paneMs,
     lateAfterMs: reach * paneMs,
+    onArrival: false,
     update,
     list(scope, from, to, column) {
       const { segmentAt, f64, u32 } = scope.cursor;
@@ -136,8 +162,10 @@ export function createPanes(options: {
       const result: { startAt: number; value: number }[] = [];
       if (segment === 0) return result;
       const length = u32[segment * 2 + LENGTH]!;
+      const width = u32[segment * 2 + WIDTH]!;
+      if (column >= width) return result;
       for (let index = 0; index < length; index++) {
-        const at = segment + FIRST_ENTRY + index * entryUnits;
+        const at = segment + FIRST_ENTRY + index * (1 + width);
         const pane = u32[at * 2]!;
         if (pane <= from || pane > to) continue;
         result.push({ startAt: pane * paneMs, value: column < 0 ? u32[at * 2 + 1]! : f64[at + 1 + column]! });
@@ -155,12 +183,12 @@ export interface Stretch {
 
 /** Records in the window. */
 export function readCount(panes: Panes, stretch: Stretch): Reader {
-  const { id, paneMs, columns } = panes;
-  const entryUnits = 1 + columns.length;
+  const { id, paneMs } = panes;
   return (scope) => {
     const { segmentAt, u32 } = scope.cursor;
     const segment = segmentAt[id]!;
     if (segment === 0) return 0;
+    const entryUnits = 1 + u32[segment * 2 + WIDTH]!;
     const last = Math.floor(scope.now / paneMs) - stretch.shift;
     const first = last - stretch.panes;
     let count = 0;
@@ -177,12 +205,12 @@ export function readCount(panes: Panes, stretch: Stretch): Reader {
 /** Sum, least or greatest of a column in the window, times `scale`; 0 for an empty sum, NaN for an empty min or max. */
 export function readColumn(panes: Panes, column: number, stretch: Stretch, scale: number): Reader {
   const { id, paneMs, columns } = panes;
-  const entryUnits = 1 + columns.length;
   const kind = columns[column]!.kind;
   return (scope) => {
     const { segmentAt, f64, u32 } = scope.cursor;
     const segment = segmentAt[id]!;
-    if (segment === 0) return kind === 'sum' ? 0 : Number.NaN;
+    const entryUnits = segment === 0 ? 0 : 1 + u32[segment * 2 + WIDTH]!;
+    if (entryUnits < column + 2) return kind === 'sum' ? 0 : Number.NaN;
     const last = Math.floor(scope.now / paneMs) - stretch.shift;
     const first = last - stretch.panes;
     let result = kind === 'sum' ? 0 : kind === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
@@ -213,13 +241,13 @@ export function readBaseline(
   stretch: Stretch,
   options: { statistic: BaselineStatistic; samplesMin: number; scale: number },
 ): Reader {
-  const { id, paneMs, columns } = panes;
-  const entryUnits = 1 + columns.length;
+  const { id, paneMs } = panes;
   const { statistic, samplesMin, scale } = options;
   return (scope) => {
     const { segmentAt, f64, u32 } = scope.cursor;
     const segment = segmentAt[id]!;
-    if (segment === 0) return statistic === 'samples' ? 0 : Number.NaN;
+    const entryUnits = segment === 0 ? 0 : 1 + u32[segment * 2 + WIDTH]!;
+    if (entryUnits < column + 2) return statistic === 'samples' ? 0 : Number.NaN;
     const last = Math.floor(scope.now / paneMs) - stretch.shift;
     const first = last - stretch.panes;
     let samples = 0;

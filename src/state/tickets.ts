@@ -27,6 +27,7 @@ export function createTickets(options: { id: number; signature: string }): Ticke
     signature: options.signature,
     retentionMs: Number.POSITIVE_INFINITY,
     lateAfterMs: Number.POSITIVE_INFINITY,
+    onArrival: false,
     update(scope: Scope, blocks: Blocks) {
       const { record, cursor } = scope;
       if (record.ticketId === '') return;

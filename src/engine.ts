@@ -1,0 +1,796 @@
+/**
+ * The deterministic core: usage records in, alerts out. `apply` is synchronous and does no I/O; it reads no clock and draws
+ * no random numbers. Time comes from the records. The same records in the same order give the same state, byte for byte in
+ * meaning, and the same alerts, whether they come from NATS, a file, a test or a replay after a crash, and in whatever
+ * batches.
+ *
+ * What happens to one record, in this order:
+ *
+ * 1. a recordId that was applied before changes nothing;
+ * 2. the watermark moves on, and timers that it has passed fire (those of the record's own keys before anything else);
+ * 3. for each key that a rule groups by (subscriber, account, IMSI ...): windows are updated, then the rules that looked at
+ *    this record are evaluated. A record counts itself;
+ * 4. timers are set for the moments at which a rule wants to look again.
+ */
+import type { AlertData, Evidence } from './alerts/alert.ts';
+import {
+  alertIdOf,
+  bandOf,
+  beginEpisode,
+  firedAtOf,
+  hasEpisode,
+  heldAtOf,
+  holdEpisode,
+  raiseEpisode,
+  revisionOf,
+} from './alerts/episode.ts';
+import { BLANK_RECORD, type UsageRecord } from './record/usage-record.ts';
+import type { LocalTime } from './reference/local-time.ts';
+import type { NumberingPlan } from './reference/numbering-plan.ts';
+import type { Value, ValueType } from './rules/compile.ts';
+import { KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
+import {
+  type CompiledFeature,
+  type CompiledRule,
+  compileRuleSet,
+  type Registry,
+  type RuleSet,
+} from './rules/rule-set.ts';
+import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
+import {
+  clockOf,
+  createBlocks,
+  firstSeenOf,
+  keyOf,
+  keyTypeOf,
+  linkOf,
+  queuedAtOf,
+  segmentCountOf,
+  setClock,
+  setFirstSeen,
+  setLink,
+  setQueuedAt,
+} from './state/block.ts';
+import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
+import { createKeyTable, createNames, type KeyTable } from './state/key-table.ts';
+import type { Scope } from './state/operator.ts';
+import { createTimers } from './state/timers.ts';
+
+/** How far behind the largest event time a record may come and still find every window open. */
+export const LATENESS_MS_DEFAULT = 300_000;
+/**
+ * Timers fired before one record. A million invoices may fall due at one midnight; 64 at a time they delay no record by more
+ * than about 0.1 ms. Timers of a record's own keys never wait, so the results do not depend on this number.
+ */
+export const TIMERS_PER_RECORD_MAX = 64;
+/** A rule that throws this often is switched off until the next rule set; the others go on. */
+export const RULE_ERRORS_MAX = 100;
+
+/** Id 0 in a subscriber's block: the account that its last record named. Rules use ids from 1 on. */
+const ACCOUNT_LINK = 0;
+
+const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
+const ACCOUNT = KEY_TYPES.indexOf('account');
+const IMSI = KEY_TYPES.indexOf('imsi');
+
+export type Applied = 'applied' | 'duplicate' | 'late';
+
+export interface EngineOptions {
+  numberingPlan: NumberingPlan;
+  localTime: LocalTime;
+  latenessMs?: number;
+  horizonRecords?: number;
+  /** Networks (MCC+MNC) that are home; empty: the network that the IMSI names. */
+  homePlmns?: readonly string[];
+  onRuleError?: (ruleId: string, error: unknown) => void;
+}
+
+export interface FeatureView {
+  feature: string;
+  ruleIds: string[];
+  keyType: string;
+  keyValue: string;
+  window: string;
+  unit: string;
+  value: number | string | null;
+  panes?: { startAt: number; value: number }[];
+  paneSec?: number;
+}
+
+export interface SubscriberView {
+  servedMsisdn: string;
+  firstSeenAt: number;
+  lastSeenAt: number;
+  features: FeatureView[];
+  ledger: {
+    openInvoices: { invoiceId: string; dueAt: number; remaining: number }[];
+    unpaid: number;
+    overdue: number;
+    daysPastDue: number;
+    bucket: 'current' | '1-30' | '31-60' | '61-90' | '90+';
+    unbilled: number;
+    creditLimit: number | null;
+    exposureRatio: number | null;
+  } | null;
+  balance: number | null;
+  lifecycleStage: string | null;
+  value: Record<string, number | string> | null;
+  scores: { name: string; value: number; contributions: { name: string; value: number }[] }[];
+  openAlerts: { alertId: string; ruleId: string; severity: string; desk: string; since: number }[];
+}
+
+/** Everything a checkpoint holds besides the arena's pages; plain data. */
+export interface EngineMeta {
+  ruleSetVersion: string;
+  rules: { file: string; text: string }[];
+  registry: [string, { id: number; since: number; columns: string[] }][];
+  watermark: number;
+  maxEventTime: number;
+  applied: number;
+  duplicates: number;
+  late: number;
+}
+
+export interface EngineCut {
+  meta: EngineMeta;
+  names: string[];
+  duplicates: Uint8Array[];
+  arena: ArenaCut;
+  /** Must be called when the cut has been written, or will not be. */
+  release(): void;
+}
+
+export interface Engine {
+  /** Applies one record. Alerts are appended to `alerts`, oldest first. */
+  apply(record: UsageRecord, alerts: AlertData[]): Applied;
+  /** Moves the clock of a silent partition; changes nothing else. */
+  tick(eventTime: number, alerts: AlertData[]): void;
+  /** Fires at most `limit` timers that the watermark has passed; returns how many. */
+  fireTimers(limit: number, alerts: AlertData[]): number;
+  /** Swaps the whole rule set between two records; on problems nothing changes. */
+  useRules(sources: RuleSource[], version: string): RuleProblem[];
+  /** What would be wrong with this set; changes nothing. */
+  checkRules(sources: RuleSource[]): RuleProblem[];
+  ruleSet(): RuleSet;
+  inspectSubscriber(msisdn: string): SubscriberView | undefined;
+  watermark(): number;
+  maxEventTime(): number;
+  counts(): { applied: number; duplicate: number; late: number };
+  stats(): {
+    subscribers: number;
+    keys: Record<string, number>;
+    stateBytes: number;
+    usedBytes: number;
+    timers: number;
+    duplicateHorizon: number;
+    names: number;
+  };
+  /** Fixes the whole state as of now; see checkpoint.ts. */
+  cut(): EngineCut;
+  /** Counterpart of `cut` on a fresh engine: pages have been put into the arena before. */
+  restore(meta: EngineMeta, sources: RuleSource[], names: string[], duplicates: Uint8Array[]): RuleProblem[];
+  arena: Arena;
+}
+
+export function createEngine(options: EngineOptions): Engine {
+  const latenessMs = options.latenessMs ?? LATENESS_MS_DEFAULT;
+  const homePlmns = new Set(options.homePlmns ?? []);
+  const { numberingPlan, localTime } = options;
+
+  const arena = createArena();
+  const blocks = createBlocks(arena);
+  const names = createNames();
+  const tables: KeyTable[] = KEY_TYPES.map(() => createKeyTable());
+  blocks.onMove((keyType, key, address) => tables[keyType]!.set(key, address));
+  const timers = createTimers();
+  const duplicates = createDuplicates(options.horizonRecords ?? HORIZON_RECORDS_DEFAULT);
+  const registry: Registry = new Map();
+
+  let watermark = Number.NEGATIVE_INFINITY;
+  let maxEventTime = Number.NEGATIVE_INFINITY;
+  let appliedCount = 0;
+  let duplicateCount = 0;
+  let lateCount = 0;
+  let ruleErrors = new Map<CompiledRule, number>();
+
+  const { cursor } = blocks;
+  const scope: Scope = {
+    record: BLANK_RECORD,
+    cursor,
+    now: 0,
+    destination: undefined,
+    homeCountry: '',
+    international: false,
+    roaming: false,
+    night: false,
+    weekend: false,
+  };
+  const truth = new Uint8Array(4_096);
+  /** Where revisions go; set at the begin of every public call that can make some. */
+  let output: AlertData[] = [];
+
+  // Derived values that no rule asks for are not worked out.
+  let ruleSet = emptyRuleSet();
+  let usesDestination = false;
+  let usesRoaming = false;
+  let usesLocalTime = false;
+  /** Longest retention of the operators of a key type; Infinity where one remembers for ever. */
+  let idleMs: number[] = [];
+
+  const adopt = (next: RuleSet): void => {
+    ruleSet = next;
+    ruleErrors = new Map();
+    usesDestination = [
+      'international',
+      'homeCountry',
+      'destinationCountry',
+      'destinationPrefix',
+      'destinationClass',
+    ].some((name) => next.uses.has(name));
+    usesDestination ||= next.rules.some((rule) => rule.rule.key === 'subscriber+prefix');
+    usesRoaming = next.uses.has('roaming');
+    usesLocalTime = next.uses.has('night') || next.uses.has('weekend');
+    idleMs = KEY_TYPES.map(() => 0);
+    for (const plan of Object.values(next.plans)) {
+      for (const group of plan.groups) {
+        for (const { operators } of group.steps) {
+          for (const operator of operators)
+            idleMs[group.keyType] = Math.max(idleMs[group.keyType]!, operator.retentionMs);
+        }
+      }
+    }
+  };
+
+  const keyNumber = (keyType: number, record: UsageRecord): number => {
+    switch (KEY_TYPES[keyType]!) {
+      case 'subscriber':
+        return names.numberOf(record.servedMsisdn);
+      case 'account':
+        return names.numberOf(record.accountId === '' ? record.servedMsisdn : record.accountId);
+      case 'imsi':
+        return names.numberOf(record.servedImsi);
+      case 'imei':
+        return names.numberOf(record.servedImei);
+      case 'cell':
+        return names.numberOf(record.cellId);
+      case 'otherNumber':
+        return names.numberOf(record.otherNumber);
+      case 'trunk':
+        return names.numberOf(record.trunkId);
+      case 'carrier':
+        return names.numberOf(record.carrierId);
+      case 'servingPlmn':
+        return names.numberOf(record.servingPlmn);
+      case 'dealer': {
+        const dealer = record.attributes === null ? undefined : record.attributes['dealerId'];
+        return typeof dealer === 'string' ? names.numberOf(dealer) : 0;
+      }
+      case 'subscriber+prefix':
+        return scope.destination === undefined || record.servedMsisdn === ''
+          ? 0
+          : names.numberOf(`${record.servedMsisdn}>${scope.destination.prefix}`);
+    }
+  };
+
+  const derive = (record: UsageRecord): void => {
+    scope.record = record;
+    if (usesDestination) {
+      const home = numberingPlan.lookup(record.servedMsisdn);
+      scope.homeCountry = home === undefined ? '' : home.country;
+      scope.destination = record.otherNumber === '' ? undefined : numberingPlan.lookup(record.otherNumber);
+      scope.international =
+        scope.destination !== undefined && home !== undefined && scope.destination.country !== home.country;
+    }
+    if (usesRoaming) {
+      const { servingPlmn, servedImsi } = record;
+      scope.roaming =
+        servingPlmn !== '' &&
+        (homePlmns.size > 0 ? !homePlmns.has(servingPlmn) : servedImsi !== '' && !servedImsi.startsWith(servingPlmn));
+    }
+    if (usesLocalTime) {
+      scope.night = localTime.isNight(record.eventTime);
+      scope.weekend = localTime.isWeekend(record.eventTime);
+    }
+  };
+
+  const advance = (eventTime: number): void => {
+    if (eventTime <= maxEventTime) return;
+    maxEventTime = eventTime;
+    watermark = eventTime - latenessMs;
+  };
+
+  const apply = (record: UsageRecord, alerts: AlertData[]): Applied => {
+    if (duplicates.seen(record.recordId)) {
+      duplicateCount++;
+      return 'duplicate';
+    }
+    output = alerts;
+    advance(record.eventTime);
+    if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+
+    derive(record);
+    const plan = ruleSet.plans[record.recordType];
+    const { predicates, groups } = plan;
+    for (let index = 0; index < predicates.length; index++) truth[index] = predicates[index]!(scope) ? 1 : 0;
+
+    // Late for the subscriber's own clock: no window of this record type reaches back so far. Only what judges the record
+    // itself (a long call that is only reported now) still looks at it.
+    let late = false;
+    if (record.eventTime < maxEventTime - plan.lateAfterMs) {
+      const address = tables[SUBSCRIBER]!.get(names.numberOf(record.servedMsisdn));
+      if (address !== 0) late = record.eventTime < clockOf(blocks.bind(address)) - plan.lateAfterMs;
+    }
+
+    for (let index = 0; index < groups.length; index++) {
+      const { keyType, steps, rules } = groups[index]!;
+      let touched = false;
+      for (let step = 0; step < steps.length; step++) {
+        if (truth[steps[step]!.predicate] === 1) touched = true;
+      }
+      if (!touched) continue;
+      const key = keyNumber(keyType, record);
+      if (key === 0) continue;
+      let address = tables[keyType]!.get(key);
+      if (address === 0) {
+        if (late) continue;
+        address = blocks.create(keyType, key, record.eventTime);
+        tables[keyType]!.set(key, address);
+      }
+      blocks.bind(address);
+      // What was due for this key before this record is settled before this record is seen.
+      while (queuedAtOf(cursor) <= watermark) {
+        fireKey(queuedAtOf(cursor));
+        address = tables[keyType]!.get(key);
+        if (address === 0) {
+          address = blocks.create(keyType, key, record.eventTime);
+          tables[keyType]!.set(key, address);
+        }
+        blocks.bind(address);
+        derive(record);
+      }
+      if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
+      else if (record.eventTime < firstSeenOf(cursor) && !late) setFirstSeen(cursor, record.eventTime);
+      scope.now = clockOf(cursor);
+      remember(keyType, record);
+
+      for (let step = 0; step < steps.length; step++) {
+        const { predicate, operators } = steps[step]!;
+        if (truth[predicate] === 0) continue;
+        for (let at = 0; at < operators.length; at++) {
+          const operator = operators[at]!;
+          if (!late || operator.onArrival) operator.update(scope, blocks);
+        }
+      }
+      let wakeAt =
+        idleMs[keyType]! < Number.POSITIVE_INFINITY ? scope.now + idleMs[keyType]! + 1 : Number.POSITIVE_INFINITY;
+      for (let at = 0; at < rules.length; at++) {
+        const { rule, predicates: triggers } = rules[at]!;
+        let triggered = false;
+        for (let trigger = 0; trigger < triggers.length; trigger++) {
+          if (truth[triggers[trigger]!] === 1) triggered = true;
+        }
+        if (!triggered || (late && !rule.onArrival)) continue;
+        evaluate(rule, false);
+        const next = nextLook(rule, scope.now);
+        if (next < wakeAt) wakeAt = next;
+      }
+      if (wakeAt < queuedAtOf(cursor)) enqueue(wakeAt);
+    }
+    if (late) {
+      lateCount++;
+      return 'late';
+    }
+    appliedCount++;
+    return 'applied';
+  };
+
+  /** Links that let people walk from one key to another; rules never read them. */
+  const remember = (keyType: number, record: UsageRecord): void => {
+    if (keyType !== SUBSCRIBER) {
+      if (record.servedMsisdn !== '') setLink(cursor, names.numberOf(record.servedMsisdn));
+      return;
+    }
+    if (record.servedImsi !== '') setLink(cursor, names.numberOf(record.servedImsi));
+    if (record.accountId !== '') {
+      const segment = blocks.ensure(ACCOUNT_LINK, 1);
+      cursor.f64[segment] = names.numberOf(record.accountId);
+    }
+  };
+
+  const enqueue = (time: number): void => {
+    setQueuedAt(cursor, time);
+    timers.push(time, keyTypeOf(cursor), keyOf(cursor));
+  };
+
+  /**
+   * When the rule wants to look at the bound key again after `now`; Infinity where it does not. A deterministic phase spreads
+   * regular looks over their interval, so that a million subscribers are not all due at midnight.
+   */
+  const nextLook = (rule: CompiledRule, now: number): number => {
+    let next = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < rule.evaluateAt.length; index++) {
+      const at = Math.ceil(rule.evaluateAt[index]!(scope));
+      if (at > now && at < next) next = at;
+    }
+    if (rule.everyMs > 0 && now <= clockOf(cursor) + rule.reachMs) {
+      const phase = Math.abs(Math.imul(keyOf(cursor) | 0, 0x9e3779b1)) % rule.everyMs;
+      const at = (Math.floor((now - phase) / rule.everyMs) + 1) * rule.everyMs + phase;
+      if (at < next) next = at;
+    }
+    if (hasEpisode(cursor, rule.episode)) {
+      const at = heldAtOf(cursor, rule.episode) + rule.suppressMs;
+      if (at > now && at < next) next = at;
+    }
+    return next;
+  };
+
+  /** Looks at one key because its timer has come; the key is bound. */
+  const fireKey = (time: number): void => {
+    setQueuedAt(cursor, Number.POSITIVE_INFINITY);
+    const keyType = keyTypeOf(cursor);
+    const key = keyOf(cursor);
+    scope.record = BLANK_RECORD;
+    scope.destination = undefined;
+    scope.international = false;
+    scope.roaming = false;
+    scope.now = Math.max(clockOf(cursor), time);
+    if (usesLocalTime) {
+      scope.night = localTime.isNight(scope.now);
+      scope.weekend = localTime.isWeekend(scope.now);
+    }
+    const timed = ruleSet.timed[keyType]!;
+    let wakeAt = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < timed.length; index++) {
+      const rule = timed[index]!;
+      if (isDue(rule, time) && !isEpisodeEnd(rule, time)) evaluate(rule, false);
+      const next = nextLook(rule, time);
+      if (next < wakeAt) wakeAt = next;
+    }
+    // Open episodes, also of rules without timers of their own.
+    for (const operator of segmentIds()) {
+      const rule = ruleSet.rulesByEpisode[operator];
+      if (rule === undefined || !hasEpisode(cursor, operator)) continue;
+      if (isEpisodeEnd(rule, time)) evaluate(rule, true);
+      const next = nextLook(rule, time);
+      if (next < wakeAt) wakeAt = next;
+    }
+    const idleAt = clockOf(cursor) + idleMs[keyType]! + 1;
+    if (idleAt <= time && !anyEpisode()) {
+      tables[keyType]!.delete(key);
+      arena.free(cursor.address);
+      return;
+    }
+    if (idleAt > time && idleAt < wakeAt) wakeAt = idleAt;
+    if (wakeAt < Number.POSITIVE_INFINITY) enqueue(wakeAt);
+  };
+
+  const isDue = (rule: CompiledRule, time: number): boolean => {
+    for (let index = 0; index < rule.evaluateAt.length; index++) {
+      if (Math.ceil(rule.evaluateAt[index]!(scope)) === time) return true;
+    }
+    if (rule.everyMs === 0) return false;
+    const phase = Math.abs(Math.imul(keyOf(cursor) | 0, 0x9e3779b1)) % rule.everyMs;
+    return (time - phase) % rule.everyMs === 0;
+  };
+
+  const isEpisodeEnd = (rule: CompiledRule, time: number): boolean =>
+    hasEpisode(cursor, rule.episode) && heldAtOf(cursor, rule.episode) + rule.suppressMs === time;
+
+  const segmentIds = (): number[] => {
+    const count = segmentCountOf(cursor);
+    const ids: number[] = [];
+    for (let id = 0; id < count; id++) ids.push(blocks.segmentIdAt(id));
+    return ids;
+  };
+  const anyEpisode = (): boolean => segmentIds().some((id) => ruleSet.rulesByEpisode[id] !== undefined);
+
+  /** Is the condition true for the bound key now, and does that begin, hold, raise or end an episode? */
+  const evaluate = (rule: CompiledRule, atEpisodeEnd: boolean): void => {
+    const { bands, episode } = rule;
+    let reached = -1;
+    try {
+      for (let band = bands.length - 1; band >= 0; band--) {
+        if (bands[band]!.holds(scope)) {
+          reached = band;
+          break;
+        }
+      }
+    } catch (error) {
+      failRule(rule, error);
+      return;
+    }
+    if (reached < 0) {
+      if (!atEpisodeEnd) return;
+      raiseEpisode(cursor, episode, bandOf(cursor, episode));
+      output.push(alertOf(rule, Math.min(bandOf(cursor, episode), bands.length - 1), 'resolved'));
+      blocks.remove(episode);
+      return;
+    }
+    if (!hasEpisode(cursor, episode)) {
+      const trigger = triggerId();
+      const identity = [rule.rule.id, String(rule.rule.version), rule.rule.key, names.textOf(keyOf(cursor)), trigger];
+      beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });
+      output.push(alertOf(rule, reached, 'firing'));
+      return;
+    }
+    holdEpisode(cursor, episode, scope.now);
+    if (reached > bandOf(cursor, episode)) {
+      raiseEpisode(cursor, episode, reached);
+      output.push(alertOf(rule, reached, 'firing'));
+    }
+  };
+
+  /** One rule that throws must never stop the pipeline: it is counted, and after RULE_ERRORS_MAX it is left out. */
+  const failRule = (rule: CompiledRule, error: unknown): void => {
+    const errors = (ruleErrors.get(rule) ?? 0) + 1;
+    ruleErrors.set(rule, errors);
+    options.onRuleError?.(rule.rule.id, error);
+    if (errors >= RULE_ERRORS_MAX) rule.bands.length = 0;
+  };
+
+  const triggerId = (): string => (scope.record.recordId === '' ? `timer:${scope.now}` : scope.record.recordId);
+
+  const alertOf = (rule: CompiledRule, bandIndex: number, status: 'firing' | 'resolved'): AlertData => {
+    const band = rule.bands[bandIndex]!;
+    const { rule: source } = rule;
+    const keyValue = names.textOf(keyOf(cursor));
+    const link = linkOf(cursor);
+    const servedMsisdn =
+      source.key === 'subscriber'
+        ? keyValue
+        : scope.record.servedMsisdn !== ''
+          ? scope.record.servedMsisdn
+          : link !== 0
+            ? names.textOf(link)
+            : '';
+    let observedSince = firstSeenOf(cursor);
+    const evidence: Evidence[] = rule.features.map((feature) => {
+      if (feature.entry !== undefined) observedSince = Math.max(observedSince, feature.entry.since);
+      const threshold = band.thresholds.get(feature.name);
+      return {
+        feature: feature.name,
+        window: feature.window,
+        value: evidenceValue(feature.read(scope), feature.type),
+        threshold: threshold === undefined ? null : evidenceValue(threshold(scope), feature.type),
+        unit: feature.unit,
+      };
+    });
+    return {
+      alertId: alertIdOf(cursor, rule.episode),
+      revision: revisionOf(cursor, rule.episode),
+      status,
+      ruleId: source.id,
+      ruleVersion: source.version,
+      catalogue: source.catalogue,
+      desk: source.desk,
+      severity: band.severity,
+      title: source.title,
+      key: { type: source.key, value: keyValue },
+      ...(servedMsisdn === '' ? {} : { servedMsisdn }),
+      eventTime: scope.now,
+      triggerRecordId: triggerId(),
+      reason: { en: band.reason.en(scope), 'zh-CN': band.reason['zh-CN'](scope) },
+      evidence,
+      score: band.score,
+      ...(source.fraudType === undefined ? {} : { fraudType: source.fraudType }),
+      ...(source.enabler === undefined ? {} : { enabler: source.enabler }),
+      suggestedActions: source.suggestedActions ?? [],
+      ...(source.key === 'account' && ruleSet.ledger !== undefined
+        ? { value: { exposure: round(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope)) } }
+        : {}),
+      observedSince,
+    };
+  };
+
+  const fireTimers = (limit: number, alerts: AlertData[]): number => {
+    output = alerts;
+    let fired = 0;
+    while (fired < limit && timers.nextAt() <= watermark) {
+      timers.pop();
+      const { time, keyType, key } = timers.popped;
+      const address = tables[keyType]!.get(key);
+      if (address === 0) continue;
+      blocks.bind(address);
+      if (queuedAtOf(cursor) !== time) continue;
+      fireKey(time);
+      fired++;
+    }
+    return fired;
+  };
+
+  const viewOf = (feature: CompiledFeature, ruleIds: string[], keyType: number, keyValue: string): FeatureView => {
+    const view: FeatureView = {
+      feature: feature.name,
+      ruleIds,
+      keyType: KEY_TYPES[keyType]!,
+      keyValue,
+      window: feature.window,
+      unit: feature.unit,
+      value: evidenceValue(feature.read(scope), feature.type),
+    };
+    if (feature.panes !== undefined) {
+      const { list, stretch, column, scale } = feature.panes;
+      const last = Math.floor(scope.now / list.paneMs) - stretch.shift;
+      view.panes = list
+        .list(scope, last - stretch.panes, last, column)
+        .map(({ startAt, value }) => ({ startAt, value: round(value * (column < 0 ? 1 : scale)) }));
+      view.paneSec = list.paneMs / 1000;
+    }
+    return view;
+  };
+
+  const inspectSubscriber = (msisdn: string): SubscriberView | undefined => {
+    const subscriber = names.find(msisdn);
+    const address = subscriber === 0 ? 0 : tables[SUBSCRIBER]!.get(subscriber);
+    if (address === 0) return undefined;
+    blocks.bind(address);
+    scope.record = BLANK_RECORD;
+    const view: SubscriberView = {
+      servedMsisdn: msisdn,
+      firstSeenAt: firstSeenOf(cursor),
+      lastSeenAt: clockOf(cursor),
+      features: [],
+      ledger: null,
+      balance: null,
+      lifecycleStage: null,
+      value: null,
+      scores: [],
+      openAlerts: [],
+    };
+    const imsi = linkOf(cursor);
+    const accountSegment = cursor.segmentAt[ACCOUNT_LINK]!;
+    const account = accountSegment === 0 ? subscriber : cursor.f64[accountSegment]!;
+    // A person looks at a later moment than the last record: windows are read at the clock of the whole partition.
+    for (const [keyType, key] of [
+      [SUBSCRIBER, subscriber],
+      [ACCOUNT, account],
+      [IMSI, imsi],
+    ] as const) {
+      const at = key === 0 ? 0 : tables[keyType]!.get(key);
+      if (at === 0) continue;
+      blocks.bind(at);
+      scope.now = Math.max(clockOf(cursor), watermark);
+      const keyValue = names.textOf(key);
+      for (const { keyType: of, feature, ruleIds } of ruleSet.features) {
+        if (of === keyType) view.features.push(viewOf(feature, ruleIds, keyType, keyValue));
+      }
+      for (const id of segmentIds()) {
+        const rule = ruleSet.rulesByEpisode[id];
+        if (rule === undefined) continue;
+        view.openAlerts.push({
+          alertId: alertIdOf(cursor, id),
+          ruleId: rule.rule.id,
+          severity: rule.bands[Math.min(bandOf(cursor, id), rule.bands.length - 1)]?.severity ?? 'info',
+          desk: rule.rule.desk,
+          since: firedAtOf(cursor, id),
+        });
+      }
+      if (keyType === ACCOUNT && ruleSet.ledger !== undefined) {
+        const ledger = ruleSet.ledger;
+        const days = Math.floor(ledger.pastDueMs(scope) / 86_400_000);
+        const unpaid = ledger.unpaid(scope);
+        const unbilled = ledger.unbilled(scope);
+        const limit = ruleSet.features.find(
+          ({ keyType: of, feature }) => of === ACCOUNT && feature.name === 'creditLimit',
+        );
+        const creditLimit = limit === undefined ? Number.NaN : (limit.feature.read(scope) as number);
+        view.ledger = {
+          openInvoices: ledger
+            .invoices(scope)
+            .map(({ invoiceId, dueAt, remaining }) => ({ invoiceId, dueAt, remaining: round(remaining) })),
+          unpaid: round(unpaid),
+          overdue: round(ledger.overdue(scope)),
+          daysPastDue: days,
+          bucket: days < 1 ? 'current' : days <= 30 ? '1-30' : days <= 60 ? '31-60' : days <= 90 ? '61-90' : '90+',
+          unbilled: round(unbilled),
+          creditLimit: creditLimit > 0 ? creditLimit : null,
+          exposureRatio: creditLimit > 0 ? round((unpaid + unbilled) / creditLimit) : null,
+        };
+      }
+    }
+    return view;
+  };
+
+  const useRules = (sources: RuleSource[], version: string): RuleProblem[] => {
+    const since = maxEventTime === Number.NEGATIVE_INFINITY ? 0 : maxEventTime;
+    const result = compileRuleSet(sources, version, { registry, names, isNight: localTime.isNight, since });
+    if ('problems' in result) return result.problems;
+    adopt(result.ruleSet);
+    return [];
+  };
+
+  return {
+    arena,
+    apply,
+    tick(eventTime, alerts) {
+      output = alerts;
+      advance(eventTime);
+      fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+    },
+    fireTimers,
+    useRules,
+    checkRules(sources) {
+      const result = compileRuleSet(sources, '', { registry: new Map(registry), names, isNight: localTime.isNight, since: 0 });
+      return 'problems' in result ? result.problems : [];
+    },
+    ruleSet: () => ruleSet,
+    inspectSubscriber,
+    watermark: () => watermark,
+    maxEventTime: () => maxEventTime,
+    counts: () => ({ applied: appliedCount, duplicate: duplicateCount, late: lateCount }),
+    stats: () => ({
+      subscribers: tables[SUBSCRIBER]!.size(),
+      keys: Object.fromEntries(KEY_TYPES.map((type, index) => [type, tables[index]!.size()])),
+      stateBytes:
+        arena.bytes() + duplicates.bytes() + timers.bytes() + tables.reduce((sum, table) => sum + table.bytes(), 0),
+      usedBytes: arena.usedBytes(),
+      timers: timers.size(),
+      duplicateHorizon: duplicates.size(),
+      names: names.size(),
+    }),
+    cut() {
+      const horizon = duplicates.snapshot();
+      const pages = arena.cut();
+      return {
+        meta: {
+          ruleSetVersion: ruleSet.version,
+          rules: ruleSet.sources.map(({ file, text }) => ({ file, text })),
+          registry: [...registry],
+          watermark,
+          maxEventTime,
+          applied: appliedCount,
+          duplicates: duplicateCount,
+          late: lateCount,
+        },
+        names: names.snapshot(),
+        duplicates: horizon.parts,
+        arena: pages,
+        release() {
+          horizon.release();
+          pages.release();
+        },
+      };
+    },
+    restore(meta, sources, savedNames, savedDuplicates) {
+      names.restore(savedNames);
+      duplicates.restore(savedDuplicates);
+      registry.clear();
+      for (const [signature, entry] of meta.registry) registry.set(signature, entry);
+      watermark = meta.watermark ?? Number.NEGATIVE_INFINITY;
+      maxEventTime = meta.maxEventTime ?? Number.NEGATIVE_INFINITY;
+      appliedCount = meta.applied;
+      duplicateCount = meta.duplicates;
+      lateCount = meta.late;
+      arena.restored();
+      // The key tables and the timer queue are not stored: every block names its key and its timer.
+      arena.walk((address) => {
+        blocks.bind(address);
+        tables[keyTypeOf(cursor)]!.set(keyOf(cursor), address);
+        const queuedAt = queuedAtOf(cursor);
+        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, keyTypeOf(cursor), keyOf(cursor));
+      });
+      return useRules(sources, meta.ruleSetVersion);
+    },
+  };
+}
+
+const round = (value: number): number => Math.round(value * 1e6) / 1e6;
+
+/** Durations are shown in seconds, the base unit; what is not known is null. */
+function evidenceValue(value: Value, type: ValueType): number | string | null {
+  if (typeof value === 'boolean') return value ? 'true' : 'false';
+  if (typeof value === 'string') return value === '' ? null : value;
+  if (Number.isNaN(value)) return null;
+  return round(type === 'duration' ? value / 1000 : value);
+}
+
+function emptyRuleSet(): RuleSet {
+  const compiled = compileRuleSet([], '', {
+    registry: new Map(),
+    names: createNames(),
+    isNight: () => false,
+    since: 0,
+  });
+  if ('problems' in compiled) throw new Error('the empty rule set must compile');
+  return compiled.ruleSet;
+}

@@ -1,0 +1,254 @@
+/**
+ * The life of a record, in one function: next -> decode -> apply -> publish -> checkpoint.
+ *
+ * Nothing is acknowledged to the broker. The position is ours: it lies in the checkpoint beside the state that it belongs to,
+ * so the two can never disagree. After a crash the records behind the newest checkpoint are read again; they make the
+ * same alerts with the same ids, and the publisher finds those that are already there.
+ *
+ * The loop works in slices of a few milliseconds and then lets the event loop run, so that acknowledgements, WebSockets
+ * and HTTP never wait for a large batch.
+ */
+import { gunzipSync, gzipSync } from 'node:zlib';
+import type { AlertData } from './alerts/alert.ts';
+import type { Engine } from './engine.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { decodeMessage } from './record/decode.ts';
+import { RECORD_TYPES } from './record/usage-record.ts';
+import { parseRules } from './rules/load.ts';
+import type { AlertPublisher } from './sinks/alert-publisher.ts';
+import type { DeadLetterSink } from './sinks/dead-letter.ts';
+import type { Source } from './source/jetstream.ts';
+import { type Position, writeCheckpoint } from './state/checkpoint.ts';
+
+/** A record that claims to come from further ahead of the broker's clock is refused: one wrong clock must not move time. */
+export const FUTURE_MS_MAX = 600_000;
+/** Longest stretch of work between two turns of the event loop. */
+const SLICE_MS = 4;
+/** The clock is looked at once in so many messages. */
+const MESSAGES_PER_CLOCK_LOOK = 16;
+/** Alerts handed over and not yet durable, beyond which no further message is taken. */
+const ALERTS_IN_FLIGHT_MAX = 1_024;
+/** After so much silence the owner of a partition writes a tick into it, so that silence itself can be noticed. */
+const TICK_AFTER_MS = 30_000;
+/** Only a live feed is ticked: one whose watermark is within an hour of the broker's clock. */
+const LIVE_WITHIN_MS = 3_600_000;
+/** Timers fired in one slice while no record comes. */
+const IDLE_TIMERS_PER_SLICE = 2_000;
+
+export interface PipelineOptions {
+  partition: number;
+  source: Source;
+  engine: Engine;
+  publisher: AlertPublisher;
+  deadLetters: DeadLetterSink;
+  /** Where the state stood when the engine was restored. */
+  position: Position;
+  checkpointDirectory: string;
+  checkpointEveryMs: number;
+  metrics: Metrics;
+  log: Log;
+  /** Puts a message into the partition's own stream; used for ticks. */
+  publishControl(kind: 'tick' | 'rules', body: Uint8Array): Promise<void>;
+  /** A rule set has been swapped in. */
+  onRules(): void;
+}
+
+export interface Pipeline {
+  /** Resolves after `stop`, when the last checkpoint is durable; rejects with what ended it otherwise. */
+  ended: Promise<void>;
+  stop(): void;
+  position(): Position;
+  /** A checkpoint now; resolves when it is durable. */
+  checkpoint(): Promise<void>;
+  /** Broker time of the message that made this alert fire, for the latency metric. */
+  firedBy(alert: AlertData): number | undefined;
+}
+
+export function startPipeline(options: PipelineOptions): Pipeline {
+  const { source, engine, publisher, deadLetters, metrics, log, partition } = options;
+  const position: Position = { ...options.position };
+  /** Forgotten with the alert itself. */
+  const firedAt = new WeakMap<AlertData, number>();
+  const alerts: AlertData[] = [];
+  let stopping = false;
+  let lastCheckpointAt = performance.now();
+  let lastMessageAt = performance.now();
+  let ticking = false;
+  let checkpointing: Promise<void> | undefined;
+  let failure: unknown;
+
+  const handOver = (brokerTimeMs: number): void => {
+    for (const alert of alerts) {
+      firedAt.set(alert, brokerTimeMs);
+      publisher.publish(alert);
+    }
+    alerts.length = 0;
+  };
+
+  /**
+   * One cut of state and position, then: first every effect of what is in the cut must be durable, then the cut itself. The
+   * other way round a crash in between would skip alerts that nobody has.
+   */
+  const checkpoint = (): Promise<void> => {
+    if (checkpointing !== undefined) return checkpointing;
+    const begun = performance.now();
+    const cut = engine.cut();
+    const at = { ...position };
+    const cutMs = performance.now() - begun;
+    checkpointing = (async () => {
+      try {
+        await Promise.all([publisher.drained(), deadLetters.drained()]);
+        const { number, bytes } = await writeCheckpoint(options.checkpointDirectory, at, cut);
+        const seconds = (performance.now() - begun) / 1000;
+        metrics.observeCheckpoint(seconds);
+        log.debug({ partition, number, bytes, sequence: at.sequence, seconds, cutMs }, 'checkpoint written');
+      } finally {
+        cut.release();
+        lastCheckpointAt = performance.now();
+        checkpointing = undefined;
+      }
+    })();
+    return checkpointing;
+  };
+
+  /** A rule set travels in the stream itself, so a replay switches at the same place. */
+  const swapRules = (body: Uint8Array): void => {
+    const { version, files } = JSON.parse(gunzipSync(body).toString()) as { version: string; files: { file: string; text: string }[] };
+    if (version === engine.ruleSet().version) return;
+    const { sources, problems } = parseRules(files);
+    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version);
+    if (wrong.length > 0) {
+      // The set was checked before it was published, so this is a set of a newer program; the one in force stays.
+      log.error({ partition, version, problem: wrong[0]!.message }, 'rule set in the stream refused');
+      return;
+    }
+    log.info({ partition, version, rules: sources.length, sequence: position.sequence }, 'rule set swapped');
+    options.onRules();
+  };
+
+  const run = async (): Promise<void> => {
+    let sliceBegan = performance.now();
+    while (!stopping) {
+      const waitBegan = performance.now();
+      const messages = await source.next();
+      if (messages === undefined) break;
+      metrics.observeStage('next', (performance.now() - waitBegan) / 1000);
+      lastMessageAt = performance.now();
+      sliceBegan = lastMessageAt;
+      let decodeMs = 0;
+      let applyMs = 0;
+
+      for (let index = 0; index < messages.length && !stopping; index++) {
+        const { data, subject, sequence, timeMs } = messages[index]!;
+        if (subject.endsWith('.tick')) {
+          engine.tick(timeMs, alerts);
+        } else if (subject.endsWith('.rules')) {
+          swapRules(data);
+        } else {
+          const decodeBegan = performance.now();
+          const { records, rejections } = decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX });
+          const applyBegan = performance.now();
+          for (let at = 0; at < records.length; at++) {
+            const record = records[at]!;
+            metrics.countRecords(record.recordType, engine.apply(record, alerts));
+          }
+          applyMs += performance.now() - applyBegan;
+          decodeMs += applyBegan - decodeBegan;
+          for (const rejection of rejections) {
+            metrics.countRecords(rejection.recordType ?? 'unknown', 'rejected');
+            metrics.deadLettersTotal.inc({ reason: rejection.reason });
+            deadLetters.publish(rejection, { subject, sequence });
+          }
+        }
+        position.sequence = sequence;
+        if (alerts.length > 0) handOver(timeMs);
+        if (index % MESSAGES_PER_CLOCK_LOOK === 0 && performance.now() - sliceBegan > SLICE_MS) {
+          await breathe();
+          sliceBegan = performance.now();
+        }
+        // The broker is the buffer: while alerts or rejected records cannot be stored, no further message is taken.
+        if (publisher.inFlight() > ALERTS_IN_FLIGHT_MAX) await publisher.room();
+      }
+      metrics.observeStage('decode', decodeMs / 1000);
+      metrics.observeStage('apply', applyMs / 1000);
+      const publishBegan = performance.now();
+      await deadLetters.room();
+      metrics.observeStage('publish', (performance.now() - publishBegan) / 1000);
+      if (failure !== undefined) throw failure;
+    }
+  };
+
+  /** Beside the loop: checkpoints, ticks, and timers that are due while nothing comes. */
+  const housekeeping = setInterval(() => {
+    if (stopping) return;
+    const now = performance.now();
+    if (now - lastCheckpointAt >= options.checkpointEveryMs && checkpointing === undefined) {
+      lastCheckpointAt = now;
+      const begun = performance.now();
+      checkpoint().catch((error: unknown) => fail(error));
+      metrics.observeStage('checkpoint', (performance.now() - begun) / 1000);
+    }
+    if (now - lastMessageAt > 1_000 && engine.fireTimers(IDLE_TIMERS_PER_SLICE, alerts) > 0) handOver(Date.now());
+    const brokerTime = Date.now();
+    const watermark = engine.watermark();
+    if (now - lastMessageAt >= TICK_AFTER_MS && !ticking && source.connected() && Math.abs(brokerTime - watermark) < LIVE_WITHIN_MS) {
+      ticking = true;
+      lastMessageAt = now;
+      const tick = Buffer.from(JSON.stringify({ recordType: 'tick', eventTime: brokerTime }));
+      options.publishControl('tick', tick).then(
+        () => {
+          ticking = false;
+        },
+        (error: unknown) => {
+          ticking = false;
+          log.warn({ partition, detail: (error as Error).message }, 'tick not written');
+        },
+      );
+    }
+  }, 100);
+
+  const fail = (error: unknown): void => {
+    failure = error;
+    stopping = true;
+    void source.close();
+  };
+
+  const ended = (async () => {
+    try {
+      await run();
+      if (failure !== undefined) throw failure;
+      // What a running checkpoint does not hold yet goes into one more, so that the next start replays nothing.
+      await checkpointing;
+      await checkpoint();
+    } finally {
+      clearInterval(housekeeping);
+    }
+  })();
+
+  return {
+    ended,
+    stop() {
+      stopping = true;
+      void source.close();
+    },
+    position: () => ({ ...position }),
+    async checkpoint() {
+      await checkpointing;
+      await checkpoint();
+    },
+    firedBy: (alert) => firedAt.get(alert),
+  };
+}
+
+const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Body of the control message that swaps a rule set. */
+export function rulesMessage(version: string, files: readonly { file: string; text: string }[]): Uint8Array {
+  return gzipSync(JSON.stringify({ version, files }));
+}
+
+/** Series of every record type exist from the begin. */
+export function declareRecordTypes(metrics: Metrics): void {
+  for (const type of RECORD_TYPES) metrics.countRecords(type, 'applied', 0);
+}

@@ -1,0 +1,86 @@
+/**
+ * Rule files of a folder, in a fixed order, with one version over all of them.
+ */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { ExitCode, RingfenceError } from '../errors.ts';
+import { describeProblem, parseRule, type RuleProblem, type RuleSource } from './rule.ts';
+
+export const RULE_FILES_MAX = 2_000;
+
+/** Changes with any change of any file, and with nothing else. */
+export function versionOf(files: readonly { file: string; text: string }[]): string {
+  const hash = createHash('sha256');
+  for (const { file, text } of files) hash.update(`${file}\n${text.length}\n${text}`);
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Parses files that are already in memory (a checkpoint, a control message). */
+export function parseRules(files: readonly { file: string; text: string }[]): { sources: RuleSource[]; problems: RuleProblem[] } {
+  const sources: RuleSource[] = [];
+  const problems: RuleProblem[] = [];
+  for (const { file, text } of files) {
+    const parsed = parseRule(file, text);
+    if ('source' in parsed) sources.push(parsed.source);
+    else problems.push(...parsed.problems);
+  }
+  return { sources, problems };
+}
+
+/**
+ * All `*.yaml` and `*.yml` files of a folder and the folders in it, by name; `lists` holds reference data, not rules. File
+ * names are relative to the folder, so that the version does not depend on where it stands.
+ */
+export function readRuleFiles(directory: string): { file: string; text: string }[] {
+  const files: { file: string; text: string }[] = [];
+  const visit = (folder: string): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) {
+        if (entry.name !== 'lists' && !entry.name.startsWith('.')) visit(path);
+      } else if (entry.name.endsWith('.yaml') || entry.name.endsWith('.yml')) {
+        if (files.length >= RULE_FILES_MAX) throw tooMany(directory);
+        files.push({ file: relative(directory, path), text: readFileSync(path, 'utf8') });
+      }
+    }
+  };
+  try {
+    if (!statSync(directory).isDirectory()) throw new Error('not a folder');
+    visit(directory);
+  } catch (error) {
+    if (error instanceof RingfenceError) throw error;
+    throw new RingfenceError({
+      code: 'rules.folder',
+      message: `The rules folder ${directory} cannot be read: ${(error as Error).message}.`,
+      hint: 'Give the folder that holds the rule files with --rules.',
+      cause: error,
+    });
+  }
+  if (files.length === 0) {
+    throw new RingfenceError({
+      code: 'rules.empty',
+      message: `There is no rule file (*.yaml) in ${directory}.`,
+      hint: 'Give the folder that holds the rule files with --rules.',
+    });
+  }
+  return files;
+}
+
+const tooMany = (directory: string): RingfenceError =>
+  new RingfenceError({
+    code: 'rules.too-many',
+    message: `There are more than ${RULE_FILES_MAX} rule files in ${directory}.`,
+    hint: 'Split the folder and run one engine for each part.',
+  });
+
+/** One error for everything that is wrong, a line each. */
+export function ruleError(problems: RuleProblem[], directory: string): RingfenceError {
+  const lines = problems.map((problem) => describeProblem({ ...problem, file: join(directory, problem.file) }));
+  return new RingfenceError({
+    code: 'rules.invalid',
+    message: lines.join('\n'),
+    hint: 'Correct the lines above; `ringfence rules check` shows them again.',
+    exitCode: ExitCode.ruleWrong,
+  });
+}

@@ -1,0 +1,851 @@
+/**
+ * A whole rule set, checked and compiled once: which operators exist, what each record type touches, and closures for every
+ * condition. Nothing of a rule file is looked at again while records flow.
+ *
+ * Features that ask for the same thing share one operator, across rules and across rule sets: an operator is named by a
+ * signature (key, record types, condition, pane length ...), and the registry gives each signature the same id for ever,
+ * because ids are what stands in the state. A new rule set therefore finds the windows of the old one as they were.
+ */
+import { SEVERITIES } from '../alerts/alert.ts';
+import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
+import { clockOf, firstSeenOf, OPERATORS_MAX } from '../state/block.ts';
+import { createCallTotal, createOverlap } from '../state/calls.ts';
+import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
+import { fingerprint, type Names } from '../state/key-table.ts';
+import { createGaps, createLatest } from '../state/latest.ts';
+import { createLedger, type Ledger } from '../state/ledger.ts';
+import type { Operator, Reader, Scope } from '../state/operator.ts';
+import {
+  type ColumnKind,
+  createPanes,
+  PANE_MS_MIN,
+  PANES_MAX,
+  type Panes,
+  readBaseline,
+  readColumn,
+  readCount,
+  type Stretch,
+} from '../state/panes.ts';
+import { createTickets } from '../state/tickets.ts';
+import {
+  type Binding,
+  type Compiled,
+  compileExpression,
+  type Environment,
+  type Value,
+  type ValueType,
+} from './compile.ts';
+import { canonical, ExpressionError, type Node, namesIn, parseDuration, parseExpression } from './expression.ts';
+import { RECORD_NAMES, type RecordBinding } from './names.ts';
+import { KEY_TYPES, type KeyType, type Rule, type RuleFeature, type RuleProblem, type RuleSource } from './rule.ts';
+import { compileTemplate, type Template } from './template.ts';
+
+export const RULES_MAX = 1_000;
+export const FEATURES_PER_RULE_MAX = 32;
+const PANES_DEFAULT = 12;
+/** How long single calls are kept where the rule does not say. */
+const CALLS_KEPT_MS = 12 * 3_600_000;
+
+export interface RegistryEntry {
+  id: number;
+  /** Event time since which the operator has seen records; 0: from the first record on. */
+  since: number;
+  /** Columns of a pane list, only ever appended to. */
+  columns: string[];
+}
+
+/** Ids of operators by signature; part of the checkpoint. */
+export type Registry = Map<string, RegistryEntry>;
+
+export interface CompiledFeature {
+  name: string;
+  window: string;
+  unit: string;
+  type: ValueType;
+  read: (scope: Scope) => Value;
+  /** Where the values of single panes can be shown. */
+  panes?: { list: Panes; stretch: Stretch; column: number; scale: number };
+  /** Where the operator behind it began. */
+  entry: RegistryEntry | undefined;
+}
+
+export interface CompiledBand {
+  severity: (typeof SEVERITIES)[number];
+  /** Rank of the severity. */
+  rank: number;
+  holds: (scope: Scope) => boolean;
+  score: number;
+  reason: { en: Template; 'zh-CN': Template };
+  /** Thresholds of this band by feature name. */
+  thresholds: Map<string, (scope: Scope) => Value>;
+}
+
+export interface CompiledRule {
+  rule: Rule;
+  keyType: number;
+  /** Operator id of the episode of this rule in a key's block. */
+  episode: number;
+  /** Rising. */
+  bands: CompiledBand[];
+  /** Features and built-in values that the rule mentions, for evidence. */
+  features: CompiledFeature[];
+  evaluateAt: Reader[];
+  everyMs: number;
+  suppressMs: number;
+  /** Longest reach of its windows: silence beyond it cannot change the rule's values any more. */
+  reachMs: number;
+  /** Judged on arrival also where the record is late for every window. */
+  onArrival: boolean;
+}
+
+/** What one record type does to one kind of key. */
+export interface PlanGroup {
+  keyType: number;
+  steps: { predicate: number; operators: Operator[] }[];
+  /** Rules evaluated when one of their predicates holds. */
+  rules: { rule: CompiledRule; predicates: number[] }[];
+}
+
+export interface Plan {
+  /** Each condition once, however many rules share it; evaluated once a record. */
+  predicates: ((scope: Scope) => boolean)[];
+  groups: PlanGroup[];
+  /** A record further behind its subscriber's clock than this is late; Infinity where something never is. */
+  lateAfterMs: number;
+}
+
+export interface RuleSet {
+  /** Hash over the files, hexadecimal; changes with any change of any rule. */
+  version: string;
+  sources: RuleSource[];
+  rules: CompiledRule[];
+  plans: Record<RecordType, Plan>;
+  operators: Map<number, Operator>;
+  /** Rules that ask for timers, by key type. */
+  timed: CompiledRule[][];
+  /** Index: operator id of the episode. */
+  rulesByEpisode: (CompiledRule | undefined)[];
+  ledger: Ledger | undefined;
+  /** Derived values that any expression mentions; the others are not worked out. */
+  uses: ReadonlySet<string>;
+  /** Each feature once, for people to look at. */
+  features: { keyType: number; feature: CompiledFeature; ruleIds: string[] }[];
+}
+
+export interface CompileOptions {
+  registry: Registry;
+  names: Names;
+  isNight(epochMs: number): boolean;
+  /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
+  since: number;
+}
+
+const keyIndex = (key: KeyType): number => KEY_TYPES.indexOf(key);
+const asList = <T>(value: T | readonly T[] | undefined): readonly T[] | undefined =>
+  value === undefined ? undefined : Array.isArray(value) ? (value as readonly T[]) : [value as T];
+
+/** Compiles a set, or says everything that is wrong with it. The registry only changes when the set is right. */
+export function compileRuleSet(
+  sources: RuleSource[],
+  version: string,
+  options: CompileOptions,
+): { ruleSet: RuleSet } | { problems: RuleProblem[] } {
+  const problems: RuleProblem[] = [];
+  const registry: Registry = new Map(
+    [...options.registry].map(([key, entry]) => [key, { ...entry, columns: [...entry.columns] }]),
+  );
+  const operators = new Map<number, Operator>();
+
+  const entryOf = (signature: string): RegistryEntry => {
+    let entry = registry.get(signature);
+    if (entry === undefined) {
+      entry = { id: registry.size + 1, since: options.since, columns: [] };
+      registry.set(signature, entry);
+      if (entry.id >= OPERATORS_MAX) throw new RangeError(`more than ${OPERATORS_MAX} operators`);
+    }
+    return entry;
+  };
+
+  /** Steps per key type: which operators a record type feeds under which condition. */
+  interface Step {
+    keyType: number;
+    on: readonly RecordType[];
+    where: string;
+    holds: (scope: Scope) => boolean;
+    operators: Set<Operator>;
+    rules: Set<CompiledRule>;
+  }
+  const steps = new Map<string, Step>();
+  const always = (): boolean => true;
+  const stepOf = (
+    keyType: number,
+    on: readonly RecordType[],
+    where: string,
+    holds: (scope: Scope) => boolean,
+  ): Step => {
+    const key = `${keyType}|${[...on].sort().join()}|${where}`;
+    let step = steps.get(key);
+    if (step === undefined) {
+      step = { keyType, on, where, holds, operators: new Set(), rules: new Set() };
+      steps.set(key, step);
+    }
+    return step;
+  };
+
+  /** Pane lists are made after all rules have been read, because only then their reach and columns are known. */
+  interface PaneRequest {
+    entry: RegistryEntry;
+    signature: string;
+    paneMs: number;
+    reach: number;
+    columns: Map<string, { kind: ColumnKind; of: Reader }>;
+    list: Panes | undefined;
+  }
+  const paneRequests = new Map<string, PaneRequest>();
+  const finish: (() => void)[] = [];
+  /** Conditions, timers and texts are compiled when every feature of every rule has its reader. */
+  const conditions: (() => void)[] = [];
+  const rules: CompiledRule[] = [];
+  let ledger: Ledger | undefined;
+  const seenIds = new Map<string, string>();
+  const uses = new Set<string>();
+
+  if (sources.length > RULES_MAX) {
+    problems.push({ file: sources[RULES_MAX]!.file, line: 1, column: 1, message: `more than ${RULES_MAX} rules` });
+  }
+
+  for (const source of sources) {
+    const { rule, file, positionOf } = source;
+    const problem = (path: readonly (string | number)[], message: string, offset = 0): void => {
+      problems.push({ file, ...positionOf(path, offset), message });
+    };
+    const other = seenIds.get(rule.id);
+    if (other !== undefined) problem(['id'], `the id '${rule.id}' is used by ${other} already`);
+    seenIds.set(rule.id, file);
+    if (!rule.id.startsWith(`${rule.desk}.`)) problem(['id'], `the id must begin with its desk '${rule.desk}.'`);
+    if (rule.desk === 'fraud' && (rule.fraudType === undefined || rule.enabler === undefined)) {
+      problem(['id'], "a fraud rule needs both axes, 'fraudType' and 'enabler'");
+    }
+
+    const parse = (text: string, path: readonly (string | number)[]): Node | undefined => {
+      try {
+        return parseExpression(text);
+      } catch (error) {
+        if (!(error instanceof ExpressionError)) throw error;
+        problem(path, error.message, error.at);
+        return undefined;
+      }
+    };
+    const compile = (
+      node: Node | undefined,
+      environment: Environment,
+      path: readonly (string | number)[],
+      expected?: ValueType,
+    ): Compiled | undefined => {
+      if (node === undefined) return undefined;
+      try {
+        return compileExpression(node, environment, expected);
+      } catch (error) {
+        if (!(error instanceof ExpressionError)) throw error;
+        problem(path, error.message, error.at);
+        return undefined;
+      }
+    };
+
+    const keyType = keyIndex(rule.key);
+    const parameters = new Map<string, Binding>();
+    for (const [name, value] of Object.entries(rule.params ?? {})) parameters.set(name, parameterBinding(value));
+    const recordEnvironment: Environment = {
+      resolve: (name) => {
+        if (!Object.hasOwn(RECORD_NAMES, name)) return parameters.get(name);
+        uses.add(name);
+        return RECORD_NAMES[name];
+      },
+      names: () => [...Object.keys(RECORD_NAMES), ...parameters.keys()],
+      isNight: options.isNight,
+    };
+
+    const ruleOn = asList(rule.on);
+    const conditionOf = (
+      where: string | undefined,
+      path: readonly (string | number)[],
+    ): { text: string; holds: (scope: Scope) => boolean } => {
+      if (where === undefined) return { text: '', holds: always };
+      const node = parse(where, path);
+      const compiled = compile(node, recordEnvironment, path, 'boolean');
+      if (node === undefined || compiled === undefined) return { text: '', holds: always };
+      // Two rules with the same condition but other parameter values must not share a step.
+      const values = [...namesIn(node)]
+        .filter((name) => parameters.has(name))
+        .map((name) => `${name}=${JSON.stringify(rule.params?.[name])}`);
+      return {
+        text: canonical(node) + (values.length > 0 ? `{${values.join()}}` : ''),
+        holds: compiled.evaluate as (scope: Scope) => boolean,
+      };
+    };
+    const ruleWhere = conditionOf(rule.where, ['where']);
+
+    const compiled: CompiledRule = {
+      rule,
+      keyType,
+      episode: entryOf(`episode|${rule.id}`).id,
+      bands: [],
+      features: [],
+      evaluateAt: [],
+      everyMs: rule.evaluateEvery === undefined ? 0 : parseDuration(rule.evaluateEvery)!,
+      suppressMs: parseDuration(rule.suppress.for)!,
+      reachMs: 0,
+      onArrival: false,
+    };
+
+    const features = new Map<string, CompiledFeature>();
+    const featureEntries = Object.entries(rule.features ?? {});
+    if (featureEntries.length > FEATURES_PER_RULE_MAX)
+      problem(['features'], `more than ${FEATURES_PER_RULE_MAX} features`);
+    const builtIns = new Map<string, CompiledFeature>();
+    /** Values that every rule of this key may use; made when first mentioned. */
+    const builtIn = (name: string): CompiledFeature | undefined => {
+      let found = builtIns.get(name);
+      if (found === undefined) {
+        found = makeBuiltIn(name);
+        if (found !== undefined) builtIns.set(name, found);
+      }
+      return found;
+    };
+    const ledgerNames = [
+      'unpaid',
+      'overdue',
+      'pastDue',
+      'oldestDueAt',
+      'openInvoices',
+      'overdueInvoices',
+      'unbilled',
+      'exposure',
+    ];
+    const ticketNames = ['open', 'oldestOpenedAt', 'oldestAge'];
+    const makeBuiltIn = (name: string): CompiledFeature | undefined => {
+      const plain = { window: '', entry: undefined };
+      if (name === 'now') return { ...plain, name, unit: 'none', type: 'time', read: (scope) => scope.now };
+      if (name === 'knownFor')
+        return { ...plain, name, unit: 's', type: 'duration', read: (scope) => scope.now - firstSeenOf(scope.cursor) };
+      if (name === 'lastSeenAt')
+        return { ...plain, name, unit: 'none', type: 'time', read: (scope) => clockOf(scope.cursor) };
+      const [group, value] = name.split('.') as [string, string | undefined];
+      if (group === 'ledger' && rule.key === 'account' && value !== undefined && ledgerNames.includes(value)) {
+        const signature = 'ledger|account';
+        const entry = entryOf(signature);
+        let operator = operators.get(entry.id) as Ledger | undefined;
+        if (operator === undefined) {
+          operator = createLedger({ id: entry.id, signature });
+          operators.set(entry.id, operator);
+          ledger = operator;
+          stepOf(keyType, ['invoice', 'payment'], '', always).operators.add(operator);
+          stepOf(
+            keyType,
+            ['voice', 'sms', 'data'],
+            '(charge>0)',
+            (scope) => scope.record.chargeMicros > 0,
+          ).operators.add(operator);
+        }
+        const own = operator;
+        const common = { name, window: '', entry };
+        switch (value) {
+          case 'pastDue':
+            return { ...common, unit: 's', type: 'duration', read: own.pastDueMs };
+          case 'oldestDueAt':
+            return { ...common, unit: 'none', type: 'time', read: own.oldestDueAt };
+          case 'openInvoices':
+          case 'overdueInvoices':
+            return { ...common, unit: 'count', type: 'number', read: own[value] };
+          case 'exposure':
+            return {
+              ...common,
+              unit: 'currency',
+              type: 'number',
+              read: (scope) => own.unpaid(scope) + own.unbilled(scope),
+            };
+          default:
+            return {
+              ...common,
+              unit: 'currency',
+              type: 'number',
+              read: own[value as 'unpaid' | 'overdue' | 'unbilled'],
+            };
+        }
+      }
+      if (group === 'tickets' && rule.key === 'subscriber' && value !== undefined && ticketNames.includes(value)) {
+        const signature = 'tickets|subscriber';
+        const entry = entryOf(signature);
+        let operator = operators.get(entry.id) as ReturnType<typeof createTickets> | undefined;
+        if (operator === undefined) {
+          operator = createTickets({ id: entry.id, signature });
+          operators.set(entry.id, operator);
+          stepOf(keyType, ['care'], '', always).operators.add(operator);
+        }
+        const own = operator;
+        const common = { name, window: '', entry };
+        if (value === 'open') return { ...common, unit: 'count', type: 'number', read: own.open };
+        if (value === 'oldestOpenedAt') return { ...common, unit: 'none', type: 'time', read: own.oldestOpenedAt };
+        return { ...common, unit: 's', type: 'duration', read: (scope) => scope.now - own.oldestOpenedAt(scope) };
+      }
+      return undefined;
+    };
+    const ruleEnvironment: Environment = {
+      resolve: (name) => {
+        const feature = features.get(name) ?? builtIn(name);
+        if (feature !== undefined) return { type: feature.type, evaluate: feature.read };
+        return recordEnvironment.resolve(name);
+      },
+      names: () => [
+        ...features.keys(),
+        'now',
+        'knownFor',
+        'lastSeenAt',
+        ...(rule.key === 'account' ? ledgerNames.map((name) => `ledger.${name}`) : []),
+        ...(rule.key === 'subscriber' ? ticketNames.map((name) => `tickets.${name}`) : []),
+        ...recordEnvironment.names(),
+      ],
+      isNight: options.isNight,
+    };
+
+    const triggers = new Set<Step>();
+    for (const [name, feature] of featureEntries) {
+      const path = ['features', name];
+      if (parameters.has(name)) problem(path, `'${name}' is a parameter already`);
+      if (feature.value !== undefined) continue;
+      const on = asList(feature.on) ?? ruleOn;
+      if (on === undefined) {
+        problem(path, `'${name}' needs 'on': the record types that it looks at (or the rule does)`);
+        continue;
+      }
+      const where =
+        feature.where !== undefined
+          ? conditionOf(feature.where, [...path, 'where'])
+          : feature.on !== undefined
+            ? { text: '', holds: always }
+            : ruleWhere;
+      const step = stepOf(keyType, on, where.text, where.holds);
+      const made = compileFeature(name, feature, path, step);
+      if (made === undefined) continue;
+      features.set(name, made);
+      triggers.add(step);
+    }
+
+    function compileFeature(
+      name: string,
+      feature: RuleFeature,
+      path: (string | number)[],
+      step: Step,
+    ): CompiledFeature | undefined {
+      const { aggregate } = feature;
+      if (aggregate === undefined) {
+        problem(path, `'${name}' needs 'aggregate' or 'value'`);
+        return undefined;
+      }
+      const ofNode = feature.of === undefined ? undefined : parse(feature.of, [...path, 'of']);
+      if (feature.of !== undefined && ofNode === undefined) return undefined;
+      const of = compile(ofNode, recordEnvironment, [...path, 'of']);
+      if (feature.of !== undefined && of === undefined) return undefined;
+      const ofText = ofNode === undefined ? '' : canonical(ofNode);
+      const base = `${rule.key}|${[...step.on].sort().join()}|${step.where}`;
+      const needs = (present: boolean, message: string): boolean => {
+        if (!present) problem(path, `${aggregate} ${message}`);
+        return present;
+      };
+      const single = <T extends Operator>(
+        signature: string,
+        create: (id: number) => T,
+      ): { operator: T; entry: RegistryEntry } => {
+        const entry = entryOf(signature);
+        let operator = operators.get(entry.id) as T | undefined;
+        if (operator === undefined) {
+          operator = create(entry.id);
+          operators.set(entry.id, operator);
+        }
+        step.operators.add(operator);
+        return { operator, entry };
+      };
+      const windowMs = feature.window === undefined ? undefined : parseDuration(feature.window)!;
+      const keepMs = windowMs ?? CALLS_KEPT_MS;
+
+      switch (aggregate) {
+        case 'last': {
+          if (!needs(of !== undefined, "needs 'of'")) return undefined;
+          const { type, evaluate } = of!;
+          const toNumber: Reader =
+            type === 'text'
+              ? (scope) => options.names.numberOf(evaluate(scope) as string) || Number.NaN
+              : type === 'boolean'
+                ? (scope) => (evaluate(scope) === true ? 1 : 0)
+                : (evaluate as Reader);
+          const signature = `latest|${base}|${ofText}`;
+          const { operator, entry } = single(signature, (id) => createLatest({ id, signature, of: toNumber }));
+          const read: (scope: Scope) => Value =
+            type === 'text'
+              ? (scope) => {
+                  const value = operator.value(scope);
+                  return value === value ? options.names.textOf(value) : '';
+                }
+              : type === 'boolean'
+                ? (scope) => operator.value(scope) === 1
+                : operator.value;
+          return { name, window: '', unit: feature.unit ?? 'none', type, read, entry };
+        }
+        case 'lastAt':
+        case 'sinceLast': {
+          const signature = `latest|${base}|`;
+          const { operator, entry } = single(signature, (id) => createLatest({ id, signature, of: undefined }));
+          return aggregate === 'lastAt'
+            ? { name, window: '', unit: 'none', type: 'time', read: operator.at, entry }
+            : { name, window: '', unit: 's', type: 'duration', read: (scope) => scope.now - operator.at(scope), entry };
+        }
+        case 'usualGap': {
+          const signature = `gaps|${base}`;
+          const { operator, entry } = single(signature, (id) => createGaps({ id, signature }));
+          return { name, window: '', unit: 's', type: 'duration', read: operator.median, entry };
+        }
+        case 'overlap': {
+          const signature = `overlap|${base}|${keepMs}`;
+          const { operator, entry } = single(signature, (id) => createOverlap({ id, signature, keepMs }));
+          return { name, window: feature.window ?? '', unit: 's', type: 'duration', read: operator.overlapMs, entry };
+        }
+        case 'callDuration':
+        case 'callStartAt': {
+          const signature = `calls|${base}|${keepMs}`;
+          compiled.onArrival = true;
+          const { operator, entry } = single(signature, (id) => createCallTotal({ id, signature, keepMs }));
+          return aggregate === 'callDuration'
+            ? { name, window: '', unit: 's', type: 'duration', read: operator.durationMs, entry }
+            : { name, window: '', unit: 'none', type: 'time', read: operator.startAt, entry };
+        }
+      }
+
+      if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
+      const baseline = aggregate.startsWith('baseline');
+      const everyMs = baseline ? parseDuration(feature.every ?? '1d')! : 0;
+      const panes = baseline ? windowMs! / everyMs : (feature.panes ?? PANES_DEFAULT);
+      const paneMs = windowMs! / panes;
+      const shift = feature.before === undefined ? 0 : parseDuration(feature.before)! / paneMs;
+      if (!Number.isInteger(panes) || !Number.isInteger(paneMs) || paneMs < PANE_MS_MIN) {
+        problem(
+          [...path, 'window'],
+          `${feature.window} over ${panes} panes gives panes of ${paneMs} ms; whole seconds are needed`,
+        );
+        return undefined;
+      }
+      if (!Number.isInteger(shift)) {
+        problem([...path, 'before'], `'before' must be a multiple of the pane length (${paneMs / 1000} s)`);
+        return undefined;
+      }
+      const reach = panes + shift;
+      compiled.reachMs = Math.max(compiled.reachMs, reach * paneMs);
+      const stretch: Stretch = { panes, shift };
+
+      if (aggregate === 'distinct') {
+        if (!needs(of !== undefined && (of.type === 'text' || of.type === 'number'), "needs 'of', a text or number"))
+          return undefined;
+        if (reach > DISTINCT_PANES_MAX) {
+          problem([...path, 'panes'], `a distinct count takes at most ${DISTINCT_PANES_MAX} panes`);
+          return undefined;
+        }
+        const evaluate = of!.evaluate;
+        const value: Reader =
+          of!.type === 'text' ? (scope) => fingerprint(evaluate(scope) as string) : (evaluate as Reader);
+        const signature = `distinct|${base}|${ofText}|${paneMs}|${reach}`;
+        const { operator, entry } = single(signature, (id) =>
+          createDistinct({ id, signature, paneMs, reach, of: value }),
+        );
+        return {
+          name,
+          window: feature.window!,
+          unit: 'count',
+          type: 'number',
+          read: (scope) => operator.read(scope, stretch),
+          entry,
+        };
+      }
+
+      if (reach > PANES_MAX) {
+        problem([...path, 'panes'], `the window reaches over ${reach} panes; at most ${PANES_MAX}`);
+        return undefined;
+      }
+      const counts = aggregate === 'count' || (baseline && of === undefined);
+      if (aggregate === 'count' && of !== undefined) problem([...path, 'of'], "count takes no 'of'; use 'where'");
+      if (!counts && !needs(of !== undefined && of.type === 'number', "needs 'of', a number")) return undefined;
+      const signature = `panes|${base}|${paneMs}`;
+      let request = paneRequests.get(signature);
+      if (request === undefined) {
+        request = { entry: entryOf(signature), signature, paneMs, reach: 1, columns: new Map(), list: undefined };
+        paneRequests.set(signature, request);
+      }
+      const own = request;
+      own.reach = Math.max(own.reach, reach);
+      const kind: ColumnKind = aggregate === 'min' || aggregate === 'max' ? aggregate : 'sum';
+      const columnName = `${kind}:${ofText}`;
+      let scale = 1;
+      if (!counts) {
+        // Fields that are kept in whole small units are summed in those; anything else in millionths.
+        const field = ofNode!.kind === 'name' ? (recordEnvironment.resolve(ofNode!.name) as RecordBinding) : undefined;
+        const evaluate = of!.evaluate as Reader;
+        const read: Reader =
+          field?.whole !== undefined ? field.whole.read : (scope) => Math.round(evaluate(scope) * 1e6);
+        scale = field?.whole !== undefined ? field.whole.scale : 1e-6;
+        own.columns.set(columnName, { kind, of: read });
+        if (!own.entry.columns.includes(columnName)) own.entry.columns.push(columnName);
+      }
+      const column = counts ? -1 : own.entry.columns.indexOf(columnName);
+      const result: CompiledFeature = {
+        name,
+        window: feature.window!,
+        unit: feature.unit ?? unitOf(counts, ofText),
+        type: 'number',
+        read: always as never,
+        entry: own.entry,
+      };
+      finish.push(() => {
+        if (own.list === undefined) {
+          own.list = createPanes({
+            id: own.entry.id,
+            signature,
+            paneMs,
+            reach: own.reach,
+            // A column that no rule asks for any more stays in place, so that the entries keep their form; nothing is added to it.
+            columns: own.entry.columns.map(
+              (wanted) => own.columns.get(wanted) ?? { kind: wanted.split(':')[0] as ColumnKind, of: () => Number.NaN },
+            ),
+          });
+          operators.set(own.entry.id, own.list);
+        }
+        step.operators.add(own.list);
+        if (aggregate === 'count') result.read = readCount(own.list, stretch);
+        else if (aggregate === 'mean') {
+          const count = readCount(own.list, stretch);
+          const sum = readColumn(own.list, column, stretch, scale);
+          result.read = (scope) => {
+            const records = count(scope);
+            return records === 0 ? Number.NaN : sum(scope) / records;
+          };
+        } else if (baseline) {
+          const statistic =
+            aggregate === 'baselineMean' ? 'mean' : aggregate === 'baselineDeviation' ? 'deviation' : 'samples';
+          result.read = readBaseline(own.list, column, stretch, {
+            statistic,
+            samplesMin: feature.samplesMin ?? 1,
+            scale,
+          });
+        } else result.read = readColumn(own.list, column, stretch, scale);
+        result.panes = { list: own.list, stretch, column, scale };
+      });
+      return result;
+    }
+
+    conditions.push(() => {
+      for (const [name, feature] of featureEntries) {
+        if (feature.value === undefined) continue;
+        const path = ['features', name];
+        if (feature.aggregate !== undefined) problem(path, "'value' and 'aggregate' exclude each other");
+        const value = compile(parse(feature.value, [...path, 'value']), ruleEnvironment, [...path, 'value']);
+        if (value === undefined) continue;
+        const unit = feature.unit ?? (value.type === 'duration' ? 's' : 'none');
+        features.set(name, { name, window: '', unit, type: value.type, read: value.evaluate, entry: undefined });
+      }
+      const evidenceNames = new Set<string>();
+      let previousRank = -1;
+      rule.bands.forEach((band, index) => {
+        const path = ['bands', index, 'if'];
+        const node = parse(band.if, path);
+        const condition = compile(node, ruleEnvironment, path, 'boolean');
+        const rank = SEVERITIES.indexOf(band.severity);
+        if (rank < previousRank) problem(['bands', index, 'severity'], 'bands must rise in severity');
+        previousRank = rank;
+        if (node === undefined || condition === undefined) return;
+        for (const name of namesIn(node)) if (features.has(name) || builtIns.has(name)) evidenceNames.add(name);
+        const thresholds = new Map<string, (scope: Scope) => Value>();
+        collectThresholds(
+          node,
+          (name) => features.has(name) || builtIns.has(name),
+          (name, threshold) => {
+            const value = compile(threshold, ruleEnvironment, path);
+            if (value !== undefined && !thresholds.has(name)) thresholds.set(name, value.evaluate);
+          },
+        );
+        const first = thresholds.entries().next().value;
+        const firstFeature = first === undefined ? undefined : (features.get(first[0]) ?? builtIns.get(first[0]));
+        const textEnvironment: Environment = {
+          ...ruleEnvironment,
+          resolve: (name) =>
+            name === 'threshold' && first !== undefined && firstFeature !== undefined
+              ? { type: firstFeature.type, evaluate: first[1] }
+              : ruleEnvironment.resolve(name),
+        };
+        const template = (language: 'en' | 'zh-CN'): Template => {
+          const own = band.reason !== undefined;
+          const textPath = own ? ['bands', index, 'reason', language] : ['reason', language];
+          const { template: made, error } = compileTemplate(
+            (own ? band.reason! : rule.reason)[language],
+            language,
+            textEnvironment,
+            (name) => (name === 'threshold' ? firstFeature?.unit : (features.get(name) ?? builtIns.get(name))?.unit),
+          );
+          if (error !== undefined) problem(textPath, error.message, error.at);
+          return made;
+        };
+        compiled.bands.push({
+          severity: band.severity,
+          rank,
+          holds: condition.evaluate as (scope: Scope) => boolean,
+          score: band.score,
+          reason: { en: template('en'), 'zh-CN': template('zh-CN') },
+          thresholds,
+        });
+      });
+      asList(rule.evaluateAt)?.forEach((text, index) => {
+        const path = Array.isArray(rule.evaluateAt) ? ['evaluateAt', index] : ['evaluateAt'];
+        const node = parse(text, path);
+        const time = compile(node, ruleEnvironment, path, 'time');
+        if (time !== undefined) compiled.evaluateAt.push(time.evaluate as Reader);
+      });
+      if (compiled.everyMs > 0 && compiled.everyMs < 60_000)
+        problem(['evaluateEvery'], 'at least 1m: every key pays for it');
+      compiled.features = [
+        ...[...features.values()],
+        ...[...builtIns.values()].filter((feature) => evidenceNames.has(feature.name)),
+      ];
+    });
+    rules.push(compiled);
+    const addTriggers = (): void => {
+      // What makes the rule look: its own `on` and `where`, or else the records that its features take.
+      if (ruleOn !== undefined) {
+        stepOf(keyType, ruleOn, ruleWhere.text, ruleWhere.holds).rules.add(compiled);
+      } else {
+        if ([...builtIns.keys()].some((name) => name.startsWith('ledger.')))
+          triggers.add(stepOf(keyType, ['invoice', 'payment'], '', always));
+        if ([...builtIns.keys()].some((name) => name.startsWith('tickets.')))
+          triggers.add(stepOf(keyType, ['care'], '', always));
+        if (triggers.size === 0) problem(['id'], "nothing triggers this rule: give it 'on' or features");
+        for (const step of triggers) step.rules.add(compiled);
+      }
+    };
+    // The built-in values that a rule mentions are known only after its conditions have been compiled.
+    conditions.push(addTriggers);
+  }
+
+  for (const complete of finish) complete();
+  for (const complete of conditions) complete();
+  if (problems.length > 0) {
+    const shown = new Map(
+      problems.map((entry) => [`${entry.file}:${entry.line}:${entry.column}:${entry.message}`, entry]),
+    );
+    return { problems: [...shown.values()] };
+  }
+  options.registry.clear();
+  for (const [signature, entry] of registry) options.registry.set(signature, entry);
+
+  const planOf = (recordType: RecordType): Plan => {
+    const mine = [...steps.values()].filter((step) => step.on.includes(recordType));
+    const predicates: ((scope: Scope) => boolean)[] = [];
+    const index = new Map<string, number>();
+    const groups: PlanGroup[] = [];
+    let lateAfterMs = 0;
+    KEY_TYPES.forEach((_, keyType) => {
+      const group: PlanGroup = { keyType, steps: [], rules: [] };
+      const rulePredicates = new Map<CompiledRule, number[]>();
+      for (const step of mine) {
+        if (step.keyType !== keyType || (step.operators.size === 0 && step.rules.size === 0)) continue;
+        let predicate = index.get(step.where);
+        if (predicate === undefined) {
+          predicate = predicates.push(step.holds) - 1;
+          index.set(step.where, predicate);
+        }
+        for (const operator of step.operators) lateAfterMs = Math.max(lateAfterMs, operator.lateAfterMs);
+        group.steps.push({ predicate, operators: [...step.operators] });
+        for (const rule of step.rules) rulePredicates.set(rule, [...(rulePredicates.get(rule) ?? []), predicate]);
+      }
+      group.rules = [...rulePredicates].map(([rule, list]) => ({ rule, predicates: [...new Set(list)] }));
+      if (group.steps.length > 0) groups.push(group);
+    });
+    return { predicates, groups, lateAfterMs };
+  };
+
+  const shown = new Map<string, { keyType: number; feature: CompiledFeature; ruleIds: string[] }>();
+  for (const rule of rules) {
+    for (const feature of rule.features) {
+      const key = `${rule.keyType}|${feature.name}|${feature.window}|${feature.entry?.id ?? rule.rule.id}`;
+      const found = shown.get(key);
+      if (found === undefined) shown.set(key, { keyType: rule.keyType, feature, ruleIds: [rule.rule.id] });
+      else found.ruleIds.push(rule.rule.id);
+    }
+  }
+
+  const rulesByEpisode: (CompiledRule | undefined)[] = [];
+  for (const rule of rules) rulesByEpisode[rule.episode] = rule;
+
+  return {
+    ruleSet: {
+      version,
+      sources,
+      rules,
+      plans: Object.fromEntries(RECORD_TYPES.map((type) => [type, planOf(type)])) as Record<RecordType, Plan>,
+      operators,
+      timed: KEY_TYPES.map((_, keyType) =>
+        rules.filter((rule) => rule.keyType === keyType && (rule.evaluateAt.length > 0 || rule.everyMs > 0)),
+      ),
+      rulesByEpisode,
+      uses,
+      ledger,
+      features: [...shown.values()],
+    },
+  };
+}
+
+function parameterBinding(value: string | number | boolean | (string | number)[]): Binding {
+  if (Array.isArray(value)) {
+    const type = typeof value[0] === 'number' ? 'number' : 'text';
+    return { type, evaluate: () => '', items: value };
+  }
+  if (typeof value === 'number') return { type: 'number', evaluate: () => value, constant: value };
+  if (typeof value === 'boolean') return { type: 'boolean', evaluate: () => value, constant: value };
+  const duration = parseDuration(value);
+  if (duration !== undefined) return { type: 'duration', evaluate: () => duration, constant: duration };
+  return { type: 'text', evaluate: () => value, constant: value };
+}
+
+function unitOf(counts: boolean, of: string): string {
+  if (counts) return 'count';
+  if (of === 'durationSec') return 's';
+  if (of.startsWith('bytes')) return 'bytes';
+  if (of === 'charge' || of === 'amount' || of === 'balanceAfter') return 'currency';
+  return 'none';
+}
+
+/** Finds `feature >= threshold` in a condition, either way round, so that evidence can show value against threshold. */
+function collectThresholds(
+  node: Node,
+  isFeature: (name: string) => boolean,
+  found: (feature: string, threshold: Node) => void,
+): void {
+  const mentions = (side: Node): boolean => [...namesIn(side)].some(isFeature);
+  switch (node.kind) {
+    case 'binary':
+      if (['<', '<=', '>', '>=', '==', '!='].includes(node.operator)) {
+        if (node.left.kind === 'name' && isFeature(node.left.name) && !sameName(node.left.name, node.right))
+          found(node.left.name, node.right);
+        else if (node.right.kind === 'name' && isFeature(node.right.name) && !mentions(node.left))
+          found(node.right.name, node.left);
+      } else {
+        collectThresholds(node.left, isFeature, found);
+        collectThresholds(node.right, isFeature, found);
+      }
+      break;
+    case 'unary':
+      collectThresholds(node.operand, isFeature, found);
+      break;
+    case 'conditional':
+      collectThresholds(node.test, isFeature, found);
+      collectThresholds(node.yes, isFeature, found);
+      collectThresholds(node.no, isFeature, found);
+      break;
+  }
+}
+
+const sameName = (name: string, node: Node): boolean => namesIn(node).has(name);

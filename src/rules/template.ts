@@ -1,0 +1,69 @@
+/**
+ * Reasons: one sentence with the values in it, in both languages. `{name}` stands for a feature, parameter or record
+ * field and is written with its unit; everything else is literal text.
+ */
+import type { Scope } from '../state/operator.ts';
+import { type Environment, unknownName, type Value, type ValueType } from './compile.ts';
+import { ExpressionError } from './expression.ts';
+
+export type Language = 'en' | 'zh-CN';
+export type Template = (scope: Scope) => string;
+
+const WORDS = {
+  en: { seconds: ' s', minutes: ' min', hours: ' h', days: ' d', yes: 'yes', no: 'no', unknown: 'unknown' },
+  'zh-CN': { seconds: '秒', minutes: '分钟', hours: '小时', days: '天', yes: '是', no: '否', unknown: '未知' },
+} as const;
+
+/** At most two decimals, no trailing zeros; the same on every machine, because the text is part of the alert. */
+export function formatNumber(value: number): string {
+  return Number.isInteger(value) ? String(value) : String(Number(value.toFixed(2)));
+}
+
+export function formatValue(value: Value, type: ValueType, unit: string | undefined, language: Language): string {
+  const words = WORDS[language];
+  if (typeof value === 'boolean') return value ? words.yes : words.no;
+  if (typeof value === 'string') return value === '' ? words.unknown : value;
+  if (Number.isNaN(value)) return words.unknown;
+  if (type === 'time') return new Date(value).toISOString().slice(0, 16).replace('T', ' ');
+  if (type === 'duration') {
+    const seconds = value / 1000;
+    if (seconds < 7_200) return formatNumber(seconds) + words.seconds;
+    if (seconds < 172_800) return formatNumber(seconds / 3_600) + words.hours;
+    return formatNumber(seconds / 86_400) + words.days;
+  }
+  if (unit === 'share') return `${formatNumber(value * 100)}%`;
+  if (unit === 's') return formatNumber(value) + words.seconds;
+  if (unit === 'bytes') {
+    if (value >= 1e9) return `${formatNumber(value / 1e9)} GB`;
+    if (value >= 1e6) return `${formatNumber(value / 1e6)} MB`;
+    return `${formatNumber(value)} B`;
+  }
+  return formatNumber(value);
+}
+
+/** Compiles a text; an unknown name or an open bracket is reported with its place. */
+export function compileTemplate(
+  text: string,
+  language: Language,
+  environment: Environment,
+  unitOf: (name: string) => string | undefined,
+): { template: Template; error?: ExpressionError } {
+  const parts: (string | Template)[] = [];
+  let index = 0;
+  while (index < text.length) {
+    const open = text.indexOf('{', index);
+    if (open < 0) break;
+    const close = text.indexOf('}', open);
+    if (close < 0) return { template: () => text, error: new ExpressionError("'{' is not closed", open) };
+    if (open > index) parts.push(text.slice(index, open));
+    const name = text.slice(open + 1, close);
+    const binding = environment.resolve(name);
+    if (binding === undefined)
+      return { template: () => text, error: new ExpressionError(unknownName(name, environment.names()), open + 1) };
+    const unit = unitOf(name);
+    parts.push((scope) => formatValue(binding.evaluate(scope), binding.type, unit, language));
+    index = close + 1;
+  }
+  parts.push(text.slice(index));
+  return { template: (scope) => parts.map((part) => (typeof part === 'string' ? part : part(scope))).join('') };
+}
