@@ -73,11 +73,14 @@ export async function writeRecords(records: Iterable<RawRecord>): Promise<void> 
 
 /** Runs a converter as a program: an error that a person can act on is one sentence on stderr and its exit code. */
 export async function runConverter(convert: (folder: string | undefined) => Promise<void>): Promise<void> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    // `head` closed the pipe: it has all it wants.
+    process.exit(ExitCode.ok);
+  });
   try {
     await convert(process.argv[2]);
   } catch (error) {
-    // `head` closed the pipe: it has all it wants.
-    if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(ExitCode.ok);
     if (!(error instanceof RingfenceError)) throw error;
     process.stderr.write(`${error.message} ${error.hint}\n`);
     process.exitCode = error.exitCode;

@@ -434,6 +434,7 @@ export function population(options: PopulationOptions): Population {
         const record = bare(index, 'account', at);
         record.servedImei = subscribers.imei(index, handsetGeneration[index]);
         record.event = 'deviceChanged';
+        record.attributes = {};
         return record;
       });
     }
@@ -509,8 +510,8 @@ export function population(options: PopulationOptions): Population {
 
   // -- the stream ------------------------------------------------------------------------------------------------
 
-  /** Uses per millisecond of the whole population at an average hour; 1.19 records come from one draw. */
-  const drawsPerMs = (count * perDay) / DAY_MS / 1.19;
+  /** Uses per millisecond of the whole population at an average hour; 1.12 records come from one draw. */
+  const drawsPerMs = (count * perDay) / DAY_MS / 1.12;
   const curve = options.curve === 'flat' ? new Float64Array(168).fill(1) : weeklyCurve();
 
   function* records(): Generator<RawRecord, void, undefined> {
