@@ -1,10 +1,9 @@
 /**
- * The one reader of the ALERTS stream in a gateway. It follows the stream from where the index stopped, gives every
- * alert first to the index and then to the live clients (so whoever was told of an alert also finds it in a list), and
- * watches for the two things that a reader alone cannot see: that the stream was made anew, and that retention
- * took alerts away.
+ * The one reader of the ALERTS stream in a gateway. It follows the stream from where the index stopped and gives every
+ * alert first to the index and then to the live clients, so that whoever was told of an alert also finds it in a list.
  *
- * States: waiting for NATS (asks again with growing pauses) -> reading -> waiting ... until `close`.
+ * States: waiting for NATS -> comparing the index with the stream (another stream: the index is made anew) -> reading,
+ * until the source ends; then from the beginning, until `close`.
  */
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
@@ -13,16 +12,22 @@ import { Compile } from 'typebox/compile';
 import type { AlertData } from '../alerts/alert.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { connectionState } from '../source/connection.ts';
 import { openSource, type Source, type SourceMessage } from '../source/jetstream.ts';
+import { ALERTS_STREAM } from '../source/streams.ts';
 import type { AlertEntry, AlertIndex } from './alert-index.ts';
 import { ListedAlertSchema } from './schemas.ts';
 
-export const ALERT_STREAM = 'ALERTS';
-/** Pauses between attempts to read while NATS or the stream is away. */
+/** Pauses between attempts to read while the stream cannot be read. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
-/** How often the stream is asked whether it is still the same one and what it still keeps. */
-const STREAM_CHECK_MS = 10_000;
+/** How often the stream is asked what it still keeps, so that the index forgets what it does not. */
+const RETENTION_CHECK_MS = 60_000;
+/** One pull of the reader, and of a client that resumes: a source buffers up to four of them. */
+const PULL_MESSAGES = 1_024;
+const PULL_BYTES = 2 * 1024 * 1024;
+const REPLAY_PULL_MESSAGES = 256;
+const REPLAY_PULL_BYTES = 512 * 1024;
 /** Alerts and bytes handed on before the loop gets a turn: some 5 ms of index and push. */
 const PORTION_ALERTS_MAX = 128;
 const PORTION_BYTES_MAX = 256 * 1024;
@@ -65,24 +70,30 @@ export function createAlertReader(options: {
   onStreamReplaced(extent: StreamExtent): void;
 }): AlertReader {
   const { nc, jsm, index, metrics, log } = options;
+  const connection = connectionState(nc);
   let source: Source | undefined;
   let closed = false;
   const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()));
   const first = Promise.withResolvers<void>();
 
   const extent = async (): Promise<StreamExtent> => {
-    const { created, state } = await jsm.streams.info(ALERT_STREAM);
+    const { created, state } = await jsm.streams.info(ALERTS_STREAM);
     return {
       first: state.messages === 0 ? state.last_seq + 1 : state.first_seq,
       last: state.last_seq,
       created: String(created),
     };
   };
-  const openReplay = (startSequence: number): Promise<Source> =>
+  const open = (startSequence: number, pullMessages: number, pullBytes: number): Promise<Source> =>
     openSource(nc, {
-      stream: ALERT_STREAM,
+      stream: ALERTS_STREAM,
       startSequence,
-      onStall: (detail) => log.warn({ detail }, 'alert stream stalled, reading again'),
+      streamCreated: index.stream(),
+      pullMessages,
+      pullBytes,
+      onStall: (detail) => log.warn({ detail }, 'alert stream stalled'),
+      signal: stop.signal,
     });
 
   /** The stream is the one that the index was made from, and the index is not ahead of it. */
@@ -113,51 +124,53 @@ export function createAlertReader(options: {
     }
   };
 
+  let pauseMs = RETRY_MIN_MS;
+  /** The broker does not answer, or the stream cannot be read: says so and waits. Bugs never come here. */
+  const trouble = async (error: unknown): Promise<undefined> => {
+    if (closed) return;
+    log.warn({ err: error, pauseMs }, 'alert stream not readable, waiting');
+    await Promise.race([delay(pauseMs), stopped]);
+    pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS);
+  };
+
   const read = async (): Promise<void> => {
-    let pauseMs = RETRY_MIN_MS;
     while (!closed) {
-      let goal: number;
-      try {
-        const now = await extent();
-        if (!isSameStream(now)) {
-          if (index.stream() !== '') log.warn({ last: now.last }, 'alert stream is another one, alert index made anew');
-          index.reset(now.created);
-          options.onStreamReplaced(now);
-        }
-        goal = now.last;
-        source = await openReplay(index.lastSequence() + 1);
-      } catch (error) {
-        if (closed) break;
-        log.warn({ err: error, pauseMs }, 'alert stream not readable, waiting');
-        await delay(pauseMs, undefined, { signal: stop.signal }).catch(() => {});
-        pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS);
-        continue;
+      await Promise.race([connection.settled(), stopped]);
+      const now = await extent().catch(trouble);
+      if (closed || now === undefined) continue;
+      if (!isSameStream(now)) {
+        if (index.stream() !== '') log.warn({ last: now.last }, 'alert stream is another one, alert index made anew');
+        index.reset(now.created);
+        options.onStreamReplaced(now);
       }
+      // What retention took before we read it is nobody's alert any more.
+      const start = Math.max(index.lastSequence() + 1, now.first);
+      source = await open(start, PULL_MESSAGES, PULL_BYTES).catch(trouble);
+      if (source === undefined) continue;
       pauseMs = RETRY_MIN_MS;
-      if (index.lastSequence() >= goal) first.resolve();
       for (;;) {
-        const messages = await source.next();
+        if (index.lastSequence() >= now.last || start > now.last) first.resolve();
+        const messages = await source.next().catch(trouble);
         if (messages === undefined) break;
         await hand(messages);
-        if (index.lastSequence() >= goal) first.resolve();
       }
+      await source.close();
       source = undefined;
     }
   };
 
-  const check = setInterval(() => {
+  const retention = setInterval(() => {
     if (source === undefined) return;
     extent().then(
       (now) => {
-        if (closed) return;
-        if (!isSameStream(now)) void source?.close();
-        else index.forgetBefore(now.first);
+        if (!closed && isSameStream(now)) index.forgetBefore(now.first);
       },
-      // Not answering is the reader's own business: its source notices and waits.
-      () => {},
+      () => {
+        // No answer: the source notices it too, and the question is asked again in a minute.
+      },
     );
-  }, STREAM_CHECK_MS);
-  check.unref();
+  }, RETENTION_CHECK_MS);
+  retention.unref();
 
   const ended = read();
   return {
@@ -165,11 +178,11 @@ export function createAlertReader(options: {
     reading: () => source?.connected() ?? false,
     caughtUp: () => first.promise,
     extent,
-    openReplay,
+    openReplay: (startSequence) => open(startSequence, REPLAY_PULL_MESSAGES, REPLAY_PULL_BYTES),
     ended,
     async close() {
       closed = true;
-      clearInterval(check);
+      clearInterval(retention);
       stop.abort();
       await source?.close();
       await ended;

@@ -38,7 +38,7 @@ export interface RouteDescription {
   summary: string;
   description?: string;
   params?: TSchema & { properties: Record<string, TSchema> };
-  query?: TSchema & { properties: Record<string, TSchema>; required?: string[] };
+  query?: TSchema & { properties: Record<string, TSchema>; required?: string[] | undefined };
   /** Request headers that mean something, name to description. */
   headers?: Record<string, string>;
   /** What the body may be: media type to schema. */
@@ -88,7 +88,7 @@ function plain(schema: unknown): unknown {
   );
 }
 
-function namedSchemas(list: (TSchema & { $id?: string })[], usageRecord: JsonSchema): Record<string, unknown> {
+function namedSchemas(list: (TSchema & { $id?: string })[], usageRecord: object): Record<string, unknown> {
   const named = list.map((schema) => [schema.$id!, plain(schema)] as const);
   return { ...Object.fromEntries(named), UsageRecord: plain(usageRecord) };
 }
@@ -96,7 +96,7 @@ function namedSchemas(list: (TSchema & { $id?: string })[], usageRecord: JsonSch
 const LICENSE = { name: 'Apache-2.0', identifier: 'Apache-2.0' };
 
 /** @param usageRecord JSON Schema of a usage record, from the module that validates records. */
-export function openApiDocument(routes: RouteDescription[], usageRecord: JsonSchema): JsonSchema {
+export function openApiDocument(routes: RouteDescription[], usageRecord: object): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     const path = route.url.replace(/:([A-Za-z]+)/g, '{$1}');
@@ -169,7 +169,7 @@ function mediaTypes(content: Record<string, JsonSchema>): Record<string, unknown
   return Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema: plain(schema) }]));
 }
 
-export function asyncApiDocument(usageRecord: JsonSchema): JsonSchema {
+export function asyncApiDocument(usageRecord: object): JsonSchema {
   const message = (name: string, contentType: string, summary: string) => ({
     name,
     contentType,

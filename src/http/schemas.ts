@@ -158,7 +158,9 @@ export const UsageResultSchema = Type.Object(
     rejected: Type.Integer({ minimum: 0, description: 'Records that went to the dead-letter stream.' }),
     errors: Type.Array(
       Type.Object({
-        index: Type.Integer({ description: 'Place of the record in the body, from 0; -1 for the body as a whole.' }),
+        index: Type.Integer({
+          description: 'Place of the record in the body, from 0; blank lines of NDJSON do not count.',
+        }),
         recordId: Type.String({ description: 'Empty where it is not known.' }),
         field: Type.String({ description: 'Empty where it is not one field.' }),
         reason: Type.String({ description: 'malformed, schema, unknownType, future or tooLarge.' }),
