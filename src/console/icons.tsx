@@ -43,7 +43,7 @@ const STROKES = {
 
 export function Icon({ name }: { name: keyof typeof STROKES }) {
   return (
-    <svg class={`icon ${name}`} viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+    <svg class={`icon icon-${name}`} viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
       <path d={STROKES[name]} />
     </svg>
   );

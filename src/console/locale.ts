@@ -65,6 +65,8 @@ export interface Format {
   bytes(value: number): string;
   /** 12.3K, 1.2万: at most three digits that count. */
   compact(value: number): string;
+  /** As `compact`, without figures that a rate does not have. */
+  rate(value: number): string;
   minutes(value: number): string;
   seconds(value: number): string;
   secondsRounded(value: number): string;
@@ -95,13 +97,13 @@ export function createFormat(language: Locale): Format {
   const second = unit('second', 1);
   const [minute, hour, day] = [unit('minute'), unit('hour'), unit('day')];
   const clock = dates({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
-  const dayAndClock = dates({ month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit' });
-  const yearAndDay = dates({ year: 'numeric', month: '2-digit', day: '2-digit' });
+  const dayAndClock = dates({ month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+  const yearAndDay = dates({ year: 'numeric', month: 'short', day: 'numeric' });
   const signed = numbers({ maximumFractionDigits: 3, signDisplay: 'exceptZero' });
   const minutes = new Intl.DateTimeFormat(language, {
     hourCycle: 'h23',
-    month: '2-digit',
-    day: '2-digit',
+    month: 'short',
+    day: 'numeric',
     hour: '2-digit',
     minute: '2-digit',
   });
@@ -110,8 +112,8 @@ export function createFormat(language: Locale): Format {
   );
   const full = dates({
     year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
+    month: 'short',
+    day: 'numeric',
     hour: '2-digit',
     minute: '2-digit',
     second: '2-digit',
@@ -152,6 +154,12 @@ export function createFormat(language: Locale): Format {
       return day(Math.floor(sec / 86_400));
     },
     compact: numbers({ notation: 'compact', maximumSignificantDigits: 3 }),
+    rate: numbers({
+      notation: 'compact',
+      maximumSignificantDigits: 3,
+      maximumFractionDigits: 1,
+      roundingPriority: 'lessPrecision',
+    }),
     minutes: unit('minute', 0, 'long'),
     seconds: second,
     secondsRounded: unit('second', 0),

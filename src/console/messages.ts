@@ -136,7 +136,6 @@ export const en = {
     paneTime: 'From',
     asTable: 'Panes as a table',
     features: 'Features',
-    keyOfFeature: 'Key',
     rulesOfFeature: 'Rules',
     ledger: 'Ledger and ageing',
     unpaid: 'Unpaid',

@@ -15,7 +15,7 @@ const POLL_MS = 1_000;
 /** Ten minutes: long enough to see a checkpoint, a restart, a burst. */
 const READINGS_MAX = 600;
 const GAP_MS = 5 * POLL_MS;
-const CHART_HEIGHT_PX = 150;
+const CHART_HEIGHT_PX = 172;
 
 const COLUMNS = [
   'applied',
@@ -30,6 +30,7 @@ const COLUMNS = [
   'watermark',
   'checkpointAge',
   'clients',
+  'subscribers',
 ] as const;
 type Column = (typeof COLUMNS)[number];
 type Reading = { atMs: number } & Record<Column, number | null>;
@@ -65,6 +66,7 @@ function reading(view: OperationsView, before: OperationsView | undefined): Read
     checkpointAge:
       view.checkpoint.lastSuccessAt === null ? null : Math.max(0, view.atMs - view.checkpoint.lastSuccessAt) / 1000,
     clients: view.wsClients,
+    subscribers: view.subscribersResident,
   };
 }
 
@@ -89,6 +91,8 @@ interface ChartSpec {
   heading: string;
   columns: { column: Column; label: string; color: string; dash?: number[]; area?: boolean }[];
   format(value: number): string;
+  integers?: boolean;
+  wide?: boolean;
 }
 
 export function OperationsPage() {
@@ -110,10 +114,11 @@ export function OperationsPage() {
     };
   }, []);
 
-  const perSecond = (value: number): string => t.perSecond(f.compact(value));
+  const perSecond = (value: number): string => t.perSecond(f.rate(value));
   const charts: ChartSpec[] = [
     {
       heading: t.throughput,
+      wide: true,
       format: perSecond,
       columns: [
         { column: 'applied', label: t.applied, color: '--series-1', area: true },
@@ -138,6 +143,7 @@ export function OperationsPage() {
     },
     {
       heading: t.lag,
+      integers: true,
       format: f.compact,
       columns: [{ column: 'lag', label: t.lagSeries, color: '--series-1', area: true }],
     },
@@ -153,8 +159,15 @@ export function OperationsPage() {
     },
     {
       heading: t.clients,
+      integers: true,
       format: f.number,
       columns: [{ column: 'clients', label: t.clientsSeries, color: '--series-1', area: true }],
+    },
+    {
+      heading: t.subscribers,
+      integers: true,
+      format: f.compact,
+      columns: [{ column: 'subscribers', label: t.subscribers, color: '--series-1', area: true }],
     },
   ];
   const view = newest.value;
@@ -249,7 +262,7 @@ function Chart({ chart }: { chart: ChartSpec }) {
     }),
   );
   return (
-    <figure class="chart-card">
+    <figure class={chart.wide ? 'chart-card wide' : 'chart-card'}>
       <figcaption>
         <h2>{chart.heading}</h2>
         <ul class="legend">
@@ -270,6 +283,7 @@ function Chart({ chart }: { chart: ChartSpec }) {
         data={data}
         heightPx={CHART_HEIGHT_PX}
         formatValue={chart.format}
+        integers={chart.integers === true}
         syncKey="operations"
         onCursor={setPointedAt}
       />

@@ -22,6 +22,8 @@ export interface PlotOptions {
   heightPx: number;
   language: string;
   formatValue(value: number): string;
+  /** Values are whole numbers: no tick lies between two of them. */
+  integers?: boolean;
   /** Width of a bar in seconds; the time of a bar is its beginning. Absent for lines. */
   barSec?: number;
   /** Plots with the same key share the position of the pointer. */
@@ -30,6 +32,8 @@ export interface PlotOptions {
   onCursor(index: number | null): void;
 }
 
+const INTEGER_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
 /** Times in epoch ms, then one column a series; null is a gap. */
 export type PlotData = [number[], ...(number | null)[][]];
 
@@ -37,8 +41,6 @@ export interface Plot {
   setData(data: PlotData): void;
   remove(): void;
 }
-
-const AXIS_FONT = '11px system-ui, "Liberation Sans", "Noto Sans CJK SC", sans-serif';
 
 export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
   const barMs = (options.barSec ?? 0) * 1000;
@@ -49,6 +51,7 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
     return getComputedStyle(probe).color;
   };
   const textColor = color('--text-2');
+  const font = `11px ${getComputedStyle(host).fontFamily}`;
   const gridColor = color('--line');
 
   const times = (form: Intl.DateTimeFormatOptions): Intl.DateTimeFormat =>
@@ -57,7 +60,7 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
   const withMinutes = times({ hour: '2-digit', minute: '2-digit' });
   const withDay = times({ month: '2-digit', day: '2-digit' });
 
-  const axis = { stroke: textColor, font: AXIS_FONT, ticks: { show: false }, grid: { stroke: gridColor, width: 1 } };
+  const axis = { stroke: textColor, font, ticks: { show: false }, grid: { stroke: gridColor, width: 1 } };
   const plot = new uPlot(
     {
       width: Math.max(host.clientWidth, 1),
@@ -93,7 +96,8 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
         },
         {
           ...axis,
-          size: 62,
+          ...(options.integers === true ? { incrs: INTEGER_STEPS } : {}),
+          size: 58,
           gap: 6,
           space: 34,
           values: (_plot, splits) => splits.map((value) => (value === null ? '' : options.formatValue(value))),

@@ -7,7 +7,7 @@ import { Fact } from './fact.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
-import { keyTypeName, stageName } from './slugs.ts';
+import { keyTypeName, stageName, tierName } from './slugs.ts';
 import type { SubscriberState } from './subscriber-source.ts';
 import { TimePlot } from './time-plot.tsx';
 
@@ -65,7 +65,7 @@ function SubscriberFacts({ view }: { view: SubscriberView }) {
         .filter((entry): entry is [string, string | number] => ['string', 'number'].includes(typeof entry[1]))
         .map(([name, value]) => (
           <Fact key={name} name={valueName(name)}>
-            {f.value(value, '')}
+            {name === 'tier' ? tierName(String(value)) : f.value(value, '')}
           </Fact>
         ))}
     </dl>
@@ -302,7 +302,6 @@ function FeaturesBlock({ features }: { features: FeatureView[] }) {
             <th scope="col" class="numeric">
               {t.panel.value}
             </th>
-            <th scope="col">{t.subscriber.keyOfFeature}</th>
             <th scope="col">{t.subscriber.rulesOfFeature}</th>
           </tr>
         </thead>
@@ -311,13 +310,14 @@ function FeaturesBlock({ features }: { features: FeatureView[] }) {
             <tr key={featureKey(feature)}>
               <th scope="row">
                 <code>{feature.feature}</code>
+                {feature.keyType !== 'subscriber' && (
+                  <span class="under">
+                    {keyTypeName(feature.keyType)} <span class="number">{feature.keyValue}</span>
+                  </span>
+                )}
               </th>
               <td>{feature.window}</td>
               <td class="numeric strong">{format.value.value(feature.value, feature.unit)}</td>
-              <td>
-                {keyTypeName(feature.keyType)}
-                {feature.keyType !== 'subscriber' && <span class="number under">{feature.keyValue}</span>}
-              </td>
               <td>
                 {feature.ruleIds.map((ruleId) => (
                   <code key={ruleId} class="rule-id">

@@ -11,6 +11,7 @@ export interface TimePlotProps {
   data: PlotData;
   heightPx: number;
   formatValue(value: number): string;
+  integers?: boolean;
   barSec?: number;
   syncKey?: string;
   onCursor(index: number | null): void;
@@ -29,13 +30,14 @@ export function TimePlot(props: TimePlotProps) {
     let wanted = true;
     void import('./plot.ts').then(({ createPlot }) => {
       if (!wanted || host.current === null) return;
-      const { series, heightPx, barSec, syncKey } = latest.current;
+      const { series, heightPx, integers, barSec, syncKey } = latest.current;
       plot.current = createPlot(host.current, {
         series,
         heightPx,
         language,
         formatValue: (value) => latest.current.formatValue(value),
         onCursor: (index) => latest.current.onCursor(index),
+        ...(integers === undefined ? {} : { integers }),
         ...(barSec === undefined ? {} : { barSec }),
         ...(syncKey === undefined ? {} : { syncKey }),
       });
