@@ -24,8 +24,10 @@ export const ALERTS_STREAM = 'ALERTS';
 export const DEADLETTER_STREAM = 'DEADLETTER';
 export const CASES_STREAM = 'CASES';
 
-/** A server that has just started answers on its port some time before its JetStream does, a cluster needs a leader. */
-const JETSTREAM_READY_LIMIT_MS = 15_000;
+/** A server with JetStream may need to recover its streams, a cluster to elect a leader. */
+const JETSTREAM_READY_LIMIT_MS = 30_000;
+/** A server that announces no JetStream of its own may still be connected to one that has it. */
+const JETSTREAM_FOUND_LIMIT_MS = 2_000;
 const JETSTREAM_READY_PAUSE_MS = 250;
 const NANOS_PER_DAY = 86_400e9;
 
@@ -115,7 +117,7 @@ function streamConfig(name: string, subject: string, days: number): WantedStream
 }
 
 async function readyManager(nc: NatsConnection): Promise<JetStreamManager> {
-  const deadline = Date.now() + JETSTREAM_READY_LIMIT_MS;
+  const deadline = Date.now() + (nc.info?.jetstream === true ? JETSTREAM_READY_LIMIT_MS : JETSTREAM_FOUND_LIMIT_MS);
   for (;;) {
     try {
       return await jetstreamManager(nc);
