@@ -2,7 +2,7 @@
  * The calls of the HTTP API that the console makes. Addresses are relative to the page, so that a reverse proxy may put
  * both under any path.
  */
-import type { AlertData, Desk } from '../alerts/alert.ts';
+import type { AlertData, Desk, Severity } from '../alerts/alert.ts';
 import type { OperationsView, SubscriberView } from '../http/schemas.ts';
 
 /** The server's largest page. */
@@ -56,9 +56,15 @@ async function get(path: string, signal?: AbortSignal): Promise<unknown> {
   );
 }
 
+export interface AlertListFilter {
+  desk: Desk;
+  severity?: Severity;
+  status?: AlertData['status'];
+}
+
 /** One page of a desk's alerts, newest first. */
-export function getAlerts(desk: Desk, cursor: string | null, signal?: AbortSignal): Promise<AlertPage> {
-  const query = new URLSearchParams({ desk, limit: String(ALERT_PAGE_MAX) });
+export function getAlerts(filter: AlertListFilter, cursor: string | null, signal?: AbortSignal): Promise<AlertPage> {
+  const query = new URLSearchParams({ ...filter, limit: String(ALERT_PAGE_MAX) });
   if (cursor !== null) query.set('cursor', cursor);
   return get(`v1/alerts?${query}`, signal) as Promise<AlertPage>;
 }

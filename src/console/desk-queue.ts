@@ -136,12 +136,15 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
     entry.place = 'out';
   };
 
-  /** Rows that stopped matching (resolved, for instance, in a list of firing ones) go only while nobody is held up. */
-  const dropUnmatched = (): void => {
-    const kept = rows.filter((entry) => passes(entry.alert));
-    if (kept.length === rows.length) return;
-    for (const entry of rows) if (!passes(entry.alert)) leaveOut(entry);
-    rows = kept;
+  /** Rows that stopped matching (resolved, for instance, in a list of firing ones) go only while the list is not held. */
+  const dropUnmatched = (candidates: readonly QueueEntry[]): void => {
+    let dropped = false;
+    for (const entry of candidates) {
+      if (entry.place !== 'rows' || passes(entry.alert)) continue;
+      leaveOut(entry);
+      dropped = true;
+    }
+    if (dropped) rows = rows.filter((entry) => entry.place === 'rows');
   };
 
   const forget = (entry: QueueEntry): void => {
@@ -221,7 +224,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
         for (const entry of newcomers) entry.place = 'waiting';
         waiting.push(...newcomers);
       } else {
-        if (changed.length > 0) dropUnmatched();
+        dropUnmatched(changed);
         admit();
         insert(newcomers);
       }
@@ -247,7 +250,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
     },
 
     hold(nextHeld) {
-      if (held && !nextHeld) dropUnmatched();
+      if (held && !nextHeld) dropUnmatched(rows);
       held = nextHeld;
     },
 

@@ -2,9 +2,8 @@
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { retryFeed, startLiveAlerts } from './live-alerts.ts';
-import { place } from './location.ts';
 
-startLiveAlerts(() => place.peek().desk);
+startLiveAlerts();
 // Where the network itself comes back, waiting out the delay would be a waste.
 window.addEventListener('online', retryFeed);
 render(<App />, document.getElementById('app')!);
