@@ -42,13 +42,13 @@ export interface RecordAddress {
 
 export interface UsagePublisher {
   /**
-   * Takes one record as JSON. Where it returns a promise, too much is in flight: await it before the next call. False
-   * where the record alone is larger than the server takes.
+   * Takes one record as JSON; the bytes must stay as they are until they are stored. False where the record alone is
+   * larger than the server takes: it is not sent.
    */
   record(json: Uint8Array, address: RecordAddress): boolean;
   /** Sends bytes that are no record as a message of their own, so that the engine can reject them. False as above. */
   opaque(bytes: Uint8Array): boolean;
-  /** Undefined where there is room for more; else resolves when there is. */
+  /** Undefined where there is room for more; else resolves when there is. To be awaited before each record. */
   room(): Promise<void> | undefined;
   /** Resolves when all that was taken is stored; rejects where the broker refuses it for good. */
   drained(): Promise<void>;
@@ -161,7 +161,7 @@ export function createUsagePublisher(
       const message = inFlight.get(number);
       // The first acknowledgement of a message that was sent twice has settled it.
       if (message === undefined) return;
-      if (reply.headers?.code === 503) return retryLater(number, `no stream takes ${message.subject}`);
+      if (reply.headers?.code === 503) return retryLater(number, 'no stream holds their subject');
       const refused = reply.json<{ error?: { code: number; description: string } }>().error;
       if (refused !== undefined) {
         if (refused.code !== 400) return retryLater(number, refused.description);
