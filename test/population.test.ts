@@ -210,6 +210,10 @@ describe('planted cases', () => {
     const label = long.labels.find(({ catalogue }) => catalogue === 'A07');
     expect(lines).toContain(`${label?.servedMsisdn},0,1,0,A07\n`);
     expect(lines.filter((line) => line.endsWith(',0,0,0,\n'))).toHaveLength(240 - 36);
+    const churn = [...labelLines(allNumbers(long), long.labels, ['retention'])];
+    expect(churn[0]).toBe('servedMsisdn,churn,catalogue\n');
+    expect(churn).toContain(`${label?.servedMsisdn},0,A07\n`);
+    expect(churn.filter((line) => /,1,C0[129]\n$/.test(line))).toHaveLength(9);
   });
 });
 

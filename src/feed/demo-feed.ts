@@ -20,7 +20,9 @@ import { createAgenda } from './agenda.ts';
 import {
   CASE_KINDS,
   growingExposure,
+  homeNumber,
   openComplaint,
+  outgoingCall,
   type PlantedCase,
   type PlantedId,
   plainUsage,
@@ -30,7 +32,7 @@ import {
   type Subject,
 } from './planted-case.ts';
 import { population } from './population.ts';
-import { createRandom, mix } from './random.ts';
+import { createRandom, mix, type Random } from './random.ts';
 import { arrivalOf, type RawRecord } from './raw-record.ts';
 import { createSubscribers } from './subscriber.ts';
 
@@ -85,12 +87,20 @@ function* timerCrossings(firstMs: number): Generator<number, void, undefined> {
 }
 
 /** Regular outgoing usage, so that a baseline has little noise. */
-function usageUntil(subject: Subject, from: number, until: number, gapMs: number): RawRecord[] {
+function usageUntil(
+  from: number,
+  until: number,
+  gapMs: number,
+  use: (eventTime: number) => RawRecord,
+  random: Random,
+): RawRecord[] {
   const records: RawRecord[] = [];
-  for (let at = from; at < until - gapMs / 2; at += gapMs) {
-    records.push(plainUsage(subject, Math.floor(at + (gapMs / 3) * subject.random())));
-  }
+  for (let at = from; at < until - gapMs / 2; at += gapMs) records.push(use(Math.floor(at + (gapMs / 3) * random())));
   return records;
+}
+
+function shortCall(subject: Subject, eventTime: number): RawRecord {
+  return outgoingCall(subject, { eventTime, durationSec: 60, otherNumber: homeNumber(subject.random) });
 }
 
 const RECOVERY_MS = 20 * MINUTE_MS;
@@ -121,7 +131,13 @@ const SERIES: readonly CaseSeries[] = [
     crossings: () => every(20 * SECOND_MS, 5_000, 60),
     leadMs: 31 * DAY_MS,
     records: (subject, crossAt) => [
-      ...usageUntil(subject, crossAt - 30 * DAY_MS, crossAt - 12 * MINUTE_MS, DAY_MS / subject.dailyUsage),
+      ...usageUntil(
+        crossAt - 30 * DAY_MS,
+        crossAt - 12 * MINUTE_MS,
+        DAY_MS / subject.dailyUsage,
+        (at) => plainUsage(subject, at),
+        subject.random,
+      ),
       ...CASE_KINDS.A10.records(subject, crossAt, RECOVERY_MS),
     ],
   },
@@ -143,19 +159,32 @@ const SERIES: readonly CaseSeries[] = [
     crossings: () => timerCrossings(3_000),
     leadMs: 21 * DAY_MS,
     records: (subject, crossAt) => [
-      ...usageUntil(subject, crossAt - 20 * DAY_MS, crossAt - 8 * DAY_MS, 1.7 * DAY_MS),
-      plainUsage(subject, crossAt - 7 * DAY_MS),
+      ...usageUntil(
+        crossAt - 20 * DAY_MS,
+        crossAt - 8 * DAY_MS,
+        1.7 * DAY_MS,
+        (at) => shortCall(subject, at),
+        subject.random,
+      ),
+      shortCall(subject, crossAt - 7 * DAY_MS),
     ],
   },
   {
     catalogue: 'C01',
     crossings: () => every(20 * SECOND_MS, 8_000, 60),
     leadMs: 81 * DAY_MS,
-    // Steady until 6.8 days before, then nothing: too short to count as silence, but the next call shows a fortnight
-    // with half of the usual usage.
+    // Steady until 6.6 days before, then nothing: too short to count as silence, but the next call shows a fortnight
+    // with little more than half of the usual usage.
     records: (subject, crossAt) => [
-      ...usageUntil(subject, crossAt - 80 * DAY_MS, crossAt - 6.8 * DAY_MS, DAY_MS / subject.dailyUsage),
-      plainUsage(subject, crossAt - 4 * MINUTE_MS),
+      ...usageUntil(
+        crossAt - 80 * DAY_MS,
+        crossAt - 6.7 * DAY_MS,
+        DAY_MS / subject.dailyUsage,
+        (at) => plainUsage(subject, at),
+        subject.random,
+      ),
+      shortCall(subject, crossAt - 6.6 * DAY_MS),
+      shortCall(subject, crossAt - MINUTE_MS),
     ],
   },
 ];

@@ -12,6 +12,7 @@
  * complaints stay open, a few go quiet for a week.
  */
 
+import { DESKS, type Desk } from '../alerts/alert.ts';
 import { createAgenda } from './agenda.ts';
 import {
   CASE_KINDS,
@@ -577,6 +578,8 @@ function isWeekend(localMs: number): boolean {
   return day === 2 || day === 3;
 }
 
+const LABEL_COLUMNS = { fraud: 'fraud', arrears: 'arrears', retention: 'churn' } as const;
+
 /**
  * The labels of a feed as CSV lines for `replay --labels`: every subscriber, 1 in the column of each desk that has a case
  * of it, and the catalogue ids. Yields the header first; lines carry their line feed.
@@ -584,6 +587,7 @@ function isWeekend(localMs: number): boolean {
 export function* labelLines(
   subscribers: Iterable<string>,
   labels: readonly PlantedCase[],
+  desks: readonly Desk[] = DESKS,
 ): Generator<string, void, undefined> {
   const casesOf = new Map<string, PlantedCase[]>();
   for (const label of labels) {
@@ -591,12 +595,11 @@ export function* labelLines(
     if (cases === undefined) casesOf.set(label.servedMsisdn, [label]);
     else cases.push(label);
   }
-  yield 'servedMsisdn,fraud,arrears,churn,catalogue\n';
+  yield `servedMsisdn,${desks.map((desk) => LABEL_COLUMNS[desk]).join(',')},catalogue\n`;
   for (const msisdn of subscribers) {
     const cases = casesOf.get(msisdn) ?? [];
-    const has = (desk: PlantedCase['desk']): number => (cases.some((label) => label.desk === desk) ? 1 : 0);
-    const catalogue = cases.map((label) => label.catalogue).join(' ');
-    yield `${msisdn},${has('fraud')},${has('arrears')},${has('retention')},${catalogue}\n`;
+    const columns = desks.map((desk) => (cases.some((label) => label.desk === desk) ? 1 : 0));
+    yield `${msisdn},${columns.join(',')},${cases.map((label) => label.catalogue).join(' ')}\n`;
   }
 }
 
