@@ -120,6 +120,15 @@ export function createFormat(language: Locale): Format {
     timeZoneName: 'short',
   });
 
+  const millisecond = unit('millisecond', 1);
+  const speed = unit('kilometer-per-hour', 0, 'short');
+  const [hours, days] = [unit('hour', 1), unit('day', 1)];
+  /** Call seconds stay seconds, as thresholds are written; silences and due dates read better in hours and days. */
+  const duration = (sec: number): string => {
+    if (Math.abs(sec) < 36_000) return second(sec);
+    return Math.abs(sec) < 172_800 ? hours(sec / 3_600) : days(sec / 86_400);
+  };
+
   const decimal = (value: number, digits: number): string => (upTo[digits] ?? upTo[3]!)(value);
   const bytes = (value: number): string => {
     let step = 0;
@@ -163,11 +172,13 @@ export function createFormat(language: Locale): Format {
     minutes: unit('minute', 0, 'long'),
     seconds: second,
     secondsRounded: unit('second', 0),
-    milliseconds: unit('millisecond', 1),
+    milliseconds: millisecond,
     value(value, unitName) {
       if (value === null) return '–';
       if (typeof value === 'string') return value;
-      if (unitName === 's') return second(value);
+      if (unitName === 's') return duration(value);
+      if (unitName === 'ms') return millisecond(value);
+      if (unitName === 'km/h') return speed(value);
       if (unitName === 'bytes') return bytes(value);
       if (unitName === 'currency') return money(value);
       if (unitName === 'share') return percent(value);

@@ -1,0 +1,224 @@
+/** The queue of a desk: what is on the screen never moves under a hand, and nothing is missing once it lets go. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { AlertData, Severity } from '../src/alerts/alert.ts';
+import { createDeskQueue, type DeskQueue, NO_FILTERS, type QueueFilters } from '../src/console/desk-queue.ts';
+
+function alert(alertId: string, change: Partial<AlertData> = {}): AlertData {
+  return {
+    alertId,
+    revision: 1,
+    status: 'firing',
+    ruleId: 'fraud.long-call',
+    ruleVersion: 1,
+    catalogue: 'F09',
+    desk: 'fraud',
+    severity: 'warning',
+    title: { en: 'Long call', 'zh-CN': '超长通话' },
+    key: { type: 'subscriber', value: '8613800000001' },
+    eventTime: 1_000,
+    triggerRecordId: 'r1',
+    reason: { en: '', 'zh-CN': '' },
+    evidence: [],
+    score: 50,
+    suggestedActions: [],
+    observedSince: 0,
+    ...change,
+  };
+}
+
+const ids = (queue: DeskQueue): string[] => queue.rows().map((entry) => entry.alert.alertId);
+
+function filled(...alerts: AlertData[]): DeskQueue {
+  const queue = createDeskQueue();
+  queue.arrange(NO_FILTERS, 'newest');
+  for (const one of alerts) queue.upsert(one);
+  queue.flush();
+  return queue;
+}
+
+describe('order', () => {
+  const three = [
+    alert('old', { eventTime: 1, score: 90 }),
+    alert('new', { eventTime: 3, score: 10 }),
+    alert('mid', { eventTime: 2, score: 90 }),
+  ];
+
+  test.each([
+    ['newest', ['new', 'mid', 'old']],
+    ['score', ['mid', 'old', 'new']],
+  ] as const)('by %s', (sort, expected) => {
+    const queue = filled(...three);
+    queue.arrange(NO_FILTERS, sort);
+    expect(ids(queue)).toEqual(expected);
+  });
+
+  test('a revision replaces its row where it stands', () => {
+    const queue = filled(...three);
+    queue.upsert(alert('old', { revision: 2, eventTime: 99, status: 'resolved' }));
+    queue.flush();
+    expect(ids(queue)).toEqual(['new', 'mid', 'old']);
+    expect(queue.rows()[2]?.alert.status).toBe('resolved');
+  });
+
+  test('an older or equal revision is no news', () => {
+    const queue = filled(alert('a', { revision: 3, severity: 'critical' }));
+    expect([2, 3, 4].map((revision) => queue.upsert(alert('a', { revision })))).toEqual([false, false, true]);
+  });
+});
+
+describe('filters', () => {
+  const alerts = [
+    alert('1', { severity: 'critical', ruleId: 'fraud.x' }),
+    alert('2', { status: 'resolved', key: { type: 'imsi', value: '46000999' }, servedMsisdn: '8613911112222' }),
+    alert('3', { severity: 'info' }),
+  ];
+  const cases: [string, Partial<QueueFilters>, string[]][] = [
+    ['nothing', {}, ['1', '2', '3']],
+    ['severities', { severities: ['critical', 'info'] }, ['1', '3']],
+    ['status', { status: 'resolved' }, ['2']],
+    ['rule', { ruleId: 'fraud.x' }, ['1']],
+    ['part of the key', { subscriber: '0999' }, ['2']],
+    ['part of the subscriber', { subscriber: '39111' }, ['2']],
+    ['two at once', { severities: ['critical'], status: 'resolved' }, []],
+  ];
+  test.each(cases)('%s', (_name, change, expected) => {
+    const queue = filled(...alerts);
+    queue.arrange({ ...NO_FILTERS, ...change }, 'newest');
+    expect(ids(queue).sort()).toEqual(expected);
+  });
+
+  test('counts of severities leave out the filter of severities only', () => {
+    const queue = filled(...alerts);
+    queue.arrange({ ...NO_FILTERS, severities: ['critical'], status: 'firing' }, 'newest');
+    expect(queue.counts()).toEqual({
+      severity: { critical: 1, warning: 0, info: 1 },
+      criticalFiring: 1,
+      total: 3,
+    });
+  });
+
+  test('an alert that comes to match by a revision comes in', () => {
+    const queue = filled(alert('a', { severity: 'warning' }));
+    queue.arrange({ ...NO_FILTERS, severities: ['critical'] }, 'newest');
+    expect(ids(queue)).toEqual([]);
+    queue.upsert(alert('a', { revision: 2, severity: 'critical' }));
+    queue.flush();
+    expect(ids(queue)).toEqual(['a']);
+  });
+});
+
+describe('a held list', () => {
+  test('counts new alerts and shows them when asked', () => {
+    const queue = filled(alert('a'));
+    queue.hold(true);
+    queue.upsert(alert('b', { eventTime: 2_000 }));
+    queue.upsert(alert('a', { revision: 2, severity: 'critical' }));
+    queue.flush();
+    expect([ids(queue), queue.waiting(), queue.rows()[0]?.alert.severity]).toEqual([['a'], 1, 'critical']);
+    queue.admit();
+    expect([ids(queue), queue.waiting()]).toEqual([['b', 'a'], 0]);
+  });
+
+  test('keeps a row that stopped matching until it is let go', () => {
+    const queue = filled(alert('a'));
+    queue.arrange({ ...NO_FILTERS, status: 'firing' }, 'newest');
+    queue.hold(true);
+    queue.upsert(alert('a', { revision: 2, status: 'resolved' }));
+    queue.flush();
+    expect(ids(queue)).toEqual(['a']);
+    queue.hold(false);
+    expect(ids(queue)).toEqual([]);
+  });
+
+  const severity = fc.constantFrom<Severity>('info', 'warning', 'critical');
+  const step = fc.oneof(
+    fc.record({
+      do: fc.constant('upsert' as const),
+      id: fc.integer({ min: 0, max: 30 }),
+      revision: fc.integer({ min: 1, max: 4 }),
+      severity,
+      eventTime: fc.integer({ min: 0, max: 50 }),
+      score: fc.integer({ min: 0, max: 100 }),
+      status: fc.constantFrom('firing' as const, 'resolved' as const),
+    }),
+    fc.record({ do: fc.constant('flush' as const) }),
+    fc.record({ do: fc.constant('hold' as const), held: fc.boolean() }),
+    fc.record({ do: fc.constant('admit' as const) }),
+  );
+  const filters = fc.record({
+    severities: fc.subarray<Severity>(['info', 'warning', 'critical']),
+    status: fc.constantFrom('' as const, 'firing' as const),
+    ruleId: fc.constant(''),
+    subscriber: fc.constant(''),
+  });
+
+  test('no row moves while held, and in the end everything that matches is there once', () => {
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 80 }),
+        filters,
+        fc.constantFrom('newest', 'score'),
+        (steps, filter, sort) => {
+          const queue = createDeskQueue();
+          queue.arrange(filter, sort);
+          const newest = new Map<string, AlertData>();
+          let held = false;
+          for (const one of steps) {
+            const before = ids(queue);
+            if (one.do === 'upsert') {
+              const { do: _do, id, ...change } = one;
+              const sent = alert(`a${id}`, change);
+              const known = newest.get(sent.alertId);
+              if (known === undefined || sent.revision > known.revision) newest.set(sent.alertId, sent);
+              queue.upsert(sent);
+            } else if (one.do === 'flush') queue.flush();
+            else if (one.do === 'admit') queue.admit();
+            else {
+              held = one.held;
+              queue.hold(held);
+            }
+            if (held && one.do !== 'admit') expect(ids(queue)).toEqual(before);
+          }
+          queue.flush();
+          queue.hold(false);
+          queue.flush();
+          const expected = [...newest.values()]
+            .filter((known) => filter.severities.length === 0 || filter.severities.includes(known.severity))
+            .filter((known) => filter.status === '' || known.status === filter.status)
+            .map((known) => known.alertId);
+          expect(ids(queue).sort()).toEqual(expected.sort());
+          for (const { alert: shown } of queue.rows()) expect(shown).toEqual(newest.get(shown.alertId));
+
+          // Laid out anew, the rows are in the order of what they show.
+          queue.arrange(filter, sort);
+          const rank = ({ score, eventTime }: AlertData) => (sort === 'score' ? score * 1_000 + eventTime : eventTime);
+          const ranks = queue.rows().map((entry) => rank(entry.alert));
+          expect(ranks).toEqual([...ranks].sort((a, b) => b - a));
+        },
+      ),
+    );
+  });
+});
+
+describe('limits and reloads', () => {
+  test('the oldest alerts go when there are too many', () => {
+    const queue = createDeskQueue(100);
+    queue.arrange(NO_FILTERS, 'newest');
+    for (let at = 0; at < 5_000; at++) queue.upsert(alert(`a${at}`, { eventTime: at, ruleId: `r${at}` }));
+    queue.flush();
+    expect([queue.rows().length, queue.counts().total, queue.rules().length]).toEqual([100, 100, 100]);
+    expect([ids(queue)[0], ids(queue)[99]]).toEqual(['a4999', 'a4900']);
+  });
+
+  test('a reload forgets what the server no longer names, but not what came in meanwhile', () => {
+    const queue = filled(alert('gone'), alert('kept'));
+    queue.beginReload();
+    queue.upsert(alert('kept'));
+    queue.upsert(alert('live', { eventTime: 5 }));
+    queue.endReload();
+    queue.flush();
+    expect(ids(queue).sort()).toEqual(['kept', 'live']);
+    expect(queue.find('gone')).toBeUndefined();
+  });
+});
