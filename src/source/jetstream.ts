@@ -86,7 +86,9 @@ export interface SourceOptions {
   onStall?: (detail: string) => void;
   /** Ends the waiting for NATS while the source opens. */
   signal?: AbortSignal;
-  /** Size of one pull; the buffer holds PULLS_BUFFERED_MAX of them. */
+  /** How long the server may be silent before reading starts again. */
+  silenceLimitMs?: number;
+  /** Size of one pull; the buffer holds PULLS_BUFFERED_MAX of them. A pull always has room for the largest message. */
   pullMessages?: number;
   pullBytes?: number;
 }
@@ -106,11 +108,11 @@ const PULL_ENVELOPE_BYTES = 64 * 1024;
 const PULL_BYTES_MAX = 48 * 1024 * 1024;
 /** The server closes a pull after this time; an idle source asks again. */
 const PULL_EXPIRES_MS = 30_000;
-/** The server tells this often that an idle pull is alive (at most half of PULL_EXPIRES_MS). */
-const HEARTBEAT_MS = 5_000;
-/** Silence, heartbeats included, after which a generation is given up. With the watch's step: within 14 s. */
+/** Silence after which a generation is given up, although the server should have sent heartbeats meanwhile. */
 const SILENCE_LIMIT_MS = 12_000;
-const WATCH_STEP_MS = 2_000;
+/** Heartbeats that fit into that silence, and looks that the watch takes at it (so it acts within 14 s). */
+const HEARTBEATS_PER_SILENCE = 3;
+const WATCHES_PER_SILENCE = 6;
 /** The server removes a consumer that nobody has pulled from for so long; an engine may pause that long. */
 const CONSUMER_KEPT_MS = 300_000;
 /** Between two generations without a message. */
@@ -228,6 +230,7 @@ interface Generation {
 export async function openSource(nc: NatsConnection, options: SourceOptions): Promise<Source> {
   const { stream, onStall = () => {}, onGap = () => {}, signal } = options;
   const pullMessages = options.pullMessages ?? PULL_MESSAGES;
+  const silenceLimitMs = options.silenceLimitMs ?? SILENCE_LIMIT_MS;
   const connection = connectionState(nc);
   const jsm = await jetstreamManager(nc, { checkAPI: false });
 
@@ -314,7 +317,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
       batch: slot.left,
       max_bytes: pullBytes,
       expires: nanos(PULL_EXPIRES_MS),
-      idle_heartbeat: nanos(HEARTBEAT_MS),
+      idle_heartbeat: nanos(silenceLimitMs / HEARTBEATS_PER_SILENCE),
     });
     try {
       nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${current.consumer}`, request, {
@@ -580,14 +583,14 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
   };
 
   let lastSigns = -1;
-  let silentMs = 0;
+  let silentWatches = 0;
   const watch = setInterval(() => {
     const waiting = generation?.slots.some((slot) => slot.pull !== 0) ?? false;
-    silentMs = waiting && signsOfLife === lastSigns ? silentMs + WATCH_STEP_MS : 0;
+    silentWatches = waiting && signsOfLife === lastSigns ? silentWatches + 1 : 0;
     lastSigns = signsOfLife;
-    if (silentMs >= SILENCE_LIMIT_MS) {
-      silentMs = 0;
-      generation?.end(`nothing was heard for ${SILENCE_LIMIT_MS / 1000} s, not even a heartbeat`);
+    if (silentWatches >= WATCHES_PER_SILENCE) {
+      silentWatches = 0;
+      generation?.end(`nothing was heard for ${silenceLimitMs / 1000} s, not even a heartbeat`);
     } else if (generation !== undefined && !waiting) {
       // The engine is behind and we do not pull, so no message tells how the stream grows: ask.
       const { consumer } = generation;
@@ -602,7 +605,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
         },
       );
     }
-  }, WATCH_STEP_MS);
+  }, silenceLimitMs / WATCHES_PER_SILENCE);
   watch.unref();
 
   const close = async (): Promise<void> => {
@@ -617,6 +620,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
   };
   const onAbort = (): void => void close();
   signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
 
   void run().catch(fail).then(opened.resolve);
   await opened.promise;
