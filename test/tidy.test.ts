@@ -185,7 +185,16 @@ describe('layout', () => {
   });
 
   test('a test carries the name of a source', () => {
-    const nouns = new Set(sources.map((path) => path.replace(/^.*\//, '').replace(/\.(ts|tsx|mjs)$/, '')));
+    // The file, the folder, or both where the file alone says too little: file-source.test.ts for source/file.ts.
+    const nouns = new Set(
+      sources.flatMap((path) => {
+        const [noun = '', folder = ''] = path
+          .replace(/\.(ts|tsx|mjs)$/, '')
+          .split('/')
+          .reverse();
+        return [noun, folder, `${noun}-${folder}`];
+      }),
+    );
     /** Tests of something larger than one file. */
     const whole = ['tidy', 'deploy', 'console', 'demo', 'end-to-end', 'command-line', 'rules', 'serve', 'replay'];
     const tests = files.filter((path) => /^test\/[^/]*\.test\.ts$/.test(path));
