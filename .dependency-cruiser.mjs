@@ -95,6 +95,13 @@ export default {
       to: { path: '^(bench|test)/' },
     },
     {
+      name: 'benchmarks-are-loaded-when-asked',
+      comment: 'An installation without bench/ still starts: the command imports it when it runs.',
+      severity: 'error',
+      from: { path: '^src/cli/bench[.]ts$' },
+      to: { path: '^bench/', dynamic: false, dependencyTypesNot: ['type-only', 'type-import'] },
+    },
+    {
       name: 'no-cycles',
       comment: 'A cycle hides which of two modules knows the other.',
       severity: 'error',

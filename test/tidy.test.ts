@@ -225,9 +225,12 @@ describe('imports', () => {
         "import { server } from '../http/server.ts'; import { join } from 'node:path'; join(String(server));",
       'console/page.tsx': "import type { S } from '../http/server.ts'; export const s: S = { a: 1 };",
       'main.ts':
-        "import './http/server.ts'; import './state/window.ts'; import './state/arena.ts'; import './alerts/alert.ts'; import './nowhere.ts';",
+        "import './http/server.ts'; import './state/window.ts'; import './state/arena.ts'; import './alerts/alert.ts'; import './cli/bench.ts'; import './nowhere.ts';",
       'source/file.ts': "import '../main.ts';",
       'rules/rule.ts': 'export const lonely = 1;',
+      'cli/bench.ts': "import '../../bench/suites.ts'; export const run = () => import('../../bench/run.ts');",
+      '../bench/suites.ts': '',
+      '../bench/run.ts': '',
     };
     for (const [path, text] of Object.entries(modules)) {
       mkdirSync(dirname(join(folder, 'src', path)), { recursive: true });
@@ -244,6 +247,7 @@ describe('imports', () => {
       `${rule.name}: ${from} -> ${to}`.replaceAll('src/', ''),
     );
     expect(found.sort()).toEqual([
+      'benchmarks-are-loaded-when-asked: cli/bench.ts -> bench/suites.ts',
       'console-has-no-node: console/main.tsx -> path',
       'console-imports-types-only: console/main.tsx -> http/server.ts',
       'engine-imports: engine.ts -> http/server.ts',
