@@ -14,7 +14,6 @@ import type { Engine } from './engine.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { decodeMessage } from './record/decode.ts';
-import { RECORD_TYPES } from './record/usage-record.ts';
 import { parseRules } from './rules/load.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
@@ -246,9 +245,4 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 /** Body of the control message that swaps a rule set. */
 export function rulesMessage(version: string, files: readonly { file: string; text: string }[]): Uint8Array {
   return gzipSync(JSON.stringify({ version, files }));
-}
-
-/** Series of every record type exist from the begin. */
-export function declareRecordTypes(metrics: Metrics): void {
-  for (const type of RECORD_TYPES) metrics.countRecords(type, 'applied', 0);
 }

@@ -20,7 +20,10 @@ export interface RuleTestResult {
   detail: string;
 }
 
-export function runRuleTests(source: RuleSource, options: Pick<EngineOptions, 'numberingPlan' | 'localTime'>): RuleTestResult[] {
+export function runRuleTests(
+  source: RuleSource,
+  options: Pick<EngineOptions, 'numberingPlan' | 'localTime'>,
+): RuleTestResult[] {
   return source.rule.tests.map((test) => {
     const engine = createEngine({ ...options, horizonRecords: 16_384 });
     const problems = engine.useRules([source], 'test');
@@ -55,8 +58,15 @@ function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
       if (n > 1) now += everyMs;
       for (const fields of recordsOf(step)) {
         count++;
-        const raw = { recordId: `test-${count}`, eventTime: now, servedMsisdn: SUBSCRIBER_DEFAULT, ...numbered(fields, n, timeOf) };
-        const { records, rejections } = decodeMessage(Buffer.from(JSON.stringify(raw)), { eventTimeMax: Number.MAX_SAFE_INTEGER });
+        const raw = {
+          recordId: `test-${count}`,
+          eventTime: now,
+          servedMsisdn: SUBSCRIBER_DEFAULT,
+          ...numbered(fields, n, timeOf),
+        };
+        const { records, rejections } = decodeMessage(Buffer.from(JSON.stringify(raw)), {
+          eventTimeMax: Number.MAX_SAFE_INTEGER,
+        });
         const rejection = rejections[0];
         if (rejection !== undefined) return `record ${count} is not valid: ${rejection.field} ${rejection.detail}`;
         engine.apply(records[0]!, alerts);
@@ -65,8 +75,11 @@ function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
   }
 
   const withResolved = test.expect.some((expected) => expected.status === 'resolved');
-  const revisions = alerts.filter((alert) => alert.ruleId === source.rule.id && (withResolved || alert.status === 'firing'));
-  const shown = (alert: AlertData): string => `${alert.severity} ${alert.status} after ${(alert.eventTime - begin) / 1000} s: ${alert.reason.en}`;
+  const revisions = alerts.filter(
+    (alert) => alert.ruleId === source.rule.id && (withResolved || alert.status === 'firing'),
+  );
+  const shown = (alert: AlertData): string =>
+    `${alert.severity} ${alert.status} after ${(alert.eventTime - begin) / 1000} s: ${alert.reason.en}`;
   if (revisions.length !== test.expect.length) {
     return `expected ${test.expect.length} alerts, got ${revisions.length}${revisions.length > 0 ? `: ${revisions.map(shown).join('; ')}` : ''}`;
   }
@@ -78,25 +91,35 @@ function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
       (expected.key !== undefined && expected.key !== alert.key.value) ||
       (expected.at !== undefined && timeOf(expected.at) !== alert.eventTime) ||
       (expected.reason !== undefined && !alert.reason.en.includes(expected.reason));
-    if (wrong) return `alert ${index + 1}: expected ${JSON.stringify(expected)}, got ${shown(alert)} (key ${alert.key.value})`;
+    if (wrong)
+      return `alert ${index + 1}: expected ${JSON.stringify(expected)}, got ${shown(alert)} (key ${alert.key.value})`;
   }
   return '';
 }
 
-const recordsOf = (step: RuleTestStep): Record<string, unknown>[] => [...(step.record === undefined ? [] : [step.record]), ...(step.records ?? [])];
+const recordsOf = (step: RuleTestStep): Record<string, unknown>[] => [
+  ...(step.record === undefined ? [] : [step.record]),
+  ...(step.records ?? []),
+];
 
 /**
  * `{n}` in a text becomes the number of the repetition, `{n:4}` with leading zeros to four digits; a text that is `+10d` becomes
  * the time so long after the begin, for due dates.
  */
-function numbered(fields: Record<string, unknown>, n: number, timeOf: (text: string) => number): Record<string, unknown> {
+function numbered(
+  fields: Record<string, unknown>,
+  n: number,
+  timeOf: (text: string) => number,
+): Record<string, unknown> {
   const value = (input: unknown): unknown => {
     if (typeof input === 'string') {
       if (input.startsWith('+') && parseDuration(input.slice(1)) !== undefined) return timeOf(input.slice(1));
-      if (input.startsWith('-') && parseDuration(input.slice(1)) !== undefined) return 2 * timeOf('0s') - timeOf(input.slice(1));
+      if (input.startsWith('-') && parseDuration(input.slice(1)) !== undefined)
+        return 2 * timeOf('0s') - timeOf(input.slice(1));
       return input.replaceAll('{n}', String(n)).replaceAll('{n:4}', String(n).padStart(4, '0'));
     }
-    if (input !== null && typeof input === 'object' && !Array.isArray(input)) return numbered(input as Record<string, unknown>, n, timeOf);
+    if (input !== null && typeof input === 'object' && !Array.isArray(input))
+      return numbered(input as Record<string, unknown>, n, timeOf);
     return input;
   };
   return Object.fromEntries(Object.entries(fields).map(([key, input]) => [key, value(input)]));

@@ -43,6 +43,7 @@ import { compileTemplate, type Template } from './template.ts';
 export const RULES_MAX = 1_000;
 export const FEATURES_PER_RULE_MAX = 32;
 const PANES_DEFAULT = 12;
+const DAY_MS = 86_400_000;
 /** How long single calls are kept where the rule does not say. */
 const CALLS_KEPT_MS = 12 * 3_600_000;
 
@@ -569,7 +570,7 @@ export function compileRuleSet(
         problem([...path, 'panes'], `the window reaches over ${reach} panes; at most ${PANES_MAX}`);
         return undefined;
       }
-      const counts = aggregate === 'count' || (baseline && of === undefined);
+      const counts = aggregate === 'count' || ((baseline || aggregate === 'dailyMean') && of === undefined);
       if (aggregate === 'count' && of !== undefined) problem([...path, 'of'], "count takes no 'of'; use 'where'");
       if (!counts && !needs(of !== undefined && of.type === 'number', "needs 'of', a number")) return undefined;
       const signature = `panes|${base}|${paneMs}`;
@@ -624,6 +625,14 @@ export function compileRuleSet(
           result.read = (scope) => {
             const records = count(scope);
             return records === 0 ? Number.NaN : sum(scope) / records;
+          };
+        } else if (aggregate === 'dailyMean') {
+          // The newest pane has only begun: dividing by the time that is covered so far keeps a steady key at its rate.
+          const total = counts ? readCount(own.list, stretch) : readColumn(own.list, column, stretch, scale);
+          result.read = (scope) => {
+            const from = (Math.floor(scope.now / paneMs) - panes - shift + 1) * paneMs;
+            const to = shift === 0 ? scope.now : from + panes * paneMs;
+            return total(scope) / ((to - from) / DAY_MS);
           };
         } else if (baseline) {
           const statistic =

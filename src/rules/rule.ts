@@ -33,6 +33,7 @@ export const AGGREGATES = [
   'min',
   'max',
   'mean',
+  'dailyMean',
   'distinct',
   'last',
   'lastAt',

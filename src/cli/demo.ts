@@ -1,0 +1,107 @@
+/**
+ * `demo`: everything on this machine, in a temporary folder that disappears with it: a private NATS server, the engine with API
+ * and console, and a feed that first fills ninety days of windows and then runs live.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { DEFAULTS, loadConfig, parseAddress } from '../config.ts';
+import { RingfenceError } from '../errors.ts';
+import { demoFeed } from '../feed/demo-feed.ts';
+import type { RawRecord } from '../feed/raw-record.ts';
+import { createLog } from '../log.ts';
+import { startBroker } from '../source/broker.ts';
+import { connectNats } from '../source/connection.ts';
+import { serve, type Serving } from './serve.ts';
+import { createUsagePublisher, type UsagePublisher } from './usage-publisher.ts';
+
+/** Records of the past go in batches, live ones in small ones, as a mediation system sends them. */
+const HISTORY_BATCH = 256;
+const LIVE_BATCH = 16;
+const LIVE_EVERY_MS = 200;
+
+/** Runs until a signal; resolves when every process has ended and the folder is gone. */
+async function demo(flags: { listen: string; opsListen: string; seed: string; rate: string }): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'ringfence-demo-'));
+  const stopping = new AbortController();
+  const onSignal = (): void => stopping.abort();
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  // Whatever ends this process, the folder goes with it.
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const say = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
+
+  const broker = await startBroker({ storeDir: join(folder, 'nats') });
+  say(`NATS ${broker.version} on ${broker.url}`);
+  const log = createLog({ level: 'warn' });
+  const serveOn = (listen: string, opsListen: string): Promise<Serving> =>
+    serve(loadConfig({ flags: { nats: broker.url, data: join(folder, 'data'), listen, opsListen, logLevel: 'warn' } }), { signal: stopping.signal, log });
+  const anyPort = (address: string): string => `${parseAddress(address).host}:0`;
+  try {
+    const serving = await serveOn(flags.listen, flags.opsListen).catch((error: unknown) => {
+      // A port that is taken is no reason to stop a demo.
+      if (error instanceof RingfenceError && error.code === 'http.cannot-listen') return serveOn(anyPort(flags.listen), anyPort(flags.opsListen));
+      throw error;
+    });
+    process.stdout.write(`${JSON.stringify({ ready: true, http: serving.http, ops: serving.ops })}\n`);
+    say(`\n  Console   ${serving.http}\n  Metrics   ${serving.ops}/metrics\n\nCtrl-C ends it and removes everything.\n`);
+    try {
+      await Promise.race([feed(broker.url, flags, stopping.signal, say), serving.ended]);
+    } finally {
+      serving.stop();
+      await serving.ended;
+    }
+  } finally {
+    await broker.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function feed(nats: string, flags: { seed: string; rate: string }, signal: AbortSignal, say: (sentence: string) => void): Promise<void> {
+  const nc = await connectNats(nats, { name: 'ringfence demo feed', log: say, signal });
+  try {
+    const source = demoFeed({ seed: Number(flags.seed), now: Date.now(), rate: Number(flags.rate) });
+    const send = async (publisher: UsagePublisher, records: Iterable<RawRecord>): Promise<number> => {
+      let count = 0;
+      for (const record of records) {
+        if (signal.aborted) break;
+        publisher.record(Buffer.from(JSON.stringify(record)), record);
+        count++;
+        const room = publisher.room();
+        if (room !== undefined) await room;
+      }
+      return count;
+    };
+    const past = createUsagePublisher(nc, { partitions: 1, batch: HISTORY_BATCH, log: say });
+    const begun = performance.now();
+    const count = await send(past, source.history());
+    await past.drained();
+    past.close();
+    say(`${count.toLocaleString('en')} records of the past ninety days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`);
+    const live = createUsagePublisher(nc, { partitions: 1, batch: LIVE_BATCH, log: say });
+    while (!signal.aborted) {
+      await send(live, source.live(Date.now()));
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, LIVE_EVERY_MS);
+        signal.addEventListener('abort', () => {
+          clearTimeout(timer);
+          resolve();
+        }, { once: true });
+      });
+    }
+    live.close();
+  } finally {
+    await nc.close();
+  }
+}
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('Private NATS server, engine, console and a live sample feed, all in a temporary folder.')
+    .option('--listen <address>', 'HOST:PORT of the console; another port where it is taken', DEFAULTS.listen)
+    .option('--ops-listen <address>', 'HOST:PORT of the metrics', DEFAULTS.opsListen)
+    .option('--seed <n>', 'seed of the sample population', '1')
+    .option('--rate <n>', 'live records per second', '250')
+    .action(demo);
+}

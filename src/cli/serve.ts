@@ -1,0 +1,364 @@
+/**
+ * `serve`: engine, API and console in one process. The order of the start is the order of trust: configuration and rules are
+ * checked before anything is touched, health is answered before NATS is there, and the ready line is printed when the state
+ * is restored and records are being read.
+ */
+import { existsSync, mkdirSync, watch, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { type Config, parseAddress, projectFolder } from '../config.ts';
+import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
+import { RingfenceError } from '../errors.ts';
+import { createOperations } from '../http/operations.ts';
+import { createOperationsListener } from '../http/operations-listener.ts';
+import { assertLoopback } from '../http/address.ts';
+import { createGateway, type RulesAccess, type SavedRule } from '../http/server.ts';
+import type { RuleDetail } from '../http/schemas.ts';
+import { createLog, type Log } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { type Pipeline, rulesMessage, startPipeline } from '../pipeline.ts';
+import { localTime } from '../reference/local-time.ts';
+import { loadNumberingPlan } from '../reference/numbering-plan.ts';
+import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
+import { parseRule, type RuleSource } from '../rules/rule.ts';
+import { createAlertPublisher } from '../sinks/alert-publisher.ts';
+import { createDeadLetterSink } from '../sinks/dead-letter.ts';
+import { connectionState, connectNats } from '../source/connection.ts';
+import { openSource, type Source } from '../source/jetstream.ts';
+import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
+import { loadCheckpoint } from '../state/checkpoint.ts';
+
+/** Changes of rule files within this time are one change. */
+const RULE_CHANGE_PAUSE_MS = 300;
+/** How long a saved rule may take until the engine has read it back from the stream. */
+const RULE_SWAP_LIMIT_MS = 10_000;
+const RULE_SWAP_POLL_MS = 25;
+
+export const numberingPlanFile = join(projectFolder, 'rules/lists/numbering-plan.csv');
+
+export interface Serving {
+  http: string;
+  ops: string;
+  /** Resolves when everything has ended after `stop`; rejects with what ended it otherwise. */
+  ended: Promise<void>;
+  stop(): void;
+}
+
+interface Partition {
+  number: number;
+  engine: Engine;
+  source: Source;
+  pipeline: Pipeline;
+}
+
+/**
+ * Starts everything and resolves when records are being read.
+ * @param signal ends the waiting for NATS
+ */
+export async function serve(config: Config, options: { signal?: AbortSignal; log?: Log } = {}): Promise<Serving> {
+  const log = options.log ?? createLog({ level: config.logLevel });
+  const metrics = createMetrics();
+  const listen = parseAddress(config.listen);
+  const opsListen = parseAddress(config.opsListen);
+  assertLoopback(listen.host);
+  assertLoopback(opsListen.host);
+
+  // Rules and reference data: wrong ones stop the start, before anything else is touched.
+  const numberingPlan = loadNumberingPlan(numberingPlanFile);
+  const time = localTime(config.timeZone);
+  const newEngine = (): Engine =>
+    createEngine({
+      numberingPlan,
+      localTime: time,
+      latenessMs: config.latenessSec * 1000,
+      horizonRecords: config.duplicateHorizonRecords,
+      homePlmns: config.homePlmns,
+      onRuleError(ruleId, error) {
+        metrics.ruleErrorsTotal.inc({ rule: ruleId });
+        log.error({ rule: ruleId, err: error }, 'rule failed');
+      },
+    });
+  let files = readRuleFiles(config.rules);
+  const checkFiles = (candidate: typeof files): { sources: RuleSource[]; version: string } => {
+    const { sources, problems } = parseRules(candidate);
+    const wrong = problems.length > 0 ? problems : newEngine().checkRules(sources);
+    if (wrong.length > 0) throw ruleError(wrong, config.rules);
+    return { sources, version: versionOf(candidate) };
+  };
+  const first = checkFiles(files);
+
+  // Health answers from here on, so that an orchestrator sees why a start takes its time.
+  let nc: NatsConnection | undefined;
+  let partitions: Partition[] = [];
+  let restored = false;
+  const natsConnected = (): boolean => nc !== undefined && connectionState(nc).connected();
+  const opsListener = createOperationsListener({
+    metrics,
+    checks: {
+      restored: () => ({ ok: restored, detail: restored ? 'state restored' : 'state not restored yet' }),
+      natsConnected: () => ({ ok: natsConnected(), detail: natsConnected() ? 'connected' : 'waiting for NATS' }),
+      reading: () => {
+        const ok = partitions.length > 0 && partitions.every(({ source }) => source.connected());
+        return { ok, detail: ok ? 'records are being read' : 'records are not being read' };
+      },
+    },
+    figures: () => Object.fromEntries(partitions.map(({ number, source }) => [`lagMessages.${number}`, source.pending()])),
+  });
+  const opsUrl = await opsListener.listen(opsListen.host, opsListen.port);
+
+  const closers: (() => Promise<void> | void)[] = [() => opsListener.close()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.reverse()) await close();
+  };
+
+  try {
+    const connection = await connectNats(config.nats.split(','), {
+      name: 'ringfence',
+      ...(options.signal && { signal: options.signal }),
+      log: (sentence) => log.warn({ detail: sentence }, 'nats connection'),
+    });
+    nc = connection;
+    closers.push(() => connection.close());
+    const { warnings } = await ensureStreams(connection, { partitions: config.partitions, retentionDays: config.retentionDays });
+    for (const warning of warnings) log.warn({ detail: warning }, 'stream settings');
+    const js = jetstream(connection);
+    const jsm = await jetstreamManager(connection);
+
+    const pipelineOf = new Map<string, Pipeline>();
+    const publisher = createAlertPublisher(js, jsm, {
+      source: config.source,
+      onPublished(alert, _sequence, duplicate) {
+        if (duplicate) return;
+        metrics.alertsTotal.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
+        for (const pipeline of pipelineOf.values()) {
+          const firedAt = pipeline.firedBy(alert);
+          if (firedAt !== undefined) metrics.observeEventToAlert(Math.max(0, Date.now() - firedAt) / 1000);
+        }
+      },
+    });
+    closers.push(() => publisher.close());
+    const deadLetters = createDeadLetterSink(js, {});
+    closers.push(() => deadLetters.close());
+    const publishControl = async (partition: number, kind: 'tick' | 'rules', body: Uint8Array): Promise<void> => {
+      await js.publish(`usage.${partition}.${kind}`, body);
+    };
+    const declareRules = (): void => {
+      const { version, rules } = partitions[0]!.engine.ruleSet();
+      metrics.declareRules(version, rules.map(({ rule }) => rule));
+    };
+
+    for (let number = 0; number < config.partitions; number++) {
+      const directory = join(config.data, `partition-${number}`);
+      const engine = newEngine();
+      const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory);
+      for (const bad of rejected) log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
+      if (checkpoint === undefined) {
+        engine.useRules(first.sources, first.version);
+      } else {
+        for (const { sizeClass, used, bytes } of checkpoint.pages) engine.arena.restorePage(sizeClass, used, bytes);
+        const { sources, problems } = parseRules(checkpoint.meta.rules);
+        const wrong = problems.length > 0 ? problems : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
+        if (wrong.length > 0) throw ruleError(wrong, 'checkpoint');
+      }
+      const stream = usageStream(number, config.partitions);
+      const source = await openSource(connection, {
+        stream,
+        startSequence: checkpoint === undefined ? 0 : checkpoint.position.sequence + 1,
+        ...(checkpoint !== undefined && { streamCreated: checkpoint.position.streamCreated }),
+        allowGap: config.allowDataLoss,
+        onGap: (gap) => log.error({ partition: number, ...gap }, 'records of the stream are lost'),
+        onStall: (detail) => log.warn({ partition: number, detail }, 'reading stopped and starts again'),
+        ...(options.signal && { signal: options.signal }),
+      });
+      closers.push(() => source.close());
+      const pipeline = startPipeline({
+        partition: number,
+        source,
+        engine,
+        publisher,
+        deadLetters,
+        position: { stream, streamCreated: source.streamCreated, sequence: checkpoint?.position.sequence ?? 0 },
+        checkpointDirectory: directory,
+        checkpointEveryMs: config.checkpointIntervalSec * 1000,
+        metrics,
+        log,
+        publishControl: (kind, body) => publishControl(number, kind, body),
+        onRules: () => declareRules(),
+      });
+      // A bug or a lost stream in one partition ends the process; until then the promise must not float.
+      pipeline.ended.catch(() => {});
+      pipelineOf.set(stream, pipeline);
+      partitions = [...partitions, { number, engine, source, pipeline }];
+      log.info(
+        { partition: number, checkpoint: checkpoint?.number ?? null, sequence: checkpoint?.position.sequence ?? 0, subscribers: engine.stats().subscribers },
+        'state restored',
+      );
+      // The rules of the very first record must be known after a crash too, so the empty state is written at once.
+      if (checkpoint === undefined) await pipeline.checkpoint();
+      else if (engine.ruleSet().version !== first.version) await publishControl(number, 'rules', rulesMessage(first.version, files));
+    }
+    restored = true;
+    declareRules();
+    watchFigures(metrics, partitions, publisher.inFlight);
+
+    const engineOf = (msisdn: string): Engine => partitions[partitionOf(msisdn, config.partitions)]!.engine;
+    /** Puts a checked set into every partition's stream and waits until the engines have read it. */
+    const publishRules = async (candidate: typeof files): Promise<void> => {
+      const { version } = checkFiles(candidate);
+      files = candidate;
+      const waiting = partitions.filter(({ engine }) => engine.ruleSet().version !== version);
+      for (const { number } of waiting) await publishControl(number, 'rules', rulesMessage(version, candidate));
+      const limit = performance.now() + RULE_SWAP_LIMIT_MS;
+      while (waiting.some(({ engine }) => engine.ruleSet().version !== version)) {
+        if (performance.now() > limit) break;
+        await new Promise((resolve) => setTimeout(resolve, RULE_SWAP_POLL_MS));
+      }
+    };
+    const rules = createRulesAccess(config.rules, partitions[0]!.engine, () => files, publishRules);
+
+    let changeTimer: NodeJS.Timeout | undefined;
+    const watcher = watch(config.rules, { recursive: true }, () => {
+      clearTimeout(changeTimer);
+      changeTimer = setTimeout(() => {
+        void (async () => {
+          try {
+            const changed = readRuleFiles(config.rules);
+            if (versionOf(changed) !== versionOf(files)) await publishRules(changed);
+          } catch (error) {
+            if (!(error instanceof RingfenceError)) throw error;
+            log.error({ code: error.code, detail: error.message }, 'changed rules refused, the old ones stay in force');
+          }
+        })();
+      }, RULE_CHANGE_PAUSE_MS);
+    });
+    closers.push(() => {
+      clearTimeout(changeTimer);
+      watcher.close();
+    });
+
+    const consoleDir = join(projectFolder, 'dist/console');
+    const gateway = await createGateway({
+      nc: connection,
+      js,
+      jsm,
+      partitions: config.partitions,
+      deadLetters,
+      inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
+      rules,
+      operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
+      metrics,
+      log,
+      consoleDir,
+      dataDir: config.data,
+      allowedOrigins: [...config.allowedOrigins],
+    });
+    closers.push(() => gateway.close());
+    gateway.ended.catch(() => {});
+    const httpUrl = await gateway.listen(listen.host, listen.port);
+
+    let stopped = false;
+    const stop = (): void => {
+      if (stopped) return;
+      stopped = true;
+      for (const { pipeline } of partitions) pipeline.stop();
+    };
+    const ended = (async () => {
+      try {
+        await Promise.race([Promise.all(partitions.map(({ pipeline }) => pipeline.ended)), gateway.ended]);
+      } finally {
+        stop();
+        await Promise.allSettled(partitions.map(({ pipeline }) => pipeline.ended));
+        await closeAll();
+      }
+    })();
+    return { http: httpUrl, ops: opsUrl, ended, stop };
+  } catch (error) {
+    for (const { pipeline } of partitions) pipeline.stop();
+    await closeAll();
+    throw error;
+  }
+}
+
+function watchFigures(metrics: Metrics, partitions: Partition[], alertsInFlight: () => number): void {
+  metrics.onScrape(() => {
+    let subscribers = 0;
+    let bytes = 0;
+    let timers = 0;
+    let horizon = 0;
+    for (const { number, engine, source } of partitions) {
+      const stats = engine.stats();
+      subscribers += stats.subscribers;
+      bytes += stats.stateBytes;
+      timers += stats.timers;
+      horizon += stats.duplicateHorizon;
+      metrics.streamLagMessages.set({ partition: String(number) }, source.pending());
+      const watermark = engine.watermark();
+      if (Number.isFinite(watermark)) metrics.watermarkLagSeconds.set({ partition: String(number) }, (Date.now() - watermark) / 1000);
+    }
+    metrics.subscribersResident.set(subscribers);
+    metrics.stateBytes.set(bytes);
+    metrics.timersPending.set(timers);
+    metrics.duplicateHorizonRecords.set(horizon);
+    metrics.alertPublishInFlight.set(alertsInFlight());
+  });
+}
+
+/** Rules as the API sees them: what is in force, and changes that become files and then messages in the stream. */
+function createRulesAccess(
+  directory: string,
+  engine: Engine,
+  currentFiles: () => { file: string; text: string }[],
+  publish: (files: { file: string; text: string }[]) => Promise<void>,
+): RulesAccess {
+  const detailOf = ({ rule, text }: RuleSource): RuleDetail => {
+    const { id, version, catalogue, desk, status, key, title } = rule;
+    return { id, version, catalogue, desk, status, key, title, text };
+  };
+  const withFile = (file: string, text: string): { file: string; text: string }[] => [
+    ...currentFiles().filter((entry) => entry.file !== file),
+    { file, text },
+  ].sort((a, b) => (a.file < b.file ? -1 : 1));
+  const problemsOf = (files: { file: string; text: string }[]) => {
+    const { sources, problems } = parseRules(files);
+    return problems.length > 0 ? problems : engine.checkRules(sources);
+  };
+  const sources = (): RuleSource[] => engine.ruleSet().sources;
+
+  return {
+    list: () => sources().map((source) => {
+      const { text: _text, ...summary } = detailOf(source);
+      return summary;
+    }),
+    get(id) {
+      const source = sources().find(({ rule }) => rule.id === id);
+      return source === undefined ? undefined : detailOf(source);
+    },
+    check(text) {
+      const parsed = parseRule('rule.yaml', text);
+      if ('problems' in parsed) return parsed.problems;
+      const { rule } = parsed.source;
+      const file = sources().find((source) => source.rule.id === rule.id)?.file ?? 'rule.yaml';
+      return problemsOf(withFile(file, text)).filter((problem) => problem.file === file);
+    },
+    async save(id, text): Promise<SavedRule> {
+      const parsed = parseRule('rule.yaml', text);
+      if ('problems' in parsed) return { kind: 'invalid', errors: parsed.problems };
+      const { rule } = parsed.source;
+      if (rule.id !== id) return { kind: 'conflict', detail: `The text has the id ${rule.id}, the address ${id}.` };
+      const existing = sources().find((source) => source.rule.id === id);
+      if (existing !== undefined && existing.text !== text && rule.version <= existing.rule.version) {
+        return { kind: 'conflict', detail: `Version ${existing.rule.version} is in force; a changed rule needs a higher version.` };
+      }
+      const file = existing?.file ?? `${rule.desk}/${id.slice(rule.desk.length + 1)}.yaml`;
+      const next = withFile(file, text);
+      const problems = problemsOf(next);
+      if (problems.length > 0) return { kind: 'invalid', errors: problems };
+      const path = join(directory, file);
+      if (!existsSync(dirname(path))) mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
+      await publish(next);
+      return { kind: 'saved', rule: detailOf({ ...parsed.source, file }), created: existing === undefined };
+    },
+  };
+}
