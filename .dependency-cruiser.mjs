@@ -20,7 +20,7 @@ const mayImport = [
   { module: 'clock.ts', values: ['errors.ts'], types: [] },
   { module: 'config.ts', values: ['errors.ts', 'log.ts', 'rules/'], types: [] },
   { module: 'source/', values: ['record/', ...support], types: ['alerts/'] },
-  { module: 'sinks/', values: ['record/', ...support], types: ['alerts/'] },
+  { module: 'sinks/', values: ['record/', 'source/connection.ts', ...support], types: ['alerts/'] },
   { module: 'pipeline.ts', values: [...stages, ...support], types: [] },
   { module: 'http/', values: [...stages, ...support], types: ['config.ts'] },
   { module: 'feed/', values: ['record/', 'reference/'], types: [] },
