@@ -120,6 +120,15 @@ describe('a held list', () => {
     expect([ids(queue), queue.waiting()]).toEqual([['b', 'a'], 0]);
   });
 
+  test('takes in what belongs below its last row, which moves nothing', () => {
+    const queue = filled(alert('a'), alert('b', { eventTime: 900 }));
+    queue.hold(true);
+    queue.upsert(alert('older', { eventTime: 500 }));
+    queue.upsert(alert('between', { eventTime: 950 }));
+    queue.flush();
+    expect([ids(queue), queue.waiting()]).toEqual([['a', 'b', 'older'], 1]);
+  });
+
   test('keeps a row that stopped matching until it is let go', () => {
     const queue = filled(alert('a'));
     queue.arrange({ ...NO_FILTERS, status: 'firing' }, 'newest');
@@ -178,7 +187,7 @@ describe('a held list', () => {
               held = one.held;
               queue.hold(held);
             }
-            if (held && one.do !== 'admit') expect(ids(queue)).toEqual(before);
+            if (held && one.do !== 'admit') expect(ids(queue).slice(0, before.length)).toEqual(before);
           }
           queue.flush();
           queue.hold(false);

@@ -82,7 +82,8 @@ export function AlertTable(props: AlertTableProps) {
     return () => resizing.disconnect();
   }, []);
 
-  useEffect(() => {
+  // Before the next key is pressed, and not after the next paint: keys that follow quickly find the focus moved.
+  useLayoutEffect(() => {
     if (props.focusRequests === 0 || activeIndex < 0) return;
     virtualizer.scrollToIndex(activeIndex, { align: 'auto' });
     scroller.current?.querySelector<HTMLElement>('tr.active a')?.focus({ preventScroll: true });

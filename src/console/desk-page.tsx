@@ -30,7 +30,8 @@ export function DeskPage({ desk }: { desk: Desk }) {
   useMemo(() => queue.arrange(filters, sort), [queue, JSON.stringify(filters), sort]);
 
   const activeId = alertId || highlightedId;
-  const held = touched.pointer || touched.scrolled || activeId !== '';
+  // An alert that the address names is open before the list is there: that must not keep the list from coming.
+  const held = touched.pointer || touched.scrolled || (activeId !== '' && !loading.value);
   useLayoutEffect(() => {
     queue.hold(held);
     if (!held) flushDesks();
@@ -83,7 +84,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
   });
 
   // Whoever opens an alert with the keyboard wants to read it: the panel takes the focus, and gives it back on closing.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (panelOpen && document.activeElement?.matches('tr.active a, .open-subscriber')) panel.current?.focus();
   }, [panelOpen]);
 

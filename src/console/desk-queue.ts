@@ -65,7 +65,10 @@ export interface DeskQueue {
   flush(): void;
   /** Sets filters and order and lays all rows out again. */
   arrange(filters: QueueFilters, sort: QueueSort): void;
-  /** While held, rows keep their places and new ones wait; letting go brings them in at the next `flush`. */
+  /**
+   * While held, rows keep their places; what belongs above the last of them waits. Letting go brings it in at the next
+   * `flush`.
+   */
   hold(held: boolean): void;
   /** Brings the waiting alerts in now, held or not. */
   admit(): void;
@@ -221,8 +224,14 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
       }
       if (unmatched) waiting = waiting.filter((entry) => entry.place === 'waiting');
       if (held) {
-        for (const entry of newcomers) entry.place = 'waiting';
-        waiting.push(...newcomers);
+        // What belongs below the last row moves nothing: older alerts that are still being read come in at once.
+        const last = rows.at(-1);
+        for (const entry of newcomers) stamp(entry);
+        const below = newcomers.filter((entry) => last === undefined || before(last, entry) < 0);
+        insert(below);
+        const above = newcomers.filter((entry) => entry.place === 'out');
+        for (const entry of above) entry.place = 'waiting';
+        waiting.push(...above);
       } else {
         dropUnmatched(changed);
         admit();

@@ -12,6 +12,8 @@ export default defineConfig({
   root: import.meta.dirname,
   // Addresses in the built page are relative, so that a reverse proxy may put the console under any path.
   base: './',
+  // Said here and not by NODE_ENV: what is built must not depend on who builds it.
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   build: {
     outDir: '../../dist/console',
     emptyOutDir: true,
