@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { isMap, isScalar, LineCounter, type Node as YamlNode, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { RingfenceError } from './errors.ts';
 import { LOG_LEVELS } from './log.ts';
 import { unknownName } from './rules/compile.ts';
@@ -23,15 +23,28 @@ const configSchema = Type.Object(
     logLevel: Type.Enum([...LOG_LEVELS]),
     partitions: Type.Integer({ minimum: 1, maximum: 256, description: 'Partitions of the usage stream.' }),
     timeZone: Type.String({ description: 'IANA zone of nights, weekends and shifts.' }),
-    homePlmns: Type.Array(Type.String({ pattern: '^[0-9]{5,6}$' }), { maxItems: 100, description: 'Home networks; empty: the one that the IMSI names.' }),
-    latenessSec: Type.Integer({ minimum: 0, maximum: 86_400, description: 'How far the watermark trails the largest event time.' }),
+    homePlmns: Type.Array(Type.String({ pattern: '^[0-9]{5,6}$' }), {
+      maxItems: 100,
+      description: 'Home networks; empty: the one that the IMSI names.',
+    }),
+    latenessSec: Type.Integer({
+      minimum: 0,
+      maximum: 86_400,
+      description: 'How far the watermark trails the largest event time.',
+    }),
     duplicateHorizonRecords: Type.Integer({ minimum: 1_024, maximum: 16_777_216 }),
     checkpointIntervalSec: Type.Number({ minimum: 0.1, maximum: 3_600 }),
-    allowDataLoss: Type.Boolean({ description: 'Go on where the stream has lost records that the state does not have.' }),
+    allowDataLoss: Type.Boolean({
+      description: 'Go on where the stream has lost records that the state does not have.',
+    }),
     source: Type.String({ minLength: 1, description: 'CloudEvents source of the alerts.' }),
     allowedOrigins: Type.Array(Type.String(), { maxItems: 100 }),
     retentionDays: Type.Object(
-      { usage: Type.Number({ minimum: 0.01 }), alerts: Type.Number({ minimum: 0.01 }), deadletter: Type.Number({ minimum: 0.01 }) },
+      {
+        usage: Type.Number({ minimum: 0.01 }),
+        alerts: Type.Number({ minimum: 0.01 }),
+        deadletter: Type.Number({ minimum: 0.01 }),
+      },
       closed,
     ),
   },
@@ -41,6 +54,8 @@ const configSchema = Type.Object(
 export type Config = Readonly<Static<typeof configSchema>>;
 
 export const projectFolder = join(import.meta.dirname, '..');
+/** Countries and classes of numbers by prefix; comes with the program. */
+export const numberingPlanFile = join(projectFolder, 'rules/lists/numbering-plan.csv');
 
 export const DEFAULTS: Config = {
   nats: 'nats://127.0.0.1:4222',
@@ -62,11 +77,22 @@ export const DEFAULTS: Config = {
 };
 
 /** Flags of `serve`; the environment name of each is RINGFENCE_ and the flag in capitals. */
-export const FLAGS = ['nats', 'rules', 'data', 'listen', 'opsListen', 'logLevel', 'timeZone', 'partitions', 'checkpointIntervalSec'] as const;
+export const FLAGS = [
+  'nats',
+  'rules',
+  'data',
+  'listen',
+  'opsListen',
+  'logLevel',
+  'timeZone',
+  'partitions',
+  'checkpointIntervalSec',
+] as const;
 export type Flag = (typeof FLAGS)[number];
 
 const checker = Compile(configSchema);
-const environmentName = (flag: string): string => `RINGFENCE_${flag.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+const environmentName = (flag: string): string =>
+  `RINGFENCE_${flag.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 
 /**
  * Puts the configuration together.
@@ -87,12 +113,21 @@ export function loadConfig(options: {
     const fromFlag = options.flags?.[flag];
     const given = fromFlag ?? fromEnvironment;
     if (given === undefined) continue;
-    const where = fromFlag !== undefined ? `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}` : environmentName(flag);
+    const where =
+      fromFlag !== undefined
+        ? `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+        : environmentName(flag);
     const numeric = typeof DEFAULTS[flag] === 'number';
     merged[flag] = numeric ? Number(given) : given;
-    const error = checker.Check(merged) ? undefined : checker.Errors(merged).find((entry) => entry.instancePath === `/${flag}`);
+    const error = checker.Check(merged)
+      ? undefined
+      : checker.Errors(merged).find((entry) => entry.instancePath === `/${flag}`);
     if (error !== undefined) {
-      throw new RingfenceError({ code: 'config.value', message: `${where}: '${given}' ${error.message}.`, hint: `See the description of ${flag}: ${JSON.stringify(configSchema.properties[flag])}` });
+      throw new RingfenceError({
+        code: 'config.value',
+        message: `${where}: '${given}' ${error.message}.`,
+        hint: `See the description of ${flag}: ${JSON.stringify(configSchema.properties[flag])}`,
+      });
     }
   }
   return Object.freeze(merged) as Config;
@@ -103,24 +138,37 @@ function readConfigFile(file: string): Record<string, unknown> {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new RingfenceError({ code: 'config.unreadable', message: `The configuration file ${file} cannot be read: ${(error as Error).message}.`, hint: 'Give an existing YAML file with --config.' });
+    throw new RingfenceError({
+      code: 'config.unreadable',
+      message: `The configuration file ${file} cannot be read: ${(error as Error).message}.`,
+      hint: 'Give an existing YAML file with --config.',
+    });
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const fail = (offset: number, message: string): never => {
     const { line, col } = lines.linePos(offset);
-    throw new RingfenceError({ code: 'config.invalid', message: `${file}:${line}:${col}: ${message}`, hint: `Known keys are ${Object.keys(DEFAULTS).join(', ')}.` });
+    throw new RingfenceError({
+      code: 'config.invalid',
+      message: `${file}:${line}:${col}: ${message}`,
+      hint: `Known keys are ${Object.keys(DEFAULTS).join(', ')}.`,
+    });
   };
   if (document.errors.length > 0) fail(document.errors[0]!.pos[0], document.errors[0]!.message.split('\n')[0]!);
   const content: unknown = document.toJS({ maxAliasCount: 20 }) ?? {};
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) return fail(0, 'expected keys and values');
+  if (typeof content !== 'object' || content === null || Array.isArray(content))
+    return fail(0, 'expected keys and values');
   const values = content as Record<string, unknown>;
   if (!checker.Check({ ...DEFAULTS, ...values })) {
     for (const error of checker.Errors({ ...DEFAULTS, ...values })) {
       if (error.keyword === 'additionalProperties') continue;
       const path = error.instancePath.split('/').slice(1);
       const offset = offsetOf(document.contents as YamlNode | null, path);
-      if (error.keyword === 'boolean') fail(offset, unknownName(path.join('.'), Object.keys(DEFAULTS)).replace('is not known here', 'is no configuration key'));
+      if (error.keyword === 'boolean')
+        fail(
+          offset,
+          unknownName(path.join('.'), Object.keys(DEFAULTS)).replace('is not known here', 'is no configuration key'),
+        );
       fail(offset, `'${path.join('.')}' ${error.message}`);
     }
   }
@@ -147,7 +195,11 @@ export function parseAddress(address: string): { host: string; port: number } {
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
   const port = Number(address.slice(colon + 1));
   if (colon < 0 || host === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new RingfenceError({ code: 'config.address', message: `'${address}' is no HOST:PORT.`, hint: 'Write for example 127.0.0.1:8080; port 0 takes a free one.' });
+    throw new RingfenceError({
+      code: 'config.address',
+      message: `'${address}' is no HOST:PORT.`,
+      hint: 'Write for example 127.0.0.1:8080; port 0 takes a free one.',
+    });
   }
   return { host, port };
 }

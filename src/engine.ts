@@ -710,7 +710,12 @@ export function createEngine(options: EngineOptions): Engine {
     fireTimers,
     useRules,
     checkRules(sources) {
-      const result = compileRuleSet(sources, '', { registry: new Map(registry), names, isNight: localTime.isNight, since: 0 });
+      const result = compileRuleSet(sources, '', {
+        registry: new Map(registry),
+        names,
+        isNight: localTime.isNight,
+        since: 0,
+      });
       return 'problems' in result ? result.problems : [];
     },
     ruleSet: () => ruleSet,

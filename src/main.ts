@@ -35,7 +35,14 @@ program
     const stopping = new AbortController();
     let stop = (): void => {};
     const onSignal = (): void => {
-      stopping.abort(new RingfenceError({ code: 'serve.stopped', message: 'Stopped before NATS was there.', hint: 'Nothing was started.', exitCode: ExitCode.ok }));
+      stopping.abort(
+        new RingfenceError({
+          code: 'serve.stopped',
+          message: 'Stopped before NATS was there.',
+          hint: 'Nothing was started.',
+          exitCode: ExitCode.ok,
+        }),
+      );
       stop();
     };
     process.once('SIGINT', onSignal);

@@ -93,12 +93,15 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     if (checkpointing !== undefined) return checkpointing;
     const begun = performance.now();
     const cut = engine.cut();
+    const stored = publisher.cut();
     const at = { ...position };
     const cutMs = performance.now() - begun;
     checkpointing = (async () => {
       try {
         await Promise.all([publisher.drained(), deadLetters.drained()]);
         const { number, bytes } = await writeCheckpoint(options.checkpointDirectory, at, cut);
+        // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
+        stored();
         const seconds = (performance.now() - begun) / 1000;
         metrics.observeCheckpoint(seconds);
         log.debug({ partition, number, bytes, sequence: at.sequence, seconds, cutMs }, 'checkpoint written');
@@ -113,7 +116,10 @@ export function startPipeline(options: PipelineOptions): Pipeline {
 
   /** A rule set travels in the stream itself, so a replay switches at the same place. */
   const swapRules = (body: Uint8Array): void => {
-    const { version, files } = JSON.parse(gunzipSync(body).toString()) as { version: string; files: { file: string; text: string }[] };
+    const { version, files } = JSON.parse(gunzipSync(body).toString()) as {
+      version: string;
+      files: { file: string; text: string }[];
+    };
     if (version === engine.ruleSet().version) return;
     const { sources, problems } = parseRules(files);
     const wrong = problems.length > 0 ? problems : engine.useRules(sources, version);
@@ -191,7 +197,12 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     if (now - lastMessageAt > 1_000 && engine.fireTimers(IDLE_TIMERS_PER_SLICE, alerts) > 0) handOver(Date.now());
     const brokerTime = Date.now();
     const watermark = engine.watermark();
-    if (now - lastMessageAt >= TICK_AFTER_MS && !ticking && source.connected() && Math.abs(brokerTime - watermark) < LIVE_WITHIN_MS) {
+    if (
+      now - lastMessageAt >= TICK_AFTER_MS &&
+      !ticking &&
+      source.connected() &&
+      Math.abs(brokerTime - watermark) < LIVE_WITHIN_MS
+    ) {
       ticking = true;
       lastMessageAt = now;
       const tick = Buffer.from(JSON.stringify({ recordType: 'tick', eventTime: brokerTime }));

@@ -13,7 +13,7 @@ import type { RawRecord } from '../feed/raw-record.ts';
 import { createLog } from '../log.ts';
 import { startBroker } from '../source/broker.ts';
 import { connectNats } from '../source/connection.ts';
-import { serve, type Serving } from './serve.ts';
+import { type Serving, serve } from './serve.ts';
 import { createUsagePublisher, type UsagePublisher } from './usage-publisher.ts';
 
 /** Records of the past go in batches, live ones in small ones, as a mediation system sends them. */
@@ -36,16 +36,22 @@ async function demo(flags: { listen: string; opsListen: string; seed: string; ra
   say(`NATS ${broker.version} on ${broker.url}`);
   const log = createLog({ level: 'warn' });
   const serveOn = (listen: string, opsListen: string): Promise<Serving> =>
-    serve(loadConfig({ flags: { nats: broker.url, data: join(folder, 'data'), listen, opsListen, logLevel: 'warn' } }), { signal: stopping.signal, log });
+    serve(
+      loadConfig({ flags: { nats: broker.url, data: join(folder, 'data'), listen, opsListen, logLevel: 'warn' } }),
+      { signal: stopping.signal, log },
+    );
   const anyPort = (address: string): string => `${parseAddress(address).host}:0`;
   try {
     const serving = await serveOn(flags.listen, flags.opsListen).catch((error: unknown) => {
       // A port that is taken is no reason to stop a demo.
-      if (error instanceof RingfenceError && error.code === 'http.cannot-listen') return serveOn(anyPort(flags.listen), anyPort(flags.opsListen));
+      if (error instanceof RingfenceError && error.code === 'http.cannot-listen')
+        return serveOn(anyPort(flags.listen), anyPort(flags.opsListen));
       throw error;
     });
     process.stdout.write(`${JSON.stringify({ ready: true, http: serving.http, ops: serving.ops })}\n`);
-    say(`\n  Console   ${serving.http}\n  Metrics   ${serving.ops}/metrics\n\nCtrl-C ends it and removes everything.\n`);
+    say(
+      `\n  Console   ${serving.http}\n  Metrics   ${serving.ops}/metrics\n\nCtrl-C ends it and removes everything.\n`,
+    );
     try {
       await Promise.race([feed(broker.url, flags, stopping.signal, say), serving.ended]);
     } finally {
@@ -58,7 +64,12 @@ async function demo(flags: { listen: string; opsListen: string; seed: string; ra
   }
 }
 
-async function feed(nats: string, flags: { seed: string; rate: string }, signal: AbortSignal, say: (sentence: string) => void): Promise<void> {
+async function feed(
+  nats: string,
+  flags: { seed: string; rate: string },
+  signal: AbortSignal,
+  say: (sentence: string) => void,
+): Promise<void> {
   const nc = await connectNats(nats, { name: 'ringfence demo feed', log: say, signal });
   try {
     const source = demoFeed({ seed: Number(flags.seed), now: Date.now(), rate: Number(flags.rate) });
@@ -78,16 +89,22 @@ async function feed(nats: string, flags: { seed: string; rate: string }, signal:
     const count = await send(past, source.history());
     await past.drained();
     past.close();
-    say(`${count.toLocaleString('en')} records of the past ninety days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`);
+    say(
+      `${count.toLocaleString('en')} records of the past ninety days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`,
+    );
     const live = createUsagePublisher(nc, { partitions: 1, batch: LIVE_BATCH, log: say });
     while (!signal.aborted) {
       await send(live, source.live(Date.now()));
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, LIVE_EVERY_MS);
-        signal.addEventListener('abort', () => {
-          clearTimeout(timer);
-          resolve();
-        }, { once: true });
+        signal.addEventListener(
+          'abort',
+          () => {
+            clearTimeout(timer);
+            resolve();
+          },
+          { once: true },
+        );
       });
     }
     live.close();

@@ -1,12 +1,13 @@
 /**
  * `replay`: the engine over files, without NATS. The same records give the same alerts as over NATS, byte for byte.
  */
-import { createWriteStream, readFileSync } from 'node:fs';
+
 import { once } from 'node:events';
+import { createWriteStream, readFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { Command } from 'commander';
 import { type AlertData, alertEvent, DESKS, type Desk } from '../alerts/alert.ts';
-import { DEFAULTS } from '../config.ts';
+import { DEFAULTS, numberingPlanFile } from '../config.ts';
 import { createEngine } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import { decodeMessage } from '../record/decode.ts';
@@ -14,7 +15,6 @@ import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
 import { checkReadable, readLines } from '../source/file.ts';
-import { numberingPlanFile } from './serve.ts';
 
 /** Files may lie in the future of this machine, not in that of telephony. */
 const EVENT_TIME_MAX = Date.UTC(2100, 0, 1);
@@ -24,7 +24,13 @@ const REJECTIONS_NAMED_MAX = 5;
 const TIMERS_PER_TURN = 10_000;
 
 /** Which desk a label column is about; another name is held against all desks. */
-const LABEL_DESKS: Record<string, Desk> = { fraud: 'fraud', arrears: 'arrears', default: 'arrears', churn: 'retention', retention: 'retention' };
+const LABEL_DESKS: Record<string, Desk> = {
+  fraud: 'fraud',
+  arrears: 'arrears',
+  default: 'arrears',
+  churn: 'retention',
+  retention: 'retention',
+};
 
 export interface ReplayOptions {
   rules: string;
@@ -60,20 +66,40 @@ export interface ReplaySummary {
   byDesk: Record<Desk, number>;
   byRule: RuleFigures[];
   /** Only with labels: of the desk that the label is about, or of all. */
-  labels: { column: string; labelled: number; positive: number; flagged: number; precision: number | null; recall: number | null; alertsPerDay: number } | null;
+  labels: {
+    column: string;
+    labelled: number;
+    positive: number;
+    flagged: number;
+    precision: number | null;
+    recall: number | null;
+    alertsPerDay: number;
+  } | null;
 }
 
 /** Runs the files in the order given and writes each alert as a line of CloudEvents JSON. */
-export async function replayFiles(files: readonly string[], output: Writable, options: ReplayOptions): Promise<ReplaySummary> {
+export async function replayFiles(
+  files: readonly string[],
+  output: Writable,
+  options: ReplayOptions,
+): Promise<ReplaySummary> {
   await checkReadable(files);
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
   const ruleFiles = readRuleFiles(options.rules);
   const { sources, problems } = parseRules(ruleFiles);
-  const engine = createEngine({ numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime(options.timeZone) });
+  const engine = createEngine({
+    numberingPlan: loadNumberingPlan(numberingPlanFile),
+    localTime: localTime(options.timeZone),
+  });
   const wrong = problems.length > 0 ? problems : engine.useRules(sources, versionOf(ruleFiles));
   if (wrong.length > 0) throw ruleError(wrong, options.rules);
 
-  const tallies = new Map(sources.map(({ rule }) => [rule.id, { rule, ids: new Set<string>(), revisions: 0, subscribers: new Set<string>() }]));
+  const tallies = new Map(
+    sources.map(({ rule }) => [
+      rule.id,
+      { rule, ids: new Set<string>(), revisions: 0, subscribers: new Set<string>() },
+    ]),
+  );
   const alerts: AlertData[] = [];
   let revisions = 0;
   let records = 0;
@@ -110,7 +136,9 @@ export async function replayFiles(files: readonly string[], output: Writable, op
           records++;
           rejected++;
           if (rejected <= REJECTIONS_NAMED_MAX) {
-            process.stderr.write(`${path}:${firstLine + index}: ${rejection.reason} ${rejection.field}: ${rejection.detail}\n`);
+            process.stderr.write(
+              `${path}:${firstLine + index}: ${rejection.reason} ${rejection.field}: ${rejection.detail}\n`,
+            );
           }
         }
       }
@@ -136,11 +164,25 @@ export async function replayFiles(files: readonly string[], output: Writable, op
       labelled++;
       if (label) hit++;
     }
-    return { flagged: labelled, precision: labelled === 0 ? null : hit / labelled, recall: positives === 0 ? null : hit / positives };
+    return {
+      flagged: labelled,
+      precision: labelled === 0 ? null : hit / labelled,
+      recall: positives === 0 ? null : hit / positives,
+    };
   };
   const byRule = [...tallies.values()].map(({ rule, ids, revisions: own, subscribers }) => {
     const { precision, recall } = score(subscribers);
-    return { ruleId: rule.id, catalogue: rule.catalogue, desk: rule.desk, alerts: ids.size, revisions: own, alertsPerDay: perDay(ids.size), subscribers: subscribers.size, precision, recall };
+    return {
+      ruleId: rule.id,
+      catalogue: rule.catalogue,
+      desk: rule.desk,
+      alerts: ids.size,
+      revisions: own,
+      alertsPerDay: perDay(ids.size),
+      subscribers: subscribers.size,
+      precision,
+      recall,
+    };
   });
   const labelDesk = labels === undefined ? undefined : LABEL_DESKS[labels.column];
   const counted = byRule.filter(({ desk }) => labelDesk === undefined || desk === labelDesk);
@@ -157,12 +199,23 @@ export async function replayFiles(files: readonly string[], output: Writable, op
     days,
     seconds,
     recordsPerSec: Math.round(records / seconds),
-    byDesk: Object.fromEntries(DESKS.map((desk) => [desk, byRule.filter((rule) => rule.desk === desk).reduce((sum, { alerts: own }) => sum + own, 0)])) as Record<Desk, number>,
+    byDesk: Object.fromEntries(
+      DESKS.map((desk) => [
+        desk,
+        byRule.filter((rule) => rule.desk === desk).reduce((sum, { alerts: own }) => sum + own, 0),
+      ]),
+    ) as Record<Desk, number>,
     byRule,
     labels:
       labels === undefined
         ? null
-        : { column: labels.column, labelled: labels.values.size, positive: positives, ...score(flaggedByDesk), alertsPerDay: perDay(counted.reduce((sum, { alerts: own }) => sum + own, 0)) },
+        : {
+            column: labels.column,
+            labelled: labels.values.size,
+            positive: positives,
+            ...score(flaggedByDesk),
+            alertsPerDay: perDay(counted.reduce((sum, { alerts: own }) => sum + own, 0)),
+          },
   };
 }
 
@@ -172,18 +225,30 @@ function readLabels(file: string): { column: string; values: Map<string, boolean
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new RingfenceError({ code: 'labels.unreadable', message: `The label file ${file} cannot be read: ${(error as Error).message}.`, hint: 'Give an existing CSV file with --labels.' });
+    throw new RingfenceError({
+      code: 'labels.unreadable',
+      message: `The label file ${file} cannot be read: ${(error as Error).message}.`,
+      hint: 'Give an existing CSV file with --labels.',
+    });
   }
   const [head = '', ...lines] = text.trim().split(/\r?\n/);
   const columns = head.split(',').map((column) => column.trim());
   if (columns[0] !== 'servedMsisdn' || columns.length < 2) {
-    throw new RingfenceError({ code: 'labels.header', message: `${file}:1:1: expected the header servedMsisdn,<label>, found '${head}'.`, hint: 'The first column is the subscriber, the second 1 or 0.' });
+    throw new RingfenceError({
+      code: 'labels.header',
+      message: `${file}:1:1: expected the header servedMsisdn,<label>, found '${head}'.`,
+      hint: 'The first column is the subscriber, the second 1 or 0.',
+    });
   }
   const values = new Map<string, boolean>();
   for (const [index, line] of lines.entries()) {
     const [msisdn = '', label = ''] = line.split(',').map((cell) => cell.trim());
     if (!['0', '1', 'true', 'false'].includes(label)) {
-      throw new RingfenceError({ code: 'labels.value', message: `${file}:${index + 2}:${msisdn.length + 2}: expected 0, 1, true or false, found '${label}'.`, hint: 'The second column says whether the subscriber is a case.' });
+      throw new RingfenceError({
+        code: 'labels.value',
+        message: `${file}:${index + 2}:${msisdn.length + 2}: expected 0, 1, true or false, found '${label}'.`,
+        hint: 'The second column says whether the subscriber is a case.',
+      });
     }
     values.set(msisdn, label === '1' || label === 'true');
   }
@@ -210,7 +275,10 @@ function describeSummary(summary: ReplaySummary): string {
   ];
   if (summary.labels !== null) {
     const { column, labelled, positive, flagged, precision, recall, alertsPerDay } = summary.labels;
-    lines.push('', `label ${column}: ${positive} of ${labelled} subscribers; ${flagged} flagged, precision ${share(precision)}, recall ${share(recall)}, ${number(alertsPerDay)} alerts per day`);
+    lines.push(
+      '',
+      `label ${column}: ${positive} of ${labelled} subscribers; ${flagged} flagged, precision ${share(precision)}, recall ${share(recall)}, ${number(alertsPerDay)} alerts per day`,
+    );
   }
   return `${lines.join('\n')}\n`;
 }
@@ -225,22 +293,35 @@ export function replayCommand(): Command {
     .option('--time-zone <zone>', 'IANA zone of nights and weekends', DEFAULTS.timeZone)
     .option('--strict', 'exit 1 where a record is bad')
     .option('--output <form>', 'form of the summary on standard error: text or json', 'text')
-    .action(async (files: string[], flags: { rules: string; labels?: string; alerts?: string; timeZone: string; strict?: boolean; output: string }) => {
-      if (flags.output !== 'text' && flags.output !== 'json') {
-        throw new RingfenceError({ code: 'cli.output', message: `--output: '${flags.output}' is neither text nor json.`, hint: 'Leave it out for text.' });
-      }
-      const output = flags.alerts === undefined ? process.stdout : createWriteStream(flags.alerts);
-      if (flags.alerts !== undefined) {
-        await once(output, 'open').catch((error: Error) => {
-          throw new RingfenceError({ code: 'replay.alerts', message: `Cannot write ${flags.alerts}: ${error.message}.`, hint: 'Give a file in a folder that can be written with --alerts.' });
-        });
-      }
-      const summary = await replayFiles(files, output, { ...flags, source: DEFAULTS.source });
-      if (flags.alerts !== undefined) {
-        output.end();
-        await once(output, 'finish');
-      }
-      process.stderr.write(flags.output === 'json' ? `${JSON.stringify(summary)}\n` : describeSummary(summary));
-      if (flags.strict === true && summary.rejected > 0) process.exitCode = ExitCode.findings;
-    });
+    .action(
+      async (
+        files: string[],
+        flags: { rules: string; labels?: string; alerts?: string; timeZone: string; strict?: boolean; output: string },
+      ) => {
+        if (flags.output !== 'text' && flags.output !== 'json') {
+          throw new RingfenceError({
+            code: 'cli.output',
+            message: `--output: '${flags.output}' is neither text nor json.`,
+            hint: 'Leave it out for text.',
+          });
+        }
+        const output = flags.alerts === undefined ? process.stdout : createWriteStream(flags.alerts);
+        if (flags.alerts !== undefined) {
+          await once(output, 'open').catch((error: Error) => {
+            throw new RingfenceError({
+              code: 'replay.alerts',
+              message: `Cannot write ${flags.alerts}: ${error.message}.`,
+              hint: 'Give a file in a folder that can be written with --alerts.',
+            });
+          });
+        }
+        const summary = await replayFiles(files, output, { ...flags, source: DEFAULTS.source });
+        if (flags.alerts !== undefined) {
+          output.end();
+          await once(output, 'finish');
+        }
+        process.stderr.write(flags.output === 'json' ? `${JSON.stringify(summary)}\n` : describeSummary(summary));
+        if (flags.strict === true && summary.rejected > 0) process.exitCode = ExitCode.findings;
+      },
+    );
 }

@@ -2,7 +2,7 @@
  * `rules check|test|list|explain`: everything about rule files that needs no running engine.
  */
 import { Command } from 'commander';
-import { DEFAULTS } from '../config.ts';
+import { DEFAULTS, numberingPlanFile } from '../config.ts';
 import { createEngine } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import { localTime } from '../reference/local-time.ts';
@@ -11,14 +11,17 @@ import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.t
 import { KEY_TYPES, type RuleSource } from '../rules/rule.ts';
 import type { CompiledRule, RuleSet } from '../rules/rule-set.ts';
 import { runRuleTests } from './rule-test.ts';
-import { numberingPlanFile } from './serve.ts';
 
 /** Parses and compiles a folder. @throws RingfenceError with exit code 2 and a line for everything that is wrong */
 function loadRules(directory: string, timeZone: string): { sources: RuleSource[]; ruleSet: RuleSet } {
   const files = readRuleFiles(directory);
   const { sources, problems } = parseRules(files);
   if (problems.length > 0) throw ruleError(problems, directory);
-  const engine = createEngine({ numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime(timeZone), horizonRecords: 1_024 });
+  const engine = createEngine({
+    numberingPlan: loadNumberingPlan(numberingPlanFile),
+    localTime: localTime(timeZone),
+    horizonRecords: 1_024,
+  });
   const wrong = engine.useRules(sources, versionOf(files));
   if (wrong.length > 0) throw ruleError(wrong, directory);
   return { sources, ruleSet: engine.ruleSet() };
@@ -49,10 +52,19 @@ function explain(rule: CompiledRule): string {
     `  one alert per ${KEY_TYPES[rule.keyType]}; an episode ends ${source.suppress.for} after the condition last held`,
     '  features:',
     ...rule.features.map(({ name, window, unit, panes, entry }) => {
-      const kept = panes === undefined ? '' : `, ${panes.stretch.panes} panes of ${panes.list.paneMs / 1000} s${panes.stretch.shift > 0 ? `, ending ${(panes.stretch.shift * panes.list.paneMs) / 1000} s ago` : ''}`;
+      const kept =
+        panes === undefined
+          ? ''
+          : `, ${panes.stretch.panes} panes of ${panes.list.paneMs / 1000} s${panes.stretch.shift > 0 ? `, ending ${(panes.stretch.shift * panes.list.paneMs) / 1000} s ago` : ''}`;
       return `    ${name}${window === '' ? '' : ` over ${window}`} [${unit}]${kept}${entry === undefined ? '' : `, operator ${entry.id}`}`;
     }),
-    ...(source.params === undefined ? [] : [`  parameters: ${Object.entries(source.params).map(([name, value]) => `${name} = ${JSON.stringify(value)}`).join(', ')}`]),
+    ...(source.params === undefined
+      ? []
+      : [
+          `  parameters: ${Object.entries(source.params)
+            .map(([name, value]) => `${name} = ${JSON.stringify(value)}`)
+            .join(', ')}`,
+        ]),
     '  bands:',
     ...source.bands.map((band) => `    ${band.severity.padEnd(8)} score ${String(band.score).padStart(3)}  ${band.if}`),
     ...(source.evaluateAt === undefined ? [] : [`  looks again at ${[source.evaluateAt].flat().join(' and ')}`]),
@@ -64,7 +76,11 @@ function explain(rule: CompiledRule): string {
 
 const requireForm = (form: string): void => {
   if (form === 'text' || form === 'json') return;
-  throw new RingfenceError({ code: 'cli.output', message: `--output: '${form}' is neither text nor json.`, hint: 'Leave it out for text.' });
+  throw new RingfenceError({
+    code: 'cli.output',
+    message: `--output: '${form}' is neither text nor json.`,
+    hint: 'Leave it out for text.',
+  });
 };
 
 export function rulesCommand(): Command {
@@ -77,40 +93,62 @@ export function rulesCommand(): Command {
       .option('--time-zone <zone>', 'IANA zone of nights and weekends', DEFAULTS.timeZone)
       .option('--output <form>', 'text or json', 'text');
 
-  sub('check', 'Check form, types and names of every rule.').action((directory: string, flags: { timeZone: string; output: string }) => {
-    requireForm(flags.output);
-    const { sources } = loadRules(directory, flags.timeZone);
-    process.stdout.write(flags.output === 'json' ? `${JSON.stringify({ ok: true, rules: sources.length })}\n` : `${sources.length} rules are right\n`);
-  });
+  sub('check', 'Check form, types and names of every rule.').action(
+    (directory: string, flags: { timeZone: string; output: string }) => {
+      requireForm(flags.output);
+      const { sources } = loadRules(directory, flags.timeZone);
+      process.stdout.write(
+        flags.output === 'json'
+          ? `${JSON.stringify({ ok: true, rules: sources.length })}\n`
+          : `${sources.length} rules are right\n`,
+      );
+    },
+  );
 
-  sub('test', 'Run the tests that stand in the rule files.').action((directory: string, flags: { timeZone: string; output: string }) => {
-    requireForm(flags.output);
-    const { sources } = loadRules(directory, flags.timeZone);
-    const options = { numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime(flags.timeZone) };
-    const results = sources.flatMap((source) => runRuleTests(source, options));
-    const failed = results.filter(({ ok }) => !ok);
-    if (flags.output === 'json') {
-      process.stdout.write(`${JSON.stringify(results)}\n`);
-    } else {
-      for (const { ok, catalogue, ruleId, test, detail } of results) {
-        process.stdout.write(`${ok ? 'ok  ' : 'FAIL'} ${catalogue} ${ruleId}: ${test}${ok ? '' : `\n     ${detail}`}\n`);
+  sub('test', 'Run the tests that stand in the rule files.').action(
+    (directory: string, flags: { timeZone: string; output: string }) => {
+      requireForm(flags.output);
+      const { sources } = loadRules(directory, flags.timeZone);
+      const options = { numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime(flags.timeZone) };
+      const results = sources.flatMap((source) => runRuleTests(source, options));
+      const failed = results.filter(({ ok }) => !ok);
+      if (flags.output === 'json') {
+        process.stdout.write(`${JSON.stringify(results)}\n`);
+      } else {
+        for (const { ok, catalogue, ruleId, test, detail } of results) {
+          process.stdout.write(
+            `${ok ? 'ok  ' : 'FAIL'} ${catalogue} ${ruleId}: ${test}${ok ? '' : `\n     ${detail}`}\n`,
+          );
+        }
+        process.stdout.write(
+          `${results.length - failed.length} of ${results.length} tests of ${sources.length} rules passed\n`,
+        );
       }
-      process.stdout.write(`${results.length - failed.length} of ${results.length} tests of ${sources.length} rules passed\n`);
-    }
-    if (failed.length > 0) process.exitCode = ExitCode.findings;
-  });
+      if (failed.length > 0) process.exitCode = ExitCode.findings;
+    },
+  );
 
   sub('list', 'List the rules.').action((directory: string, flags: { timeZone: string; output: string }) => {
     requireForm(flags.output);
     const { sources } = loadRules(directory, flags.timeZone);
-    const list = sources.map(({ rule: { id, version, catalogue, desk, status, key, title } }) => ({ id, version, catalogue, desk, status, key, title }));
+    const list = sources.map(({ rule: { id, version, catalogue, desk, status, key, title } }) => ({
+      id,
+      version,
+      catalogue,
+      desk,
+      status,
+      key,
+      title,
+    }));
     list.sort((a, b) => (a.catalogue < b.catalogue ? -1 : 1));
     if (flags.output === 'json') {
       process.stdout.write(`${JSON.stringify(list)}\n`);
       return;
     }
     for (const { catalogue, id, version, desk, status, key, title } of list) {
-      process.stdout.write(`${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${status.padEnd(12)} ${key.padEnd(18)} ${title.en}\n`);
+      process.stdout.write(
+        `${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${status.padEnd(12)} ${key.padEnd(18)} ${title.en}\n`,
+      );
     }
   });
 
@@ -119,9 +157,15 @@ export function rulesCommand(): Command {
     .action((directory: string, flags: { timeZone: string; output: string; rule?: string }) => {
       requireForm(flags.output);
       const { ruleSet } = loadRules(directory, flags.timeZone);
-      const chosen = ruleSet.rules.filter(({ rule }) => flags.rule === undefined || rule.id === flags.rule || rule.catalogue === flags.rule);
+      const chosen = ruleSet.rules.filter(
+        ({ rule }) => flags.rule === undefined || rule.id === flags.rule || rule.catalogue === flags.rule,
+      );
       if (chosen.length === 0) {
-        throw new RingfenceError({ code: 'rules.unknown', message: `There is no rule '${flags.rule}' in ${directory}.`, hint: '`ringfence rules list` shows the ids.' });
+        throw new RingfenceError({
+          code: 'rules.unknown',
+          message: `There is no rule '${flags.rule}' in ${directory}.`,
+          hint: '`ringfence rules list` shows the ids.',
+        });
       }
       if (flags.output === 'json') {
         process.stdout.write(

@@ -7,14 +7,14 @@ import { existsSync, mkdirSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { type Config, parseAddress, projectFolder } from '../config.ts';
+import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { RingfenceError } from '../errors.ts';
+import { assertLoopback } from '../http/address.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
-import { assertLoopback } from '../http/address.ts';
-import { createGateway, type RulesAccess, type SavedRule } from '../http/server.ts';
 import type { RuleDetail } from '../http/schemas.ts';
+import { createGateway, type RulesAccess, type SavedRule } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { type Pipeline, rulesMessage, startPipeline } from '../pipeline.ts';
@@ -22,7 +22,7 @@ import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
 import { parseRule, type RuleSource } from '../rules/rule.ts';
-import { createAlertPublisher } from '../sinks/alert-publisher.ts';
+import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
 import { createDeadLetterSink } from '../sinks/dead-letter.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
@@ -34,8 +34,6 @@ const RULE_CHANGE_PAUSE_MS = 300;
 /** How long a saved rule may take until the engine has read it back from the stream. */
 const RULE_SWAP_LIMIT_MS = 10_000;
 const RULE_SWAP_POLL_MS = 25;
-
-export const numberingPlanFile = join(projectFolder, 'rules/lists/numbering-plan.csv');
 
 export interface Serving {
   http: string;
@@ -49,6 +47,7 @@ interface Partition {
   number: number;
   engine: Engine;
   source: Source;
+  publisher: AlertPublisher;
   pipeline: Pipeline;
 }
 
@@ -103,7 +102,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         return { ok, detail: ok ? 'records are being read' : 'records are not being read' };
       },
     },
-    figures: () => Object.fromEntries(partitions.map(({ number, source }) => [`lagMessages.${number}`, source.pending()])),
+    figures: () =>
+      Object.fromEntries(partitions.map(({ number, source }) => [`lagMessages.${number}`, source.pending()])),
   });
   const opsUrl = await opsListener.listen(opsListen.host, opsListen.port);
 
@@ -120,45 +120,43 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     });
     nc = connection;
     closers.push(() => connection.close());
-    const { warnings } = await ensureStreams(connection, { partitions: config.partitions, retentionDays: config.retentionDays });
+    const { warnings } = await ensureStreams(connection, {
+      partitions: config.partitions,
+      retentionDays: config.retentionDays,
+    });
     for (const warning of warnings) log.warn({ detail: warning }, 'stream settings');
     const js = jetstream(connection);
     const jsm = await jetstreamManager(connection);
 
-    const pipelineOf = new Map<string, Pipeline>();
-    const publisher = createAlertPublisher(js, jsm, {
-      source: config.source,
-      onPublished(alert, _sequence, duplicate) {
-        if (duplicate) return;
-        metrics.alertsTotal.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
-        for (const pipeline of pipelineOf.values()) {
-          const firedAt = pipeline.firedBy(alert);
-          if (firedAt !== undefined) metrics.observeEventToAlert(Math.max(0, Date.now() - firedAt) / 1000);
-        }
-      },
-    });
-    closers.push(() => publisher.close());
-    const deadLetters = createDeadLetterSink(js, {});
+    const onTrouble = (sentence: string): void => log.warn({ detail: sentence }, 'publishing waits');
+    const deadLetters = createDeadLetterSink(js, { onTrouble });
     closers.push(() => deadLetters.close());
     const publishControl = async (partition: number, kind: 'tick' | 'rules', body: Uint8Array): Promise<void> => {
       await js.publish(`usage.${partition}.${kind}`, body);
     };
     const declareRules = (): void => {
       const { version, rules } = partitions[0]!.engine.ruleSet();
-      metrics.declareRules(version, rules.map(({ rule }) => rule));
+      metrics.declareRules(
+        version,
+        rules.map(({ rule }) => rule),
+      );
     };
 
     for (let number = 0; number < config.partitions; number++) {
       const directory = join(config.data, `partition-${number}`);
       const engine = newEngine();
       const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory);
-      for (const bad of rejected) log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
+      for (const bad of rejected)
+        log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
       if (checkpoint === undefined) {
         engine.useRules(first.sources, first.version);
       } else {
         for (const { sizeClass, used, bytes } of checkpoint.pages) engine.arena.restorePage(sizeClass, used, bytes);
         const { sources, problems } = parseRules(checkpoint.meta.rules);
-        const wrong = problems.length > 0 ? problems : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
+        const wrong =
+          problems.length > 0
+            ? problems
+            : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
         if (wrong.length > 0) throw ruleError(wrong, 'checkpoint');
       }
       const stream = usageStream(number, config.partitions);
@@ -172,7 +170,20 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         ...(options.signal && { signal: options.signal }),
       });
       closers.push(() => source.close());
-      const pipeline = startPipeline({
+      // One publisher a partition: it keeps what its own next checkpoint does not cover yet.
+      const publisher = createAlertPublisher(js, jsm, {
+        source: config.source,
+        allowGap: config.allowDataLoss,
+        onTrouble,
+        onPublished(alert, _sequence, duplicate) {
+          if (duplicate) return;
+          metrics.alertsTotal.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
+          const firedAt = pipeline.firedBy(alert);
+          if (firedAt !== undefined) metrics.observeEventToAlert(Math.max(0, Date.now() - firedAt) / 1000);
+        },
+      });
+      closers.push(() => publisher.close());
+      const pipeline: Pipeline = startPipeline({
         partition: number,
         source,
         engine,
@@ -188,19 +199,24 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       });
       // A bug or a lost stream in one partition ends the process; until then the promise must not float.
       pipeline.ended.catch(() => {});
-      pipelineOf.set(stream, pipeline);
-      partitions = [...partitions, { number, engine, source, pipeline }];
+      partitions = [...partitions, { number, engine, source, publisher, pipeline }];
       log.info(
-        { partition: number, checkpoint: checkpoint?.number ?? null, sequence: checkpoint?.position.sequence ?? 0, subscribers: engine.stats().subscribers },
+        {
+          partition: number,
+          checkpoint: checkpoint?.number ?? null,
+          sequence: checkpoint?.position.sequence ?? 0,
+          subscribers: engine.stats().subscribers,
+        },
         'state restored',
       );
       // The rules of the very first record must be known after a crash too, so the empty state is written at once.
       if (checkpoint === undefined) await pipeline.checkpoint();
-      else if (engine.ruleSet().version !== first.version) await publishControl(number, 'rules', rulesMessage(first.version, files));
+      else if (engine.ruleSet().version !== first.version)
+        await publishControl(number, 'rules', rulesMessage(first.version, files));
     }
     restored = true;
     declareRules();
-    watchFigures(metrics, partitions, publisher.inFlight);
+    watchFigures(metrics, partitions);
 
     const engineOf = (msisdn: string): Engine => partitions[partitionOf(msisdn, config.partitions)]!.engine;
     /** Puts a checked set into every partition's stream and waits until the engines have read it. */
@@ -280,7 +296,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   }
 }
 
-function watchFigures(metrics: Metrics, partitions: Partition[], alertsInFlight: () => number): void {
+function watchFigures(metrics: Metrics, partitions: Partition[]): void {
   metrics.onScrape(() => {
     let subscribers = 0;
     let bytes = 0;
@@ -294,13 +310,14 @@ function watchFigures(metrics: Metrics, partitions: Partition[], alertsInFlight:
       horizon += stats.duplicateHorizon;
       metrics.streamLagMessages.set({ partition: String(number) }, source.pending());
       const watermark = engine.watermark();
-      if (Number.isFinite(watermark)) metrics.watermarkLagSeconds.set({ partition: String(number) }, (Date.now() - watermark) / 1000);
+      if (Number.isFinite(watermark))
+        metrics.watermarkLagSeconds.set({ partition: String(number) }, (Date.now() - watermark) / 1000);
     }
     metrics.subscribersResident.set(subscribers);
     metrics.stateBytes.set(bytes);
     metrics.timersPending.set(timers);
     metrics.duplicateHorizonRecords.set(horizon);
-    metrics.alertPublishInFlight.set(alertsInFlight());
+    metrics.alertPublishInFlight.set(partitions.reduce((sum, { publisher }) => sum + publisher.inFlight(), 0));
   });
 }
 
@@ -315,10 +332,10 @@ function createRulesAccess(
     const { id, version, catalogue, desk, status, key, title } = rule;
     return { id, version, catalogue, desk, status, key, title, text };
   };
-  const withFile = (file: string, text: string): { file: string; text: string }[] => [
-    ...currentFiles().filter((entry) => entry.file !== file),
-    { file, text },
-  ].sort((a, b) => (a.file < b.file ? -1 : 1));
+  const withFile = (file: string, text: string): { file: string; text: string }[] =>
+    [...currentFiles().filter((entry) => entry.file !== file), { file, text }].sort((a, b) =>
+      a.file < b.file ? -1 : 1,
+    );
   const problemsOf = (files: { file: string; text: string }[]) => {
     const { sources, problems } = parseRules(files);
     return problems.length > 0 ? problems : engine.checkRules(sources);
@@ -326,10 +343,11 @@ function createRulesAccess(
   const sources = (): RuleSource[] => engine.ruleSet().sources;
 
   return {
-    list: () => sources().map((source) => {
-      const { text: _text, ...summary } = detailOf(source);
-      return summary;
-    }),
+    list: () =>
+      sources().map((source) => {
+        const { text: _text, ...summary } = detailOf(source);
+        return summary;
+      }),
     get(id) {
       const source = sources().find(({ rule }) => rule.id === id);
       return source === undefined ? undefined : detailOf(source);
@@ -348,7 +366,10 @@ function createRulesAccess(
       if (rule.id !== id) return { kind: 'conflict', detail: `The text has the id ${rule.id}, the address ${id}.` };
       const existing = sources().find((source) => source.rule.id === id);
       if (existing !== undefined && existing.text !== text && rule.version <= existing.rule.version) {
-        return { kind: 'conflict', detail: `Version ${existing.rule.version} is in force; a changed rule needs a higher version.` };
+        return {
+          kind: 'conflict',
+          detail: `Version ${existing.rule.version} is in force; a changed rule needs a higher version.`,
+        };
       }
       const file = existing?.file ?? `${rule.desk}/${id.slice(rule.desk.length + 1)}.yaml`;
       const next = withFile(file, text);

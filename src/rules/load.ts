@@ -17,7 +17,10 @@ export function versionOf(files: readonly { file: string; text: string }[]): str
 }
 
 /** Parses files that are already in memory (a checkpoint, a control message). */
-export function parseRules(files: readonly { file: string; text: string }[]): { sources: RuleSource[]; problems: RuleProblem[] } {
+export function parseRules(files: readonly { file: string; text: string }[]): {
+  sources: RuleSource[];
+  problems: RuleProblem[];
+} {
   const sources: RuleSource[] = [];
   const problems: RuleProblem[] = [];
   for (const { file, text } of files) {

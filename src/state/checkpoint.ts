@@ -196,7 +196,11 @@ function decode<Meta>(number: number, file: Buffer): LoadedCheckpoint<Meta> | st
       duplicateParts[part] ??= [];
       duplicateParts[part].push(payload.subarray(4));
     } else if (kind === Section.page) {
-      loaded.pages.push({ sizeClass: payload.readUInt32LE(0), used: payload.readUInt32LE(4), bytes: payload.subarray(8) });
+      loaded.pages.push({
+        sizeClass: payload.readUInt32LE(0),
+        used: payload.readUInt32LE(4),
+        bytes: payload.subarray(8),
+      });
     } else if (kind === Section.end) {
       break;
     }
