@@ -25,8 +25,10 @@ const ALERTS_STREAM = 'ALERTS';
 const IN_FLIGHT_MAX = 1_024;
 /** Alerts whose last revision and sequence are remembered; for others the broker is asked. 150 bytes each. */
 const POSITIONS_MAX = 65_536;
-/** Alerts kept for a broker that loses what it acknowledged. Beyond it the oldest are only in the broker. 3 KB each. */
+/** Alerts kept for a broker that loses what it acknowledged, 3 KB each. Beyond that the oldest are only in the broker. */
 const KEPT_MAX = 20_000;
+/** So many of the oldest go together, since each going of its own would move all the others. */
+const KEPT_STEP = 1_000;
 /** Somebody else must have published on our subject each time; a second owner does so once for each revision. */
 const CONFLICTS_MAX = 20;
 
@@ -142,15 +144,14 @@ export function createAlertPublisher(
         }
         if (options.allowGap !== true) throw revisionMissing(alert, position);
       }
-      const withSeverity = headers();
-      withSeverity.set('Ringfence-Severity', alert.severity);
+      const header = headers();
+      header.set('Ringfence-Severity', alert.severity);
+      header.set('Nats-Expected-Last-Subject-Sequence', String(position.sequence));
       try {
-        const { seq } = await outbound.publish(alertSubject(alert), JSON.stringify(alertEvent(alert, source)), {
-          headers: withSeverity,
-          expect: { lastSubjectSequence: position.sequence },
-        });
-        positions.set(alertId, { revision, sequence: seq });
-        return { sequence: seq, duplicate: false };
+        const body = JSON.stringify(alertEvent(alert, source));
+        const { sequence } = await outbound.publish(alertSubject(alert), body, header);
+        positions.set(alertId, { revision, sequence });
+        return { sequence, duplicate: false };
       } catch (error) {
         if (!isWrongLastSequence(error)) throw error;
         position = undefined;
@@ -185,8 +186,8 @@ export function createAlertPublisher(
       const jobs = lanes.get(alertId);
       if (jobs !== undefined) void runLane(alertId, jobs);
     }
-    if (nextLane === waitingLanes.length) {
-      waitingLanes = [];
+    if (nextLane * 2 >= waitingLanes.length) {
+      waitingLanes = waitingLanes.slice(nextLane);
       nextLane = 0;
     }
   };
@@ -222,7 +223,7 @@ export function createAlertPublisher(
       const alerts = keptByAlert.get(alert.alertId);
       if (alerts === undefined) keptByAlert.set(alert.alertId, [alert]);
       else alerts.push(alert);
-      if (kept.length > KEPT_MAX) forget(kept.length - KEPT_MAX);
+      if (kept.length >= KEPT_MAX) forget(KEPT_STEP);
       enqueue({ alert, ticket, again: false });
     },
     room: ledger.room,

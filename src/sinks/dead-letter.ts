@@ -66,7 +66,7 @@ export function createDeadLetterSink(
       limit = Math.min(limit, outbound.payloadBytesMax());
       const { header, body } = letterOf(rejection, source, limit);
       try {
-        await outbound.publish(`deadletter.${rejection.reason}`, body, { headers: header });
+        await outbound.publish(`deadletter.${rejection.reason}`, body, header);
         return;
       } catch (error) {
         const tooLarge =

@@ -11,6 +11,7 @@ import {
   connect,
   type NatsConnection,
   type NodeConnectionOptions,
+  PermissionViolationError,
   UserAuthenticationExpiredError,
 } from '@nats-io/transport-node';
 import { RingfenceError } from '../errors.ts';
@@ -132,6 +133,11 @@ export interface ConnectionState {
   connected(): boolean;
   /** Changes from now on; returns the function that ends the subscription. */
   subscribe(listener: (event: ConnectionEvent) => void): () => void;
+  /**
+   * Publishes that the server refused for want of permission: it tells so beside the connection, not as an answer, so
+   * whoever waits for an answer to that subject must listen here. Returns the function that ends it.
+   */
+  onRefusal(listener: (refusal: PermissionViolationError) => void): () => void;
   /** Resolves as soon as the connection is up or closed for good. */
   settled(): Promise<void>;
 }
@@ -146,6 +152,7 @@ export function connectionState(nc: NatsConnection): ConnectionState {
   // The client forgets the server's greeting while it reconnects, so its presence is the state at this moment.
   let connected = nc.info !== undefined && !nc.isClosed();
   const listeners = new Set<(event: ConnectionEvent) => void>();
+  const refusalListeners = new Set<(refusal: PermissionViolationError) => void>();
   const emit = (event: ConnectionEvent): void => {
     connected = event === 'connected';
     for (const listener of [...listeners]) listener(event);
@@ -154,6 +161,9 @@ export function connectionState(nc: NatsConnection): ConnectionState {
     for await (const status of nc.status()) {
       if (status.type === 'disconnect' && connected) emit('disconnected');
       if (status.type === 'reconnect') emit('connected');
+      if (status.type === 'error' && status.error instanceof PermissionViolationError) {
+        for (const listener of [...refusalListeners]) listener(status.error);
+      }
       if (status.type === 'staleConnection') {
         const dead = socketOf(nc);
         setTimeout(() => dead?.destroy(), DEAD_SOCKET_LIMIT_MS).unref();
@@ -167,6 +177,10 @@ export function connectionState(nc: NatsConnection): ConnectionState {
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
+    },
+    onRefusal(listener) {
+      refusalListeners.add(listener);
+      return () => refusalListeners.delete(listener);
     },
     settled: () =>
       new Promise((resolve) => {
@@ -191,4 +205,12 @@ export function connectionState(nc: NatsConnection): ConnectionState {
 function socketOf(nc: NatsConnection): { destroy(): void } | undefined {
   const inside = nc as unknown as { protocol?: { transport?: { socket?: { destroy(): void } } } };
   return inside.protocol?.transport?.socket;
+}
+
+/** The want of permission behind an error, if that is what it is. */
+export function permissionViolation(error: unknown): PermissionViolationError | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof PermissionViolationError) return cause;
+  }
+  return undefined;
 }

@@ -32,11 +32,10 @@ import {
   type MsgHdrs,
   type NatsConnection,
   nanos,
-  PermissionViolationError,
   type Subscription,
 } from '@nats-io/transport-node';
 import { RingfenceError } from '../errors.ts';
-import { connectionState } from './connection.ts';
+import { connectionState, permissionViolation } from './connection.ts';
 
 export interface SourceMessage {
   data: Uint8Array;
@@ -122,6 +121,7 @@ const BACKOFF_LONGEST_MS = 2_000;
 const STREAM_MISSING_LIMIT_MS = 15_000;
 /** Counted for each buffered message besides its data: the objects around it. */
 const MESSAGE_OVERHEAD_BYTES = 300;
+const NEXT_SUBJECT = '$JS.API.CONSUMER.MSG.NEXT';
 /** Descriptions of status 409 that end a pull and nothing else; the same words since 2.9, "completed" since 2.11. */
 const PULL_ENDED = /batch completed|message size exceeds maxbytes/i;
 const PULL_TOO_SMALL = /message size exceeds maxbytes/i;
@@ -320,7 +320,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
       idle_heartbeat: nanos(silenceLimitMs / HEARTBEATS_PER_SILENCE),
     });
     try {
-      nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${current.consumer}`, request, {
+      nc.publish(`${NEXT_SUBJECT}.${stream}.${current.consumer}`, request, {
         reply: `${slot.inbox}.${slot.pull}`,
       });
     } catch (error) {
@@ -362,8 +362,9 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
   const receive = (current: Generation, slot: Slot, error: Error | null, message: Msg): void => {
     if (current.ended) return;
     if (error !== null) {
-      if (error instanceof PermissionViolationError) fail(notPermitted(stream, error));
-      else current.end(error.message);
+      const violation = permissionViolation(error);
+      if (violation === undefined) current.end(error.message);
+      else fail(notPermitted(stream, violation));
       return;
     }
     signsOfLife++;
@@ -522,6 +523,9 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
 
   /** Requests that were under way when the connection broke get no answer, so what waits for them is called off. */
   let interrupted = Promise.withResolvers<void>();
+  const unsubscribeRefusals = connection.onRefusal((refusal) => {
+    if (refusal.subject.startsWith(`${NEXT_SUBJECT}.${stream}.`)) fail(notPermitted(stream, refusal));
+  });
   const unsubscribe = connection.subscribe((event) => {
     if (event === 'closed') {
       void close();
@@ -556,7 +560,8 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
         reported = '';
       } catch (error) {
         if (error instanceof RingfenceError) fail(error);
-        if (error instanceof PermissionViolationError) fail(notPermitted(stream, error));
+        const violation = permissionViolation(error);
+        if (violation !== undefined) fail(notPermitted(stream, violation));
         const notFound = error instanceof JetStreamApiError && error.status === 404;
         missingSince = notFound ? missingSince || Date.now() : 0;
         if (notFound && Date.now() - missingSince > STREAM_MISSING_LIMIT_MS) fail(missing(stream));
@@ -613,6 +618,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
     closed = true;
     clearInterval(watch);
     unsubscribe();
+    unsubscribeRefusals();
     ready = [];
     stop.resolve();
     wake();
