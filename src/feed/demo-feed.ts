@@ -25,14 +25,13 @@ import {
   outgoingCall,
   type PlantedCase,
   type PlantedId,
-  plainUsage,
   plantedCase,
   profileRecord,
   repeatedComplaint,
   type Subject,
 } from './planted-case.ts';
 import { population } from './population.ts';
-import { createRandom, mix, type Random } from './random.ts';
+import { createRandom, mix } from './random.ts';
 import { arrivalOf, type RawRecord } from './raw-record.ts';
 import { createSubscribers } from './subscriber.ts';
 
@@ -41,7 +40,7 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-const HISTORY_DAYS = 82;
+const HISTORY_DAYS = 80;
 const HISTORY_SUBSCRIBERS = 200;
 const HISTORY_RECORDS_PER_DAY = 8;
 /** The small population is planned this far ahead, its rare cases of each kind included. */
@@ -86,21 +85,34 @@ function* timerCrossings(firstMs: number): Generator<number, void, undefined> {
   for (; at < 12 * HOUR_MS; at += 45 * SECOND_MS) yield at;
 }
 
-/** Regular outgoing usage, so that a baseline has little noise. */
-function usageUntil(
-  from: number,
-  until: number,
-  gapMs: number,
-  use: (eventTime: number) => RawRecord,
-  random: Random,
-): RawRecord[] {
-  const records: RawRecord[] = [];
-  for (let at = from; at < until - gapMs / 2; at += gapMs) records.push(use(Math.floor(at + (gapMs / 3) * random())));
-  return records;
+/** Calls of a minute at even distances: a baseline without noise, which nothing but the case itself can leave. */
+function evenCalls(subject: Subject, count: number, from: number, until: number): RawRecord[] {
+  const gap = (until - from) / count;
+  return Array.from({ length: count }, (_, call) => shortCall(subject, from + (call + 0.5) * gap));
 }
 
 function shortCall(subject: Subject, eventTime: number): RawRecord {
-  return outgoingCall(subject, { eventTime, durationSec: 60, otherNumber: homeNumber(subject.random) });
+  const otherNumber = homeNumber(subject.random);
+  return outgoingCall(subject, { eventTime, durationSec: 60, otherNumber, charge: 0.15 });
+}
+
+/**
+ * Seventy-one days after which spend has just fallen to six tenths at `crossAt` (C01 by days of UTC: the day of the
+ * crossing and the 13 before it, against the 56 before those). Spend sinks by a third of a percent an hour when nothing
+ * is charged, and a rule that looks once a day would see the crossing at some time of the next day; a call without charge
+ * at `crossAt` makes it look then.
+ */
+function decliningSpend(subject: Subject, crossAt: number): RawRecord[] {
+  const recentFrom = (Math.floor(crossAt / DAY_MS) - 13) * DAY_MS;
+  const recentDays = (crossAt - recentFrom) / DAY_MS;
+  const recent = Math.ceil(3 * recentDays);
+  const before = Math.ceil((56 * recent) / recentDays / 0.6);
+  return [
+    shortCall(subject, crossAt - 71 * DAY_MS),
+    ...evenCalls(subject, before, recentFrom - 56 * DAY_MS, recentFrom),
+    ...evenCalls(subject, recent, recentFrom, crossAt - 10 * MINUTE_MS),
+    { ...shortCall(subject, crossAt - MINUTE_MS), charge: 0 },
+  ];
 }
 
 const RECOVERY_MS = 20 * MINUTE_MS;
@@ -131,13 +143,7 @@ const SERIES: readonly CaseSeries[] = [
     crossings: () => every(20 * SECOND_MS, 5_000, 60),
     leadMs: 31 * DAY_MS,
     records: (subject, crossAt) => [
-      ...usageUntil(
-        crossAt - 30 * DAY_MS,
-        crossAt - 12 * MINUTE_MS,
-        DAY_MS / subject.dailyUsage,
-        (at) => plainUsage(subject, at),
-        subject.random,
-      ),
+      ...evenCalls(subject, 30 * subject.dailyUsage, crossAt - 30 * DAY_MS, crossAt - 12 * MINUTE_MS),
       ...CASE_KINDS.A10.records(subject, crossAt, RECOVERY_MS),
     ],
   },
@@ -159,33 +165,15 @@ const SERIES: readonly CaseSeries[] = [
     crossings: () => timerCrossings(3_000),
     leadMs: 21 * DAY_MS,
     records: (subject, crossAt) => [
-      ...usageUntil(
-        crossAt - 20 * DAY_MS,
-        crossAt - 8 * DAY_MS,
-        1.7 * DAY_MS,
-        (at) => shortCall(subject, at),
-        subject.random,
-      ),
+      ...evenCalls(subject, 7, crossAt - 20 * DAY_MS, crossAt - 8 * DAY_MS),
       shortCall(subject, crossAt - 7 * DAY_MS),
     ],
   },
   {
     catalogue: 'C01',
-    crossings: () => every(20 * SECOND_MS, 8_000, 60),
-    leadMs: 81 * DAY_MS,
-    // Steady until 6.6 days before, then nothing: too short to count as silence, but the next call shows a fortnight
-    // with little more than half of the usual usage.
-    records: (subject, crossAt) => [
-      ...usageUntil(
-        crossAt - 80 * DAY_MS,
-        crossAt - 6.7 * DAY_MS,
-        DAY_MS / subject.dailyUsage,
-        (at) => plainUsage(subject, at),
-        subject.random,
-      ),
-      shortCall(subject, crossAt - 6.6 * DAY_MS),
-      shortCall(subject, crossAt - MINUTE_MS),
-    ],
+    crossings: () => every(25 * SECOND_MS, 8_000, 40),
+    leadMs: 72 * DAY_MS,
+    records: decliningSpend,
   },
 ];
 
@@ -210,7 +198,7 @@ export interface DemoFeedOptions {
 }
 
 export interface DemoFeed {
-  /** Everything before `now`, in order of arrival: about 180,000 records. To be drawn once, before `live`. */
+  /** Everything before `now`, in order of arrival: about 200,000 records. To be drawn once, before `live`. */
   history(): Generator<RawRecord, void, undefined>;
   /** What has arrived since the last call, up to `now` and at most LIVE_RECORDS_MAX records. */
   live(now: number): RawRecord[];
@@ -282,7 +270,7 @@ export function demoFeed(options: DemoFeedOptions): DemoFeed {
       accountId: undefined,
       cellId: caseSubscribers.homeCell(index),
       creditLimit: caseSubscribers.creditLimit(index),
-      dailyUsage: 2.5,
+      dailyUsage: 3,
       random,
       nextRecordId,
     };

@@ -84,7 +84,7 @@ export interface CaseKind {
   /** From when the subscriber pays nothing, as time before `crossAt`; undefined where payments are not touched. */
   unpaidMs?: number;
   usageChange?(crossAt: number): UsageChange;
-  /** Records of the case in no particular order; `recoveryMs` is about when an arrears case is paid after all. */
+  /** Records of the case in no particular order; `recoveryMs` is about how long after the crossing an arrears case is paid. */
   records(subject: Subject, crossAt: number, recoveryMs: number): RawRecord[];
 }
 
@@ -141,36 +141,6 @@ export function profileRecord(
   return { ...record(subject, 'account', eventTime), event: 'profile', attributes };
 }
 
-/** One unremarkable outgoing use of the network: call, message or data session. */
-export function plainUsage(subject: Subject, eventTime: number): RawRecord {
-  const draw = subject.random();
-  if (draw < 0.45) {
-    const durationSec = between(subject.random, 20, 200);
-    return outgoingCall(subject, { eventTime, durationSec, otherNumber: homeNumber(subject.random) });
-  }
-  if (draw < 0.6) {
-    return {
-      ...record(subject, 'sms', eventTime),
-      direction: 'mo',
-      otherNumber: homeNumber(subject.random),
-      cellId: subject.cellId,
-      servingPlmn: HOME_PLMN,
-      charge: 0.1,
-    };
-  }
-  const megabytes = between(subject.random, 4, 16);
-  return {
-    ...record(subject, 'data', eventTime),
-    durationSec: between(subject.random, 60, 240),
-    bytesUp: megabytes * 120_000,
-    bytesDown: megabytes * 1_000_000,
-    apn: 'internet',
-    cellId: subject.cellId,
-    servingPlmn: HOME_PLMN,
-    charge: cents(megabytes / 50),
-  };
-}
-
 function invoice(subject: Subject, issuedAt: number, dueTime: number, amount: number): RawRecord {
   const made = record(subject, 'invoice', issuedAt);
   return { ...made, invoiceId: `I${made.recordId}`, dueTime: Math.round(dueTime), amount };
@@ -198,6 +168,11 @@ function care(subject: Subject, eventTime: number, ticketId: string, resolved: b
   };
 }
 
+/** Half of the debtors pay soon, the others take eight times as long. */
+function recoveredAfter(subject: Subject, recoveryMs: number): number {
+  return recoveryMs * (subject.random() < 0.5 ? 1 : 8) * (0.5 + subject.random());
+}
+
 /** Six data sessions take unbilled usage and the open bill over four fifths of the limit, ten over the whole of it. */
 export function growingExposure(subject: Subject, crossAt: number, recoveryMs: number, billAgeMs: number): RawRecord[] {
   const { creditLimit } = subject;
@@ -216,11 +191,7 @@ export function growingExposure(subject: Subject, crossAt: number, recoveryMs: n
       charge: cents(0.06 * creditLimit),
     }),
   );
-  const made = [bill, ...sessions];
-  if (subject.random() < 0.5) {
-    made.push(payment(subject, crossAt + HOUR_MS + recoveryMs * (0.5 + subject.random()), bill, false));
-  }
-  return made;
+  return [bill, ...sessions, payment(subject, crossAt + HOUR_MS + recoveredAfter(subject, recoveryMs), bill, false)];
 }
 
 /** A complaint that nobody resolves: after five days it counts without another record. */
@@ -403,9 +374,7 @@ export const CASE_KINDS: Record<PlantedId, CaseKind> = {
       const dueTime = crossAt - 10 * DAY_MS;
       const bill = invoice(subject, dueTime - 20 * DAY_MS, dueTime, between(subject.random, 40, 180));
       const made = [bill, payment(subject, dueTime - 9 * HOUR_MS, bill, true)];
-      if (subject.random() < 0.5) {
-        made.push(payment(subject, crossAt + recoveryMs * (0.5 + subject.random()), bill, false));
-      }
+      made.push(payment(subject, crossAt + recoveredAfter(subject, recoveryMs), bill, false));
       return made;
     },
   },

@@ -111,8 +111,8 @@ export function population(options: PopulationOptions): Population {
   const flags = new Uint8Array(count);
   const trips = new Map<number, { until: number; destination: Destination }>();
   const usageChanges = new Map<number, UsageChange[]>();
-  /** Subscribers that pay no ordinary bill issued from that time on. */
-  const unpaidFrom = new Map<number, number>();
+  /** Subscribers in trouble: ordinary bills issued in that time are paid some weeks after its end. */
+  const unpaidTimes = new Map<number, { from: number; until: number }>();
 
   type Planned = RawRecord | (() => RawRecord | undefined);
   const agenda = createAgenda<Planned>();
@@ -162,7 +162,7 @@ export function population(options: PopulationOptions): Population {
         const subject = subjectOf(index, caseRandom);
         const change = kind.usageChange?.(crossAt);
         if (change !== undefined) usageChanges.set(index, [change]);
-        if (kind.unpaidMs !== undefined) unpaidFrom.set(index, crossAt - kind.unpaidMs);
+        if (kind.unpaidMs !== undefined) unpaidTimes.set(index, { from: crossAt - kind.unpaidMs, until: crossAt });
         const records = kind.records(subject, crossAt, 3 * DAY_MS);
         let from = Math.max(startAt, crossAt - kind.leadMs);
         if (records.length > 0) from = Math.max(startAt, Math.min(...records.map((record) => record.eventTime)));
@@ -308,7 +308,7 @@ export function population(options: PopulationOptions): Population {
   function callOut(index: number, at: number): void {
     if (lineBusyUntil[index] > at || (subscribers.isPrepaid(index) && money[index] <= 0)) return;
     const abroad = subscribers.callsAbroad(index);
-    const international = random() < (abroad === undefined ? 0.001 : 0.12);
+    const international = random() < (abroad === undefined ? 0.001 : 0.15);
     const record = used(index, 'voice', at);
     record.direction = 'mo';
     let other = -1;
@@ -326,13 +326,13 @@ export function population(options: PopulationOptions): Population {
       other = contact.subscriber;
     }
     const trip = trips.get(index);
-    if (trip !== undefined) ratePerMinute = Math.max(ratePerMinute, trip.destination.ratePerMinute);
+    if (trip !== undefined) ratePerMinute = Math.max(ratePerMinute, 0.3);
     const otherBusy = other >= 0 && lineBusyUntil[other] > at;
     const failed = random();
     record.causeForTerm = otherBusy ? 'busy' : failed < 0.07 ? 'noAnswer' : failed < 0.075 ? 'dropped' : 'normal';
     const answered = record.causeForTerm === 'normal' || record.causeForTerm === 'dropped';
     record.durationSec = answered
-      ? Math.min(international ? 900 : CALL_SECONDS_MAX, Math.max(1, Math.round(logNormal(random, 70, 0.8))))
+      ? Math.min(international ? 900 : CALL_SECONDS_MAX, Math.max(1, Math.round(logNormal(random, 80, 0.6))))
       : 0;
     lineBusyUntil[index] = at + record.durationSec * SECOND_MS;
     charge(index, record, ratePerMinute * Math.ceil(record.durationSec / 60));
@@ -354,7 +354,7 @@ export function population(options: PopulationOptions): Population {
     record.direction = 'mt';
     record.otherNumber = otherNumber;
     const answered = random() >= 0.08;
-    record.durationSec = answered ? Math.min(CALL_SECONDS_MAX, Math.max(1, Math.round(logNormal(random, 70, 0.8)))) : 0;
+    record.durationSec = answered ? Math.min(CALL_SECONDS_MAX, Math.max(1, Math.round(logNormal(random, 80, 0.6)))) : 0;
     record.causeForTerm = answered ? 'normal' : 'noAnswer';
     lineBusyUntil[index] = at + record.durationSec * SECOND_MS;
     deliver(record);
@@ -389,13 +389,13 @@ export function population(options: PopulationOptions): Population {
   function dataSession(index: number, at: number): void {
     if (subscribers.isPrepaid(index) && money[index] <= 0) return;
     const record = used(index, 'data', at);
-    const megabytes = logNormal(random, 9, 0.6);
+    const megabytes = logNormal(random, 10, 0.4);
     record.bytesDown = Math.round(megabytes * 1e6);
     record.bytesUp = Math.round(megabytes * 1e6 * (0.05 + 0.15 * random()));
     record.durationSec = Math.min(3600, Math.max(5, Math.round(logNormal(random, 400, 0.8))));
     record.apn = 'internet';
     record.rat = mix(index, 7) % 3 === 0 ? 'EUTRAN' : 'NR';
-    charge(index, record, megabytes * (trips.has(index) ? 0.08 : subscribers.isPrepaid(index) ? 0.012 : 0.009));
+    charge(index, record, megabytes * (trips.has(index) ? 0.025 : subscribers.isPrepaid(index) ? 0.012 : 0.009));
     deliver(record);
   }
 
@@ -489,23 +489,23 @@ export function population(options: PopulationOptions): Population {
     record.amount = cents(subscribers.monthlyFee(index) + money[index]);
     record.dueTime = at + PAYMENT_TERM_MS;
     money[index] = 0;
-    const withheldFrom = unpaidFrom.get(index);
-    if (withheldFrom === undefined || at < withheldFrom) {
-      const draw = random();
-      const late = draw < subscribers.lateShare(index);
-      // On time within the last twelve days of the term; late by one to eight days, rarely by eleven to fifteen.
-      const shift = late ? (random() < 0.06 ? 11 + 4 * random() : 1 + 7 * random()) : -12 * random();
-      const paidAt = Math.round(record.dueTime + shift * DAY_MS);
-      const { amount, invoiceId } = record;
-      agenda.add(paidAt, () => {
-        const payment = bare(index, 'payment', paidAt);
-        payment.amount = amount;
-        payment.channel = ['directDebit', 'app', 'card', 'shop'][mix(index, 8) % 4];
-        // Most payments name the bill; the others go to the oldest open one, which must not be the bill of a case.
-        if (mix(index, 9) % 10 < 7 || withheldFrom !== undefined) payment.invoiceId = invoiceId;
-        return payment;
-      });
-    }
+    const unpaid = unpaidTimes.get(index);
+    const inTrouble = unpaid !== undefined && at >= unpaid.from && at < unpaid.until;
+    const late = inTrouble || random() < subscribers.lateShare(index);
+    // On time within the last twelve days of the term; late by one to eight days, rarely by eleven to fifteen.
+    const shift = late ? (random() < 0.06 ? 11 + 4 * random() : 1 + 7 * random()) : -12 * random();
+    const paidAt = Math.round(
+      inTrouble ? Math.max(record.dueTime, unpaid.until) + 3 * shift * DAY_MS : record.dueTime + shift * DAY_MS,
+    );
+    const { amount, invoiceId } = record;
+    agenda.add(paidAt, () => {
+      const payment = bare(index, 'payment', paidAt);
+      payment.amount = amount;
+      payment.channel = ['directDebit', 'app', 'card', 'shop'][mix(index, 8) % 4];
+      // Most payments name the bill; the others go to the oldest open one, which must not be the bill of a case.
+      if (mix(index, 9) % 10 < 7 || unpaid !== undefined) payment.invoiceId = invoiceId;
+      return payment;
+    });
     return record;
   }
 

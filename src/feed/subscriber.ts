@@ -23,14 +23,14 @@ export interface Destination {
 }
 
 export const DESTINATIONS: readonly Destination[] = [
-  { country: 'US', range: '121255501', suffixDigits: 2, ratePerMinute: 0.5, plmn: '310260' },
-  { country: 'GB', range: '447700900', suffixDigits: 3, ratePerMinute: 0.6, plmn: '23415' },
-  { country: 'FR', range: '3363998', suffixDigits: 4, ratePerMinute: 0.6, plmn: '20801' },
-  { country: 'AU', range: '61491570', suffixDigits: 3, ratePerMinute: 0.7, plmn: '50501' },
-  { country: 'DE', range: '491713920', suffixDigits: 3, ratePerMinute: 0.6, plmn: '26201' },
-  { country: 'JP', range: '81901000', suffixDigits: 4, ratePerMinute: 0.8, plmn: '44010' },
-  { country: 'SG', range: '65810000', suffixDigits: 2, ratePerMinute: 0.4, plmn: '52501' },
-  { country: 'TH', range: '66810000', suffixDigits: 3, ratePerMinute: 0.5, plmn: '52001' },
+  { country: 'US', range: '121255501', suffixDigits: 2, ratePerMinute: 0.3, plmn: '310260' },
+  { country: 'GB', range: '447700900', suffixDigits: 3, ratePerMinute: 0.35, plmn: '23415' },
+  { country: 'FR', range: '3363998', suffixDigits: 4, ratePerMinute: 0.35, plmn: '20801' },
+  { country: 'AU', range: '61491570', suffixDigits: 3, ratePerMinute: 0.4, plmn: '50501' },
+  { country: 'DE', range: '491713920', suffixDigits: 3, ratePerMinute: 0.35, plmn: '26201' },
+  { country: 'JP', range: '81901000', suffixDigits: 4, ratePerMinute: 0.4, plmn: '44010' },
+  { country: 'SG', range: '65810000', suffixDigits: 2, ratePerMinute: 0.25, plmn: '52501' },
+  { country: 'TH', range: '66810000', suffixDigits: 3, ratePerMinute: 0.3, plmn: '52001' },
 ];
 
 /** Dear destinations that revenue-share fraud likes; normal subscribers do not call them. */
@@ -48,10 +48,10 @@ export function numberAt(destination: Destination, draw: number): string {
 
 const MONTHLY_FEES = [38, 58, 88, 128, 188];
 const HANDSET_MODELS = 400;
-/** Quantiles of a log-normal activity with spread 0.4, cut at half and two and a half times the usual: heavy users
+/** Quantiles of a log-normal activity with spread 0.4, cut at 0.6 and 2.5 times the usual: heavy users
  * exist, and light users still have enough events for a baseline. */
 const ACTIVITY_QUANTILES = Float64Array.from({ length: 256 }, (_, step) =>
-  Math.min(2.5, Math.max(0.5, Math.exp(0.4 * normalQuantile((step + 0.5) / 256)))),
+  Math.min(2.5, Math.max(0.6, Math.exp(0.4 * normalQuantile((step + 0.5) / 256)))),
 );
 export const ACTIVITY_MAX = 2.5;
 const ACTIVITY_MEAN = ACTIVITY_QUANTILES.reduce((sum, activity) => sum + activity, 0) / 256;
