@@ -136,7 +136,7 @@ export function createAlertReader(options: {
   const read = async (): Promise<void> => {
     while (!closed) {
       await Promise.race([connection.settled(), stopped]);
-      const now = await extent().catch(trouble);
+      const now = await Promise.race([extent(), stopped]).catch(trouble);
       if (closed || now === undefined) continue;
       if (!isSameStream(now)) {
         if (index.stream() !== '') log.warn({ last: now.last }, 'alert stream is another one, alert index made anew');

@@ -183,6 +183,8 @@ export function createLiveAlerts(options: {
     try {
       while (isOpen(client)) {
         if (client.next >= ring.start()) {
+          endReplay();
+          replay = undefined;
           let full = false;
           for (const frame of ring.from(client.next)) {
             if (full) break;
@@ -197,17 +199,16 @@ export function createLiveAlerts(options: {
           await drained(client);
           continue;
         }
-        if (replay === undefined) {
+        if (!holdsTurn) {
           holdsTurn = await replays.enter(() => isOpen(client));
-          if (!holdsTurn) return;
-          replay = await reader.openReplay(client.next);
+          // The ring may have come to meet the client while it waited.
+          continue;
         }
+        replay ??= await reader.openReplay(client.next);
         const messages = await replay.next();
         if (!isOpen(client)) return;
         if (messages === undefined) throw new Error('the replay of the alert stream ended');
         for (const [position, message] of messages.entries()) {
-          // Given from the ring meanwhile, before the ring moved on.
-          if (message.sequence < client.next) continue;
           const entry = entryOf(message);
           if (entry === undefined) client.next = message.sequence + 1;
           else give(client, frameOf(entry));

@@ -61,6 +61,7 @@ export const AlertSchema = Type.Object(
         window: Type.String(),
         value: Type.Union([Type.Number(), Type.String(), Type.Null()]),
         threshold: Type.Union([Type.Number(), Type.String(), Type.Null()]),
+        unit: Type.String(),
       }),
     ),
     score: Type.Number({ description: '0-100.' }),

@@ -17,7 +17,13 @@ import fastifyRateLimit from '@fastify/rate-limit';
 import fastifyStatic from '@fastify/static';
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { type FastifyError, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import {
+  type FastifyError,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchemaValidationError,
+  fastify,
+} from 'fastify';
 import { Compile } from 'typebox/compile';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -57,7 +63,7 @@ const CONNECTIONS_MAX = 4_000;
 const REQUESTS_PER_MINUTE_MAX = 60_000;
 /** Addresses whose rate is remembered. */
 const RATE_ADDRESSES_MAX = 10_000;
-/** How long a list of alerts waits for the index right after a start, before it answers with what is there. */
+/** How long after a start a list of alerts waits for the index; then it answers with what is there. */
 const CATCH_UP_WAIT_MS = 2_000;
 /** Seconds after which a caller may try again when NATS is away or everything is full. */
 const RETRY_AFTER_SEC = '1';
@@ -189,6 +195,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     deadLetters: options.deadLetters,
     metrics,
   });
+  /** Lists of alerts wait for this: a moment after the start, the index has caught up with the stream. */
+  const listable = Promise.race([reader.caughtUp(), delay(CATCH_UP_WAIT_MS, undefined, { ref: false })]);
   let closing = false;
 
   const app = fastify({
@@ -213,6 +221,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: { useDefaults: false, directives: CONTENT_SECURITY_POLICY },
     crossOriginEmbedderPolicy: true,
+    xFrameOptions: { action: 'deny' },
+    // Counts only behind a proxy that speaks TLS; what else lives under that name is none of our business.
+    strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: false },
   });
   await app.register(fastifyRateLimit, {
     max: REQUESTS_PER_MINUTE_MAX,
@@ -328,18 +339,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         throw new ProblemError(400, 'cursor must be the `next` of an earlier page.');
       }
       const times = { from: instantOf('from', from), to: instantOf('to', to) };
-      if (!caughtUp) await Promise.race([reader.caughtUp(), delay(CATCH_UP_WAIT_MS)]);
+      await listable;
       const page = await index.query({ ...filter, ...times }, { limit, after });
       const next = page.next === null ? 'null' : JSON.stringify(cursorOf(page.next));
       // The bodies are JSON already.
       return reply.type('application/json').send(`{"alerts":[${page.alerts.join(',')}],"next":${next}}`);
     },
   );
-  let caughtUp = false;
-  void reader.caughtUp().then(() => {
-    caughtUp = true;
-  });
-
   route(
     {
       method: 'GET',
@@ -556,8 +562,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (refusal !== undefined) return refuse(refusal);
     const query: unknown = Object.fromEntries(url.searchParams);
     if (!liveQuery.Check(query)) {
-      const [error] = liveQuery.Errors(query);
-      return refuse(new ProblemError(400, `${error?.instancePath.slice(1) || 'query'} ${error?.message}.`));
+      return refuse(new ProblemError(400, sentenceOf(liveQuery.Errors(query)[0])));
     }
     const retry = { headers: { 'Retry-After': RETRY_AFTER_SEC } };
     if (closing) return refuse(new ProblemError(503, 'The server stops.', retry));
@@ -596,11 +601,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 /** Whatever was thrown while a request was answered, as the problem that the caller gets. */
 function problemOf(error: FastifyError | ProblemError): ProblemError {
   if (error instanceof ProblemError) return error;
-  if (error.validation !== undefined) {
-    const [first] = error.validation;
-    const name = first.instancePath.slice(1) || String(first.params.additionalProperty ?? first.params.missingProperty);
-    return new ProblemError(400, `${name}: ${first.message ?? 'not valid'}.`);
-  }
+  if (error.validation !== undefined) return new ProblemError(400, sentenceOf(error.validation[0]));
   const status = error.statusCode ?? 500;
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     return new ProblemError(413, `The body is larger than ${BODY_BYTES_MAX} bytes; send less at a time.`);
@@ -608,6 +609,16 @@ function problemOf(error: FastifyError | ProblemError): ProblemError {
   // What went wrong inside is in the log; the caller could do nothing with it.
   if (status >= 500) return new ProblemError(500, 'The server failed to answer; its log says why.');
   return new ProblemError(status, `${error.message.replace(/\.$/, '')}.`);
+}
+
+/** What is wrong with a parameter, in words: `limit must be <= 500.` */
+function sentenceOf({ instancePath, keyword, params, message }: FastifySchemaValidationError): string {
+  const name = instancePath.slice(1);
+  if (keyword === 'additionalProperties') return `There is no parameter ${params.additionalProperty}.`;
+  // The same in the words of the validator of WebSocket queries.
+  if (keyword === 'boolean') return `There is no parameter ${name}.`;
+  if (keyword === 'enum') return `${name} must be one of ${[params.allowedValues].flat().join(', ')}.`;
+  return `${name} ${message}.`;
 }
 
 function natsAway(): ProblemError {

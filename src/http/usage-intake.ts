@@ -76,6 +76,9 @@ export function createUsageIntake(options: {
       throw unavailable('NATS did not acknowledge all records; send them again, those that arrived count once.');
     }
 
+    if (rejections.length > 0 && !(await resolvesWithin(ACK_LIMIT_MS, deadLetters.room()))) {
+      throw unavailable('Too many rejected records wait for NATS.');
+    }
     for (const rejection of rejections) {
       deadLetters.publish(rejection, { subject: 'http' });
       metrics.countRecords(rejection.recordType ?? 'unknown', 'rejected');
