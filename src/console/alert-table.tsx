@@ -19,11 +19,17 @@ import { format, locale, messages, now } from './locale.ts';
 import { formatPlace, place } from './location.ts';
 import { keyTypeName } from './slugs.ts';
 
-/** One line a row; where the table is narrow, two, with the reason below the rule. */
-const ROW_PX = 34;
-const COMPACT_ROW_PX = 54;
 const HEADER_PX = 32;
-const COMPACT_BELOW_PX = 980;
+/**
+ * One line a row where there is room. Narrower, two, with the reason below the rule. On a phone the shape alone says the
+ * severity, and subject and status are one touch away in the panel.
+ */
+const LAYOUTS = {
+  wide: { fromPx: 980, rowPx: 34, columns: ['severity', 'score', 'time', 'rule', 'key', 'reason', 'status'] },
+  compact: { fromPx: 560, rowPx: 54, columns: ['severity', 'score', 'time', 'rule', 'key', 'status'] },
+  phone: { fromPx: 0, rowPx: 54, columns: ['severity', 'score', 'time', 'rule'] },
+} as const;
+type Layout = keyof typeof LAYOUTS;
 const OVERSCAN_ROWS = 8;
 
 export interface AlertTableProps {
@@ -46,13 +52,14 @@ export function AlertTable(props: AlertTableProps) {
   const t = messages.value;
   const scroller = useRef<HTMLDivElement>(null);
   const [, redraw] = useReducer((count: number) => count + 1, 0);
-  const [compact, setCompact] = useState(false);
+  const [layout, setLayout] = useState<Layout>('wide');
+  const { rowPx, columns } = LAYOUTS[layout];
   const activeIndex = activeId === '' ? -1 : rows.findIndex((entry) => entry.alert.alertId === activeId);
 
   const options = {
     count: rows.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => (compact ? COMPACT_ROW_PX : ROW_PX),
+    estimateSize: () => rowPx,
     getItemKey: (index: number) => rows[index]!.alert.alertId,
     overscan: OVERSCAN_ROWS,
     scrollMargin: HEADER_PX,
@@ -72,10 +79,13 @@ export function AlertTable(props: AlertTableProps) {
   virtualizer.setOptions(options);
   useLayoutEffect(() => virtualizer._didMount(), []);
   useLayoutEffect(() => virtualizer._willUpdate());
-  useLayoutEffect(() => virtualizer.measure(), [compact]);
+  useLayoutEffect(() => virtualizer.measure(), [rowPx]);
 
   useLayoutEffect(() => {
-    const measure = (): void => setCompact(scroller.current!.clientWidth < COMPACT_BELOW_PX);
+    const measure = (): void => {
+      const widthPx = scroller.current!.clientWidth;
+      setLayout((['wide', 'compact'] as const).find((wider) => widthPx >= LAYOUTS[wider].fromPx) ?? 'phone');
+    };
     measure();
     const resizing = new ResizeObserver(measure);
     resizing.observe(scroller.current!);
@@ -93,9 +103,6 @@ export function AlertTable(props: AlertTableProps) {
     if (props.topRequests > 0) scroller.current?.scrollTo({ top: 0 });
   }, [props.topRequests]);
 
-  const columns = compact
-    ? (['severity', 'score', 'time', 'rule', 'key', 'status'] as const)
-    : (['severity', 'score', 'time', 'rule', 'key', 'reason', 'status'] as const);
   // One row can be reached with Tab, the others from there: a tab stop for each would be a trap of 50,000 steps.
   const items = virtualizer.getVirtualItems();
   const tabStop = activeIndex >= 0 ? activeIndex : 0;
@@ -109,7 +116,7 @@ export function AlertTable(props: AlertTableProps) {
       onPointerLeave={() => props.onTouched({ pointer: false })}
     >
       <table
-        class={compact ? 'alerts compact' : 'alerts'}
+        class={layout === 'wide' ? 'alerts' : `alerts compact ${layout}`}
         aria-label={t.queue.table(t.nav[props.desk])}
         aria-rowcount={rows.length + 1}
       >
@@ -147,7 +154,7 @@ export function AlertTable(props: AlertTableProps) {
                   index={item.index}
                   active={item.index === activeIndex}
                   tabStop={item.index === tabStop}
-                  compact={compact}
+                  columns={columns}
                   onOpen={props.onOpen}
                 />
               </Fragment>
@@ -174,11 +181,11 @@ interface RowProps {
   index: number;
   active: boolean;
   tabStop: boolean;
-  compact: boolean;
+  columns: readonly string[];
   onOpen(alertId: string): void;
 }
 
-function Row({ alert, index, active, tabStop, compact, onOpen }: RowProps) {
+function Row({ alert, index, active, tabStop, columns, onOpen }: RowProps) {
   const t = messages.value;
   const language = locale.value;
   const address = formatPlace({ ...place.value, alertId: alert.alertId, msisdn: '' });
@@ -210,19 +217,23 @@ function Row({ alert, index, active, tabStop, compact, onOpen }: RowProps) {
         <a href={address} tabIndex={tabStop ? 0 : -1} aria-current={active ? 'true' : undefined}>
           {alert.title[language]}
         </a>
-        {compact && <span class="reason">{alert.reason[language]}</span>}
+        {!columns.includes('reason') && <span class="reason">{alert.reason[language]}</span>}
       </td>
-      <td class="c-key">
-        <span class="number">{alert.key.value}</span>
-        {alert.key.type !== 'subscriber' && <span class="key-type">{keyTypeName(alert.key.type)}</span>}
-      </td>
-      {!compact && <td class="c-reason">{alert.reason[language]}</td>}
-      <td class="c-status">
-        <span class={`status ${alert.status}`}>
-          <StatusIcon status={alert.status} />
-          {t.status[alert.status]}
-        </span>
-      </td>
+      {columns.includes('key') && (
+        <td class="c-key">
+          <span class="number">{alert.key.value}</span>
+          {alert.key.type !== 'subscriber' && <span class="key-type">{keyTypeName(alert.key.type)}</span>}
+        </td>
+      )}
+      {columns.includes('reason') && <td class="c-reason">{alert.reason[language]}</td>}
+      {columns.includes('status') && (
+        <td class="c-status">
+          <span class={`status ${alert.status}`}>
+            <StatusIcon status={alert.status} />
+            {t.status[alert.status]}
+          </span>
+        </td>
+      )}
     </tr>
   );
 }
