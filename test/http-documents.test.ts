@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { alertWith, type Bench, connectLive, type RunningGateway, startBench } from './http-gateway.ts';
+
+type Json = Record<string, unknown>;
+interface OpenApi {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Json> };
+}
+interface Operation {
+  operationId: string;
+  summary: string;
+  parameters?: { name: string; in: string; required: boolean; schema: Json }[];
+  requestBody?: { content: Record<string, unknown> };
+  responses: Record<string, { description: string; content?: Record<string, { schema: Json }> }>;
+}
+
+/** Every `$ref` in a document. */
+function refsIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => (name === '$ref' ? [String(inner)] : refsIn(inner)));
+}
+
+function resolve(document: unknown, ref: string): unknown {
+  const steps = ref
+    .slice(2)
+    .split('/')
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  return steps.reduce<unknown>((value, step) => (value as Json | undefined)?.[step], document);
+}
+
+/** A validator for a named schema of a document. */
+function validatorOf(document: { components: { schemas: Record<string, Json> } }, name: string) {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, formats: { 'date-time': true } });
+  ajv.addSchema({ $id: 'document', components: document.components });
+  return ajv.compile({ $ref: `document#/components/schemas/${name}` });
+}
+
+describe('descriptions', () => {
+  let bench: Bench;
+  let running: RunningGateway;
+  let openApi: OpenApi;
+  let asyncApi: OpenApi & { channels: Record<string, { address: string }>; asyncapi: string };
+  beforeAll(async () => {
+    bench = await startBench();
+    running = await bench.start();
+    openApi = (await (await fetch(`${running.url}/openapi.json`)).json()) as typeof openApi;
+    asyncApi = (await (await fetch(`${running.url}/asyncapi.json`)).json()) as typeof asyncApi;
+  });
+  afterAll(() => bench.stop());
+
+  it('describe every route that the server has, and no other', async () => {
+    expect(openApi.openapi).toMatch(/^3\.1\./);
+    const described = Object.entries(openApi.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(described.sort()).toEqual(
+      [
+        'GET /asyncapi.json',
+        'GET /openapi.json',
+        'GET /v1/alerts',
+        'GET /v1/alerts/live',
+        'GET /v1/operations',
+        'GET /v1/rules',
+        'GET /v1/rules/{id}',
+        'GET /v1/subscribers/{msisdn}',
+        'POST /v1/rules/check',
+        'POST /v1/usage',
+        'PUT /v1/rules/{id}',
+      ].sort(),
+    );
+    // The source registers routes of the API through one function, which also describes them.
+    const source = readFileSync(new URL('../src/http/server.ts', import.meta.url), 'utf8');
+    const registered = [...source.matchAll(/url: '([^']+)'/g)].map(([, url]) => url.replace(/:(\w+)/g, '{$1}'));
+    for (const path of registered) expect(Object.keys(openApi.paths)).toContain(path);
+    // What is described is there: nothing of it answers 404 for want of a route.
+    for (const [path, operations] of Object.entries(openApi.paths)) {
+      for (const method of Object.keys(operations)) {
+        const response = await fetch(running.url + path.replace('{msisdn}', '1').replace('{id}', '-'), { method });
+        expect([method, path, response.status]).not.toEqual([method, path, 404]);
+        expect(Object.keys(operations[method].responses)).toContain(String(response.status));
+        await response.arrayBuffer();
+      }
+    }
+  });
+
+  it('are sound: references resolve, schemas compile, operations are complete', () => {
+    for (const document of [openApi, asyncApi]) {
+      for (const ref of refsIn(document)) expect([ref, resolve(document, ref)]).not.toEqual([ref, undefined]);
+      for (const name of Object.keys(document.components.schemas)) {
+        expect(() => validatorOf(document, name)).not.toThrow();
+      }
+    }
+    const ids = new Set<string>();
+    for (const [path, operations] of Object.entries(openApi.paths)) {
+      const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      for (const { operationId, summary, parameters = [], responses } of Object.values(operations)) {
+        expect(ids.has(operationId)).toBe(false);
+        ids.add(operationId);
+        expect(summary).not.toBe('');
+        const declared = parameters.filter(({ in: place }) => place === 'path').map(({ name }) => name);
+        expect(declared).toEqual(inPath);
+        for (const [status, { content = {} }] of Object.entries(responses)) {
+          const isUsageResult = path === '/v1/usage' && status === '400';
+          if (Number(status) >= 400 && !isUsageResult) {
+            expect(Object.keys(content)).toEqual(['application/problem+json']);
+          }
+        }
+      }
+    }
+    expect(Object.keys(openApi.paths['/v1/usage'].post.requestBody!.content)).toEqual([
+      'application/json',
+      'application/x-ndjson',
+      'application/msgpack',
+    ]);
+  });
+
+  it('hold for what the server answers', async () => {
+    await bench.publishAlert();
+    await expect
+      .poll(async () => ((await (await fetch(`${running.url}/v1/alerts`)).json()) as { alerts: [] }).alerts.length)
+      .toBe(1);
+    const answers: [path: string, schema: string, init?: RequestInit][] = [
+      ['/v1/alerts', 'AlertPage'],
+      ['/v1/operations', 'Operations'],
+      ['/v1/rules', 'RuleList'],
+      ['/nothing', 'Problem'],
+      ['/v1/alerts?limit=0', 'Problem'],
+      ['/v1/usage', 'UsageResult', { method: 'POST', body: '[{}]', headers: { 'content-type': 'application/json' } }],
+    ];
+    for (const [path, schema, init] of answers) {
+      const valid = validatorOf(openApi, schema);
+      const body = await (await fetch(running.url + path, init)).json();
+      valid(body);
+      expect([path, valid.errors]).toEqual([path, null]);
+    }
+    const client = await connectLive(running.url, { since: 0 });
+    await client.until((frames) => frames.length === 2);
+    for (const [frame, schema] of [
+      [client.frames[0], 'HelloFrame'],
+      [client.frames[1], 'AlertFrame'],
+    ] as const) {
+      const valid = validatorOf(asyncApi, schema);
+      expect([valid(frame), valid.errors]).toEqual([true, null]);
+    }
+  });
+
+  it('tell a good record from a bad one, and an alert from none', () => {
+    const record = validatorOf(openApi, 'UsageRecord');
+    expect(
+      record({
+        recordId: '1',
+        recordType: 'sms',
+        eventTime: 1.7e12,
+        servedMsisdn: '86138',
+        direction: 'mo',
+        otherNumber: '1',
+      }),
+    ).toBe(true);
+    expect(record({ recordId: '1', recordType: 'sms', eventTime: 1.7e12, servedMsisdn: '86138' })).toBe(false);
+    const alert = validatorOf(asyncApi, 'Alert');
+    expect(alert(alertWith())).toBe(true);
+    expect(alert({ ...alertWith(), desk: 'billing' })).toBe(false);
+  });
+
+  it('name the WebSocket and the subjects', () => {
+    expect(asyncApi.asyncapi).toBe('3.0.0');
+    expect(Object.values(asyncApi.channels).map(({ address }) => address)).toEqual([
+      '/v1/alerts/live',
+      'usage.{partition}.{recordType}',
+      'alerts.{desk}.{alertId}',
+      'deadletter.{reason}',
+    ]);
+  });
+});
