@@ -2,7 +2,11 @@
  * The nats-server binaries that the tests of sources and sinks run against: the one that is found, and a second, older
  * one where RINGFENCE_NATS_SERVER_OLD names it (2.9.10 is the oldest that is supported).
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { findNatsServer } from '../src/source/broker.ts';
 
 export interface NatsServer {
@@ -17,3 +21,27 @@ export const natsServers: NatsServer[] = [findNatsServer(), process.env.RINGFENC
     name: binary === undefined ? 'nats-server' : execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim(),
     binary,
   }));
+
+/** A server with a configuration of its own (accounts, permissions, no JetStream), which a private broker does not have. */
+export async function startConfigured(configuration: string): Promise<{ url: string; stop(): Promise<void> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'ringfence-test-'));
+  const file = join(folder, 'nats.conf');
+  writeFileSync(file, `host: "127.0.0.1"\nport: -1\n${configuration.replaceAll('$STORE', JSON.stringify(folder))}`);
+  const server = spawn(findNatsServer() ?? 'nats-server', ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const gone = new Promise((resolve) => server.once('exit', resolve));
+  const url = await new Promise<string>((resolve) => {
+    let address = '';
+    createInterface({ input: server.stderr }).on('line', (line) => {
+      address = /client connections on (127\.0\.0\.1:\d+)/.exec(line)?.[1] ?? address;
+      if (line.endsWith('Server is ready')) resolve(address);
+    });
+  });
+  return {
+    url,
+    async stop() {
+      server.kill();
+      await gone;
+      rmSync(folder, { recursive: true });
+    },
+  };
+}

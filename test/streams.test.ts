@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { ensureStreams, partitionOf, usageStream } from '../src/source/streams.ts';
-import { natsServers } from './nats-servers.ts';
+import { natsServers, startConfigured } from './nats-servers.ts';
 
 const retentionDays = { usage: 35, alerts: 400, deadletter: 90 };
 const NANOS_PER_DAY = 86_400e9;
@@ -168,25 +168,12 @@ describe('partitions', () => {
 });
 
 test('a server without JetStream is named as such', async () => {
-  const { spawn } = await import('node:child_process');
-  const { findNatsServer } = await import('../src/source/broker.ts');
-  const { createInterface } = await import('node:readline');
-  const server = spawn(findNatsServer() ?? 'nats-server', ['-a', '127.0.0.1', '-p', '-1'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const url = await new Promise<string>((resolve) => {
-    createInterface({ input: server.stderr }).on('line', (line) => {
-      const address = /client connections on (127\.0\.0\.1:\d+)/.exec(line)?.[1];
-      if (address !== undefined) resolve(address);
-    });
-  });
-  const nc = await connect({ servers: url });
+  const server = await startConfigured('');
+  const nc = await connect({ servers: server.url });
   await expect(ensureStreams(nc, { partitions: 1, retentionDays })).rejects.toMatchObject({
     code: 'streams.unavailable',
     exitCode: 3,
   });
   await nc.close();
-  const gone = new Promise((resolve) => server.once('exit', resolve));
-  server.kill();
-  await gone;
+  await server.stop();
 });

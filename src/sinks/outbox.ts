@@ -7,7 +7,7 @@
  * so the caller stops reading and the broker's stream is the buffer. Only what trying again cannot mend (no permission,
  * a message that the server will never take, a bug) is an error; it makes `room()` and `drained()` reject for good.
  */
-import { type ApiError, JetStreamApiError, type JetStreamClient } from '@nats-io/jetstream';
+import { type ApiError, JetStreamApiCodes, JetStreamApiError, type JetStreamClient } from '@nats-io/jetstream';
 import {
   createInbox,
   type Msg,
@@ -311,8 +311,10 @@ function acknowledgementOf(message: Msg): StoredMessage {
 
 /** No leader, no room, too much at once (429), not yet ready, no answer: all of it passes. */
 function isTemporary(error: Error): boolean {
-  if (error instanceof JetStreamApiError) return error.status >= 500 || error.status === 429;
-  // Without a stream for the subject there is nobody to answer either: it may be on its way back.
+  if (error instanceof JetStreamApiError) {
+    return error.status >= 500 || error.status === 429 || error.code === JetStreamApiCodes.StreamNotFound;
+  }
+  // Without a stream for the subject there is nobody to answer: like the one above, it may be on its way back.
   const reason = error.name === 'JetStreamNotEnabled' ? error.cause : error;
   return (
     error instanceof InterruptedError ||
