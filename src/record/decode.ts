@@ -771,12 +771,16 @@ function inspectField(name: string, field: unknown, parent: string, depth: numbe
     refuse('tooLarge', pathOf(parent, name), `The name of a field is longer than ${STRING_BYTES_MAX} bytes.`);
     return -1;
   }
+  if (!wellFormed && !name.isWellFormed()) {
+    refuseHalfPair(pathOf(parent, name));
+    return -1;
+  }
   if (typeof field === 'string') {
     if (isTooLong(field)) {
       refuseLength(pathOf(parent, name));
       return -1;
     }
-    if (!wellFormed && !(field.isWellFormed() && name.isWellFormed())) {
+    if (!wellFormed && !field.isWellFormed()) {
       refuseHalfPair(pathOf(parent, name));
       return -1;
     }
