@@ -12,7 +12,7 @@
  *    this record are evaluated. A record counts itself;
  * 4. timers are set for the moments at which a rule wants to look again.
  */
-import type { AlertData, Evidence } from './alerts/alert.ts';
+import type { AlertData, Evidence, LocalizedText } from './alerts/alert.ts';
 import {
   alertIdOf,
   bandOf,
@@ -569,7 +569,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(servedMsisdn === '' ? {} : { servedMsisdn }),
       eventTime: scope.now,
       triggerRecordId: triggerId(),
-      reason: { en: band.reason.en(scope), 'zh-CN': band.reason['zh-CN'](scope) },
+      reason: status === 'firing' ? reasonOf(band) : resolvedReason(band, heldAtOf(cursor, rule.episode)),
       evidence,
       score: band.score,
       ...(source.fraudType === undefined ? {} : { fraudType: source.fraudType }),
@@ -580,6 +580,18 @@ export function createEngine(options: EngineOptions): Engine {
         : {}),
       observedSince,
     };
+  };
+
+  const reasonOf = (band: CompiledBand): LocalizedText => ({
+    en: band.reason.en(scope),
+    'zh-CN': band.reason['zh-CN'](scope),
+  });
+
+  /** Says first that it is over and since when, because the values that follow are those of now. */
+  const resolvedReason = (band: CompiledBand, heldAt: number): LocalizedText => {
+    const at = new Date(heldAt).toISOString().slice(0, 16).replace('T', ' ');
+    const now = reasonOf(band);
+    return { en: `over, last true ${at} UTC; now: ${now.en}`, 'zh-CN': `已解除，最后成立于${at} UTC；目前：${now['zh-CN']}` };
   };
 
   const fireTimers = (limit: number, alerts: AlertData[]): number => {
