@@ -44,11 +44,3 @@ export function createLog(options: { level: LogLevel; destination?: { write(line
     options.destination ?? pino.destination({ fd: 2, sync: true }),
   );
 }
-
-/** A URL that may be logged: without user, password, token and query. */
-export function withoutCredentials(url: string): string {
-  const parsed = URL.parse(url.includes('://') ? url : `nats://${url}`);
-  return parsed === null
-    ? '[not a url]'
-    : `${parsed.protocol}//${parsed.host}${parsed.pathname === '/' ? '' : parsed.pathname}`;
-}

@@ -411,6 +411,35 @@ describe('http server', () => {
     }
   });
 
+  it('stops an address that asks too often, with the time to wait', async () => {
+    const second = await bench.start({ requestsPerMinuteMax: 3, dataDir: ':memory:' });
+    const ask = async () => {
+      const response = await fetch(`${second.url}/v1/rules`);
+      return { response, body: (await response.json()) as { status?: number } };
+    };
+    for (let i = 0; i < 3; i++) expect((await ask()).response.status).toBe(200);
+    const { response, body } = await ask();
+    expect([response.status, body.status]).toEqual([429, 429]);
+    expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    await second.close();
+  });
+
+  it('takes a bounded number of bodies at once, and has room again when callers go away', async () => {
+    const { hostname, port } = new URL(url);
+    const head = `POST /v1/usage HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n[`;
+    const stuck = Array.from({ length: 128 }, () => connectTcp(Number(port), hostname));
+    for (const socket of stuck) socket.on('error', () => {}).write(head);
+    const used = () =>
+      running.metrics.expose(undefined).then(({ body }) => body.match(/http_usage_requests"\} (\d+)/)?.[1]);
+    await expect.poll(used).toBe('128');
+    const refused = await send('POST', '/v1/usage', '[]', { 'content-type': 'application/json' });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    for (const socket of stuck) socket.destroy();
+    await expect.poll(used).toBe('0');
+    expect((await send('POST', '/v1/usage', '[]', { 'content-type': 'application/json' })).status).toBe(400);
+  });
+
   it('listens on loopback only, and says what is wrong with a port', async () => {
     for (const host of ['127.0.0.1', '127.9.9.9', '::1', '[::1]', 'localhost', 'LOCALHOST']) {
       expect([host, isLoopback(host)]).toEqual([host, true]);

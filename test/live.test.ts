@@ -1,5 +1,5 @@
 import { createConnection } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CLIENT_BUFFER_BYTES_MAX } from '../src/http/live.ts';
 import { startBroker } from '../src/source/broker.ts';
 import { type Bench, connectLive, refusedLive, startBench } from './http-gateway.ts';
@@ -233,6 +233,33 @@ describe('live alerts', () => {
     const next = await publish();
     await polite.until(() => polite.sequences().includes(next));
     await close();
+  });
+
+  it('ends a client that answers no ping, and keeps one that does', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const { url, metrics, close } = await bench.start();
+    try {
+      const healthy = await connectLive(url);
+      const frozen = await connectLive(url);
+      const { _socket: below } = frozen.socket as unknown as { _socket: { pause(): void } };
+      below.pause();
+      for (let beat = 1; beat <= 3; beat++) {
+        const pinged = new Promise((resolve) => healthy.socket.once('ping', resolve));
+        vi.advanceTimersByTime(15_000);
+        // The third beat ends the frozen one in place of a ping.
+        await pinged;
+        // Frames are read in order: once our own ping is answered, our pong before it has been read too.
+        const answered = new Promise((resolve) => healthy.socket.once('pong', resolve));
+        healthy.socket.ping();
+        await answered;
+      }
+      await expect.poll(async () => (await metrics.expose(undefined)).body).toContain('\nringfence_ws_clients 1\n');
+      const next = await publish();
+      await healthy.until(() => healthy.sequences().includes(next));
+    } finally {
+      vi.useRealTimers();
+      await close();
+    }
   });
 
   it('survives sockets that break off in the middle of the handshake', async () => {

@@ -64,6 +64,8 @@ export function createAlertReader(options: {
   index: AlertIndex;
   metrics: Metrics;
   log: Log;
+  /** Most alerts to hand on at once, as far as the live clients are concerned. */
+  portionMax(): number;
   /** Called after the index has them, in stream order. */
   onAlerts(entries: AlertEntry[], head: number): void;
   /** The stream is another one than before: all sequences known so far mean nothing any more. */
@@ -113,7 +115,8 @@ export function createAlertReader(options: {
         bytes += entry.json.length;
       }
       const isLast = position === messages.length - 1;
-      if (isLast || portion.length >= PORTION_ALERTS_MAX || bytes >= PORTION_BYTES_MAX) {
+      const isFull = portion.length >= Math.min(PORTION_ALERTS_MAX, options.portionMax());
+      if (isLast || isFull || bytes >= PORTION_BYTES_MAX) {
         index.apply(portion, message.sequence);
         options.onAlerts(portion, message.sequence);
         portion = [];

@@ -33,6 +33,8 @@ export const CLIENTS_MAX = 1_000;
 export const CLIENT_BUFFER_BYTES_MAX = 1024 * 1024;
 /** Largest frame that a client may send. It has nothing to say, so this is generous. */
 const CLIENT_FRAME_BYTES_MAX = 64 * 1024;
+/** Sends in one turn of the loop: some 5 ms, at 2.5 us a send. With many clients a portion of alerts is smaller. */
+const SENDS_PER_TURN_MAX = 2_048;
 /** Frames and bytes of the newest alerts that are kept for quick resumes. */
 const RING_FRAMES_MAX = 4_096;
 const RING_BYTES_MAX = 8 * 1024 * 1024;
@@ -64,6 +66,8 @@ export interface LiveQuery {
 }
 
 export interface LiveAlerts {
+  /** Most alerts that one `push` should bring, so that it does not hold up the loop. */
+  portionMax(): number;
   /** Offers a portion of the reader to every live client. */
   push(entries: AlertEntry[], head: number): void;
   /** All positions are void: every client is told to start again. */
@@ -237,6 +241,7 @@ export function createLiveAlerts(options: {
   heartbeat.unref();
 
   return {
+    portionMax: () => Math.max(1, Math.floor(SENDS_PER_TURN_MAX / Math.max(1, clients.size))),
     push(entries, head) {
       const frames = entries.map(frameOf);
       for (const frame of frames) ring.push(frame);

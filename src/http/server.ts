@@ -60,7 +60,9 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const CONNECTION_TIMEOUT_MS = 60_000;
 const CONNECTIONS_MAX = 4_000;
 /** Requests a minute and address: a runaway client is stopped, a busy producer is not. */
-const REQUESTS_PER_MINUTE_MAX = 60_000;
+export const REQUESTS_PER_MINUTE_MAX = 60_000;
+/** Bodies with records that are received or published at once: together at most 128 MiB. */
+const USAGE_REQUESTS_MAX = 128;
 /** Addresses whose rate is remembered. */
 const RATE_ADDRESSES_MAX = 10_000;
 /** How long after a start a list of alerts waits for the index; then it answers with what is there. */
@@ -68,6 +70,7 @@ const CATCH_UP_WAIT_MS = 2_000;
 /** Seconds after which a caller may try again when NATS is away or everything is full. */
 const RETRY_AFTER_SEC = '1';
 const LIVE_PATH = '/v1/alerts/live';
+const USAGE_PATH = '/v1/usage';
 
 export interface RulesAccess {
   list(): RuleSummary[];
@@ -102,6 +105,8 @@ export interface GatewayOptions {
   dataDir: string;
   /** Alerts that the index keeps. */
   alertIndexRowsMax?: number;
+  /** Requests that one address may make in a minute. */
+  requestsPerMinuteMax?: number;
   /** Origins beside our own whose pages may use the API, e.g. that of a reverse proxy. */
   allowedOrigins?: string[];
 }
@@ -184,6 +189,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     index,
     metrics,
     log,
+    portionMax: () => live.portionMax(),
     onAlerts: (entries, head) => live.push(entries, head),
     onStreamReplaced: (extent) => live.streamReplaced(extent),
   });
@@ -226,7 +232,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: false },
   });
   await app.register(fastifyRateLimit, {
-    max: REQUESTS_PER_MINUTE_MAX,
+    max: options.requestsPerMinuteMax ?? REQUESTS_PER_MINUTE_MAX,
     timeWindow: 60_000,
     cache: RATE_ADDRESSES_MAX,
     errorResponseBuilder: (_request, { max, after }) =>
@@ -240,6 +246,22 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   app.addHook('onRequest', async (request) => {
     const refusal = refuseByAddress(request.raw);
     if (refusal !== undefined) throw refusal;
+  });
+  // Before the body is read: bodies are what takes memory.
+  let usageRequests = 0;
+  metrics.trackQueue('http_usage_requests', USAGE_REQUESTS_MAX, () => usageRequests);
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.routeOptions.url !== USAGE_PATH) return;
+    if (usageRequests >= USAGE_REQUESTS_MAX) {
+      throw new ProblemError(503, 'Too many requests bring records at once.', {
+        headers: { 'Retry-After': RETRY_AFTER_SEC },
+      });
+    }
+    usageRequests += 1;
+    // Comes once, whether the answer was sent or the caller went away.
+    reply.raw.once('close', () => {
+      usageRequests -= 1;
+    });
   });
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';
@@ -297,7 +319,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   route(
     {
       method: 'POST',
-      url: '/v1/usage',
+      url: USAGE_PATH,
       id: 'postUsage',
       summary: 'Hand in usage records.',
       description:
