@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { demoFeed, LIVE_RECORDS_MAX } from '../src/feed/demo-feed.ts';
-import { mixedRecords } from '../src/feed/mixed-records.ts';
+import { type MixedRecordsOptions, mixedRecords } from '../src/feed/mixed-records.ts';
 import { CASE_KINDS, PLANTED_IDS, type PlantedId } from '../src/feed/planted-case.ts';
 import { allNumbers, labelLines, type PopulationOptions, population } from '../src/feed/population.ts';
 import { arrivalOf, type RawRecord } from '../src/feed/raw-record.ts';
@@ -224,6 +224,27 @@ describe('mixedRecords', () => {
     expect(records[9_999].eventTime).toBe(startAt + 9_999);
     expect(JSON.stringify(mixed('uniform', 10_000))).toBe(JSON.stringify(records));
     expect(new Set(records.map((record) => record.recordId)).size).toBe(10_000);
+  });
+
+  test('another draw has other ids and the same subscribers in the same cells', () => {
+    const options = {
+      seed: 4,
+      subscribers: 50,
+      distribution: 'uniform',
+      count: 2_000,
+      startAt,
+      recordsPerSecond: 1000,
+    };
+    const [first, second] = [0, 1].map((draw) => [...mixedRecords({ ...(options as MixedRecordsOptions), draw })]);
+    const cells = (records: RawRecord[]): unknown =>
+      Object.fromEntries(
+        records
+          .filter(({ recordType }) => recordType === 'voice')
+          .map(({ servedMsisdn, servedImsi, cellId }) => [servedMsisdn, `${servedImsi} ${cellId}`])
+          .sort(),
+      );
+    expect(cells(second)).toEqual(cells(first));
+    expect(new Set([...first, ...second].map(({ recordId }) => recordId)).size).toBe(4_000);
   });
 
   test('Zipf has a few hot subscribers, uniform has none', () => {

@@ -17,7 +17,10 @@ const DAY_MS = 86_400_000;
 const SCATTER = 850_000_009;
 
 export interface MixedRecordsOptions {
+  /** The population: who has which SIM, cell, plan. */
   seed: number;
+  /** Another draw gives other records, with other ids, of the same population. Absent is 0. */
+  draw?: number;
   subscribers: number;
   /** Choice of the subscriber of each record: Zipf with exponent 1, or all alike. */
   distribution: 'zipf' | 'uniform';
@@ -30,12 +33,12 @@ export interface MixedRecordsOptions {
 }
 
 export function* mixedRecords(options: MixedRecordsOptions): Generator<RawRecord, void, undefined> {
-  const { seed, subscribers: count, distribution, startAt } = options;
+  const { seed, draw = 0, subscribers: count, distribution, startAt } = options;
   if (count * SCATTER > Number.MAX_SAFE_INTEGER) throw new RangeError(`at most ${SUBSCRIBERS_MAX} subscribers`);
   const subscribers = createSubscribers({ seed, count, firstNumber: 0, startAt, monthlyUsageCharge: 60 });
-  const random = createRandom(seed);
+  const random = createRandom(draw === 0 ? seed : mix(seed, draw));
   const msPerRecord = 1000 / options.recordsPerSecond;
-  const recordPrefix = `m${mix(seed, count).toString(36)}.`;
+  const recordPrefix = `m${mix(mix(seed, count), draw).toString(36)}.`;
 
   for (let position = 0; position < options.count; position++) {
     const index =
