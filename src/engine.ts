@@ -30,6 +30,7 @@ import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
 import { KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import {
+  type CompiledBand,
   type CompiledFeature,
   type CompiledRule,
   compileRuleSet,
