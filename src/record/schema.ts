@@ -5,7 +5,7 @@
  * allowed: they are no concern of ours, only their size and depth are.
  *
  * The decoder checks records in one hand-written loop, because a checker compiled from this schema costs 600 ns a record
- * on top of 860 ns for JSON.parse, and the loop 250 ns with normalisation included. A property test draws records and
+ * on top of 860 ns for JSON.parse, and the loop 320 ns with normalisation included. A property test draws records and
  * holds both to the same verdict.
  */
 import { type Static, type TSchema, Type } from 'typebox';
