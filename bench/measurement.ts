@@ -1,6 +1,10 @@
 /**
  * What a suite gives: one line for each figure. The rate of a suite is the metric `records_per_second`.
  */
+import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
 export interface Measurement {
   suite: string;
   metric: string;
@@ -20,3 +24,35 @@ export type Report = (measurement: Omit<Measurement, 'suite'>) => void;
 export function quantile(sorted: ArrayLike<number>, share: number): number {
   return sorted.length === 0 ? Number.NaN : sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
 }
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** At most `digits` behind the point, which is all that a measurement on one machine can tell. */
+export function rounded(value: number, digits = 0): number {
+  return Math.round(value * 10 ** digits) / 10 ** digits;
+}
+
+let collect: (() => void) | undefined;
+
+/** Frees what the part of the run before has left, so that it is not paid for, or counted as memory, in the next. */
+export function collectGarbage(): void {
+  if (collect === undefined) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+  }
+  collect();
+}
+
+/** Objects and typed arrays that are alive; to be asked after `collectGarbage`. */
+export function memoryBytes(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** Resident memory of this process now, in bytes; it holds what was freed and not given back as well. */
+export const residentBytes = (): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) * 1024;

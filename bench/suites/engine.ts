@@ -3,7 +3,6 @@
  * set. Every subscriber is made resident first, so that the measured records meet a state of full size, and the cache
  * misses that belong to it.
  */
-import { readFileSync } from 'node:fs';
 import type { AlertData } from '../../src/alerts/alert.ts';
 import { DEFAULTS, numberingPlanFile } from '../../src/config.ts';
 import { createEngine, type Engine } from '../../src/engine.ts';
@@ -13,11 +12,13 @@ import type { UsageRecord } from '../../src/record/usage-record.ts';
 import { localTime } from '../../src/reference/local-time.ts';
 import { loadNumberingPlan } from '../../src/reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, versionOf } from '../../src/rules/load.ts';
-import type { Report } from '../measurement.ts';
+import { collectGarbage, memoryBytes, type Report, residentBytes, rounded } from '../measurement.ts';
 
 /** Records drawn and decoded outside the clock before they are applied inside it. */
 const CHUNK = 100_000;
 const START_AT = Date.UTC(2026, 2, 2);
+/** Records in a second of event time: at a million subscribers each is heard of every fifty seconds. */
+const EVENT_RATE = 20_000;
 
 export function newEngine(rulesFolder = DEFAULTS.rules): Engine {
   const engine = createEngine({ numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime('UTC') });
@@ -50,74 +51,68 @@ export async function engineSuite(
   const subscribers = options.subscribers ?? 1_000_000;
   const measured = options.records ?? 2_000_000;
   for (const distribution of ['uniform', 'zipf'] as const) {
+    const variant = distribution;
+    const show = (metric: string, value: number, unit: string): void =>
+      report({ metric, value, unit, subscribers, variant });
+    collectGarbage();
+    const memoryBefore = memoryBytes();
     const engine = newEngine();
     const alerts: AlertData[] = [];
     // Three draws for each subscriber leave 5 % of a uniform population untouched; those come in while measuring.
+    const population = { seed: 1, subscribers, recordsPerSecond: EVENT_RATE };
     const fill = mixedRecords({
-      seed: 1,
-      subscribers,
+      ...population,
       distribution: 'uniform',
       count: subscribers * 3,
       startAt: START_AT,
-      recordsPerSecond: 20_000,
     });
     for (let chunk = nextChunk(fill, CHUNK); chunk.length > 0; chunk = nextChunk(fill, CHUNK)) {
       for (const record of chunk) engine.apply(record, alerts);
       alerts.length = 0;
-      await new Promise((resolve) => setImmediate(resolve));
+      await breathe();
     }
-    const startAt = engine.maxEventTime();
+    collectGarbage();
+    const memoryGrowth = memoryBytes() - memoryBefore;
+    const filled = engine.stats();
+
     const source = mixedRecords({
-      seed: 2,
-      subscribers,
+      ...population,
+      draw: 1,
       distribution,
       count: measured,
-      startAt,
-      recordsPerSecond: 20_000,
+      startAt: engine.maxEventTime(),
     });
     let seconds = 0;
+    let slowestMs = 0;
     let fired = 0;
-    let longestMs = 0;
+    let applied = 0;
     for (let chunk = nextChunk(source, CHUNK); chunk.length > 0; chunk = nextChunk(source, CHUNK)) {
-      const begun = process.hrtime.bigint();
-      for (let index = 0; index < chunk.length; index++) engine.apply(chunk[index]!, alerts);
-      const elapsed = Number(process.hrtime.bigint() - begun) / 1e9;
-      seconds += elapsed;
-      longestMs = Math.max(longestMs, (elapsed * 1e3 * 1_000) / chunk.length);
+      const begun = performance.now();
+      let thousandBegan = begun;
+      for (let index = 0; index < chunk.length; index++) {
+        if (engine.apply(chunk[index]!, alerts) === 'applied') applied++;
+        if (index % 1_000 === 999) {
+          const now = performance.now();
+          slowestMs = Math.max(slowestMs, now - thousandBegan);
+          thousandBegan = now;
+        }
+      }
+      seconds += (performance.now() - begun) / 1e3;
       fired += alerts.length;
       alerts.length = 0;
-      await new Promise((resolve) => setImmediate(resolve));
+      await breathe();
     }
-    const stats = engine.stats();
-    const variant = distribution;
-    report({ metric: 'records_per_second', value: Math.round(measured / seconds), unit: '1/s', subscribers, variant });
-    report({
-      metric: 'nanoseconds_per_record',
-      value: Math.round((seconds / measured) * 1e9),
-      unit: 'ns',
-      subscribers,
-      variant,
-    });
-    report({
-      metric: 'slowest_thousand_records',
-      value: Math.round(longestMs * 100) / 100,
-      unit: 'ms',
-      subscribers,
-      variant,
-    });
-    report({ metric: 'alerts', value: fired, unit: 'count', subscribers, variant });
-    report({ metric: 'subscribers_resident', value: stats.subscribers, unit: 'count', subscribers, variant });
-    report({
-      metric: 'state_bytes_per_subscriber',
-      value: Math.round(stats.stateBytes / stats.subscribers),
-      unit: 'bytes',
-      subscribers,
-      variant,
-    });
-    report({ metric: 'resident_set_bytes', value: residentBytes(), unit: 'bytes', subscribers, variant });
+    if (applied !== measured) throw new Error(`${applied} of ${measured} records were applied`);
+
+    show('records_per_second', rounded(measured / seconds), '1/s');
+    show('nanoseconds_per_record', rounded((seconds / measured) * 1e9), 'ns');
+    show('slowest_thousand_records', rounded(slowestMs, 2), 'ms');
+    show('alerts', fired, 'count');
+    show('subscribers_resident', engine.stats().subscribers, 'count');
+    show('state_bytes_per_subscriber', rounded(engine.stats().stateBytes / engine.stats().subscribers), 'bytes');
+    show('memory_bytes_per_subscriber', rounded(memoryGrowth / filled.subscribers), 'bytes');
+    show('resident_set_bytes', residentBytes(), 'bytes');
   }
 }
 
-/** Resident memory of this process now, in bytes. */
-const residentBytes = (): number =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) * 1024;
+const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,0 +1,102 @@
+/**
+ * A worker thread that publishes live usage records at a steady rate. It has a thread of its own so that the client in the
+ * main thread, whose clock ends each measurement, never waits for it. The record id of a long call is the moment
+ * at which it was handed to the broker's client, on the monotonic clock that all threads of a machine share.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { createUsagePublisher } from '../src/cli/usage-publisher.ts';
+import { connectNats } from '../src/source/connection.ts';
+import { LONG_CALL, usageRecords } from './usage-stream.ts';
+
+export interface PacedOptions {
+  nats: string;
+  /** Records in a second. */
+  rate: number;
+  /** Records to a message. */
+  batch: number;
+  /** Before anything counts. */
+  warmUpSeconds: number;
+  measuredSeconds: number;
+  subscribers: number;
+  recordsPerLongCall: number;
+  draw: number;
+}
+
+export interface PacedResult {
+  /** What was really sent in the measured time, records in a second. */
+  recordsPerSecond: number;
+  /** How far the publisher was behind its own plan at worst, in the measured time. */
+  behindMsMax: number;
+  /** Monotonic time at which the measured part began; long calls of before do not count. */
+  measuredFrom: number;
+  longCalls: number;
+}
+
+/** Milliseconds on the clock that all threads and processes of a machine share. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+/** Time at which the record of that id was published; undefined where it is not one of ours. */
+export function publishedAt(recordId: string): number | undefined {
+  return recordId.startsWith(LONG_CALL) ? Number(recordId.slice(LONG_CALL.length)) : undefined;
+}
+
+/** Publishes in a thread of its own; resolves when the broker has stored everything. */
+export function publishPaced(options: PacedOptions): Promise<PacedResult> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: options });
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`the publisher ended with code ${code}`)));
+  });
+}
+
+/** The clock ticks in whole milliseconds, so this is the finest pace there is. */
+const PACE_MS = 1;
+
+async function publish(options: PacedOptions): Promise<PacedResult> {
+  const { rate, batch, warmUpSeconds, measuredSeconds } = options;
+  const nc = await connectNats(options.nats, { name: 'ringfence bench publisher' });
+  const publisher = createUsagePublisher(nc, { partitions: 1, batch });
+  const count = Math.ceil(rate * (warmUpSeconds + measuredSeconds));
+  const warmUp = Math.floor(rate * warmUpSeconds);
+  let longCalls = 0;
+  const records = usageRecords({
+    ...options,
+    count,
+    startAt: Date.now(),
+    recordsPerSecond: rate,
+    longCallId() {
+      longCalls++;
+      return `${LONG_CALL}${monotonicMs().toFixed(3)}`;
+    },
+  });
+  const begun = performance.now();
+  let sent = 0;
+  let behindMsMax = 0;
+  let measuredBegun = begun;
+  let measuredFrom = monotonicMs();
+  for (const record of records) {
+    if (sent === warmUp) {
+      measuredBegun = performance.now();
+      measuredFrom = monotonicMs();
+    }
+    publisher.record(Buffer.from(JSON.stringify(record)), record);
+    sent++;
+    const room = publisher.room();
+    if (room !== undefined) await room;
+    let aheadMs = (sent / rate) * 1e3 - (performance.now() - begun);
+    if (sent > warmUp) behindMsMax = Math.max(behindMsMax, -aheadMs);
+    while (aheadMs > 0) {
+      await sleep(PACE_MS);
+      aheadMs = (sent / rate) * 1e3 - (performance.now() - begun);
+    }
+  }
+  const seconds = (performance.now() - measuredBegun) / 1e3;
+  await publisher.drained();
+  publisher.close();
+  await nc.close();
+  return { recordsPerSecond: (count - warmUp) / seconds, behindMsMax, measuredFrom, longCalls };
+}
+
+if (!isMainThread && parentPort !== null) parentPort.postMessage(await publish(workerData as PacedOptions));

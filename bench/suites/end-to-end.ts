@@ -1,0 +1,286 @@
+/**
+ * The whole: usage records in JetStream, `serve` as a process of its own, and a WebSocket client that sees the alerts.
+ *
+ * Rate: records are in the stream already, and `serve` starts with an empty state. The clock runs from its ready line to the
+ * arrival of the last alert at the client (the last record fires); what was applied before the ready line does not
+ * count. Each run has a reading of the same stream without `serve` beside it, so that their ratio holds on a machine
+ * whose speed changes. All alerts must come, each once, and all records must have been applied, or the suite fails.
+ *
+ * Latency: records are published at a steady rate; the long calls among them carry the time at which they were published.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { WebSocket } from 'ws';
+import type { AlertData } from '../../src/alerts/alert.ts';
+import { projectFolder } from '../../src/config.ts';
+import { median, quantile, type Report, rounded } from '../measurement.ts';
+import { monotonicMs, publishedAt, publishPaced } from '../paced-publisher.ts';
+import { type Bench, fillUsageStream, LONG_CALL, longCallsAmong, openBench } from '../usage-stream.ts';
+import { readUsageStream } from './transport.ts';
+
+const REPETITIONS = 3;
+/** Longer than any run should take: what hangs ends with a message. */
+const RUN_LIMIT_MS = 300_000;
+/** After the last record of a latency run its alert has so long. */
+const ALERT_LIMIT_MS = 30_000;
+
+export interface Load {
+  /** Records in a second. */
+  rate: number;
+  /** Records to a message. */
+  batch: number;
+}
+
+export interface EndToEndOptions {
+  /** In the stream when the rate is measured. */
+  records?: number;
+  subscribers?: number;
+  repetitions?: number;
+  loads?: Load[];
+  warmUpSeconds?: number;
+  /** Contains a checkpoint, which is written every 15 s. */
+  measuredSeconds?: number;
+  recordsPerLongCall?: number;
+}
+
+export async function endToEndSuite(report: Report, options: EndToEndOptions = {}): Promise<void> {
+  const subscribers = options.subscribers ?? 200_000;
+  const bench = await openBench();
+  try {
+    await measureRate(bench, report, {
+      count: options.records ?? 1_000_000,
+      subscribers,
+      repetitions: options.repetitions ?? REPETITIONS,
+    });
+    await measureLatency(bench, report, {
+      subscribers,
+      loads: options.loads ?? [
+        { rate: 20_000, batch: 1 },
+        { rate: 50_000, batch: 1 },
+      ],
+      warmUpSeconds: options.warmUpSeconds ?? 8,
+      measuredSeconds: options.measuredSeconds ?? 25,
+      recordsPerLongCall: options.recordsPerLongCall ?? 1_000,
+    });
+  } finally {
+    await bench.close();
+  }
+}
+
+async function measureRate(
+  bench: Bench,
+  report: Report,
+  options: { count: number; subscribers: number; repetitions: number },
+): Promise<void> {
+  const { count, subscribers, repetitions } = options;
+  for (const batch of [1, 256]) {
+    const lastSequence = await fillUsageStream(bench, { count, subscribers, batch });
+    const transportRates: number[] = [];
+    const rates: number[] = [];
+    const cpuMicroseconds: number[] = [];
+    let residentSetBytes = 0;
+    // The client of the first reading is cold; `serve` starts cold each time, as it does in production.
+    await readUsageStream(bench, lastSequence);
+    for (let repetition = 0; repetition < repetitions; repetition++) {
+      transportRates.push(count / (await readUsageStream(bench, lastSequence)).seconds);
+      const run = await digest(bench, count);
+      rates.push(run.recordsPerSecond);
+      cpuMicroseconds.push(run.cpuMicrosecondsPerRecord);
+      residentSetBytes = Math.max(residentSetBytes, run.residentSetBytes);
+    }
+    const show = (metric: string, value: number, unit: string): void =>
+      report({ metric, value, unit, subscribers, batch });
+    show('records_per_second', rounded(median(rates)), '1/s');
+    show('transport_records_per_second', rounded(median(transportRates)), '1/s');
+    show('share_of_transport', rounded(median(rates.map((rate, at) => rate / transportRates[at]!)), 3), 'ratio');
+    show('cpu_microseconds_per_record', rounded(median(cpuMicroseconds), 2), 'us');
+    show('alerts', longCallsAmong(count), 'count');
+    show('resident_set_bytes', residentSetBytes, 'bytes');
+  }
+}
+
+/** One life of `serve` over the records that are in the stream. */
+async function digest(
+  bench: Bench,
+  count: number,
+): Promise<{ recordsPerSecond: number; cpuMicrosecondsPerRecord: number; residentSetBytes: number }> {
+  await bench.jsm.streams.purge('ALERTS');
+  const server = await startServer(bench.broker.url);
+  try {
+    const atReady = await server.figures();
+    const begun = performance.now();
+    const expected = longCallsAmong(count);
+    const seen = new Set<string>();
+    const all = Promise.withResolvers<void>();
+    const client = connectClient(`${server.http}?since=0`, all.reject, (alert) => {
+      if (!alert.triggerRecordId.startsWith(LONG_CALL)) return;
+      if (seen.has(alert.triggerRecordId)) all.reject(new Error(`the alert of ${alert.triggerRecordId} came twice`));
+      seen.add(alert.triggerRecordId);
+      if (seen.size === expected) all.resolve();
+    });
+    await within(RUN_LIMIT_MS, () => `${seen.size} of ${expected} alerts came`, all.promise, server.died);
+    const seconds = (performance.now() - begun) / 1e3;
+    client.close();
+    const atEnd = await server.figures();
+    if (atEnd.applied !== count) throw new Error(`${atEnd.applied} of ${count} records were applied`);
+    const records = count - atReady.applied;
+    return {
+      recordsPerSecond: records / seconds,
+      cpuMicrosecondsPerRecord: ((atEnd.cpuSeconds - atReady.cpuSeconds) / records) * 1e6,
+      residentSetBytes: atEnd.residentSetBytes,
+    };
+  } finally {
+    await server.stop();
+  }
+}
+
+async function measureLatency(
+  bench: Bench,
+  report: Report,
+  options: {
+    subscribers: number;
+    loads: readonly Load[];
+    warmUpSeconds: number;
+    measuredSeconds: number;
+    recordsPerLongCall: number;
+  },
+): Promise<void> {
+  const { subscribers, loads, ...pace } = options;
+  await bench.jsm.streams.purge('USAGE');
+  await bench.jsm.streams.purge('ALERTS');
+  const server = await startServer(bench.broker.url);
+  try {
+    const samples: { published: number; latencyMs: number }[] = [];
+    let arrived = () => {};
+    const failed = Promise.withResolvers<never>();
+    const client = connectClient(`${server.http}?since=0`, failed.reject, (alert) => {
+      const now = monotonicMs();
+      const published = publishedAt(alert.triggerRecordId);
+      if (published === undefined) return;
+      samples.push({ published, latencyMs: now - published });
+      arrived();
+    });
+    for (const [index, { rate, batch }] of loads.entries()) {
+      samples.length = 0;
+      const published = await within(
+        RUN_LIMIT_MS,
+        () => 'the publisher did not end',
+        publishPaced({ ...pace, nats: bench.broker.url, rate, batch, subscribers, draw: index + 1 }),
+        server.died,
+        failed.promise,
+      );
+      const { promise: all, resolve } = Promise.withResolvers<void>();
+      arrived = () => {
+        if (samples.length >= published.longCalls) resolve();
+      };
+      arrived();
+      await within(
+        ALERT_LIMIT_MS,
+        () => `${samples.length} of ${published.longCalls} alerts came`,
+        all,
+        server.died,
+        failed.promise,
+      );
+      const latencies = Float64Array.from(
+        samples.filter((sample) => sample.published >= published.measuredFrom).map(({ latencyMs }) => latencyMs),
+      ).sort();
+      const variant = `${rate}/s`;
+      const show = (metric: string, value: number, unit: string): void =>
+        report({ metric, value, unit, subscribers, batch, variant });
+      show('publish_to_client_p50', rounded(quantile(latencies, 0.5), 2), 'ms');
+      show('publish_to_client_p99', rounded(quantile(latencies, 0.99), 2), 'ms');
+      show('publish_to_client_max', rounded(latencies.at(-1) ?? Number.NaN, 2), 'ms');
+      show('publish_to_client_alerts', latencies.length, 'count');
+      show('published_records_per_second', rounded(published.recordsPerSecond), '1/s');
+      show('publisher_behind_plan_max', rounded(published.behindMsMax, 2), 'ms');
+    }
+    client.close();
+  } finally {
+    await server.stop();
+  }
+}
+
+interface Server {
+  /** Address of the live alerts. */
+  http: string;
+  figures(): Promise<{ applied: number; cpuSeconds: number; residentSetBytes: number }>;
+  /** Rejects when the process ends on its own. */
+  died: Promise<never>;
+  stop(): Promise<void>;
+}
+
+/** `serve` on free ports with an empty state; resolves at its ready line. */
+async function startServer(nats: string): Promise<Server> {
+  const data = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
+  const child = spawn(
+    process.execPath,
+    [
+      join(projectFolder, 'src/main.ts'),
+      ...['serve', '--nats', nats, '--data', data, '--log-level', 'warn'],
+      ...['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'],
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const killChild = (): void => void child.kill('SIGKILL');
+  process.once('exit', killChild);
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const died = exited.then((code) => Promise.reject(new Error(`serve ended with code ${code}`)));
+  // Nobody may be waiting for it when the process is stopped.
+  died.catch(() => {});
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await exited;
+    process.off('exit', killChild);
+    rmSync(data, { recursive: true, force: true });
+  };
+  try {
+    const ready = new Promise<string>((resolve) => createInterface({ input: child.stdout }).once('line', resolve));
+    const line = await within(RUN_LIMIT_MS, () => 'serve did not become ready', ready, died);
+    const { http, ops } = JSON.parse(line) as { http: string; ops: string };
+    return {
+      http: `${http.replace(/^http/, 'ws')}/v1/alerts/live`,
+      async figures() {
+        const page = await (await fetch(`${ops}/metrics`)).text();
+        const sum = (pattern: RegExp): number =>
+          [...page.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0);
+        return {
+          applied: sum(/^ringfence_records_total\{[^}]*result="applied"[^}]*\} (\S+)/gm),
+          cpuSeconds: sum(/^process_cpu_seconds_total (\S+)/gm),
+          residentSetBytes: sum(/^process_resident_memory_bytes (\S+)/gm),
+        };
+      },
+      died,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function connectClient(url: string, fail: (error: Error) => void, take: (alert: AlertData) => void): WebSocket {
+  const client = new WebSocket(url);
+  client.on('error', fail);
+  client.on('message', (bytes) => {
+    const frame = JSON.parse(String(bytes)) as { kind: string; alert?: AlertData };
+    if (frame.kind === 'resync') fail(new Error('the client was too slow or its position was lost'));
+    if (frame.alert !== undefined) take(frame.alert);
+  });
+  return client;
+}
+
+/** The first of the promises, or an error that says how far it came. */
+async function within<T>(limitMs: number, progress: () => string, ...promises: Promise<T>[]): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${progress()} within ${limitMs / 1000} s`)), limitMs);
+  });
+  try {
+    return await Promise.race([...promises, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
