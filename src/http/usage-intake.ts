@@ -116,29 +116,34 @@ function elementsOf(
   const places = Array.from({ length: records.length + rejections.length }, (_, index) => index).filter(
     (index) => !rejected.has(index),
   );
-  const slices = slicesOf(body, contentType);
+  const sliceAt = slicesOf(body, contentType);
   return records.map((record, position) => {
     const index = places[position];
-    return { index, record, bytes: slices[index] };
+    return { index, record, bytes: sliceAt(index) };
   });
 }
 
-function slicesOf(body: Uint8Array, contentType: string | undefined): Uint8Array[] {
+/** Gives the bytes of an element. Only good ones are asked for: a bad one may be nested deeper than JSON can be written. */
+function slicesOf(body: Uint8Array, contentType: string | undefined): (index: number) => Uint8Array {
   if (contentType === 'application/msgpack' || contentType === undefined) {
     const elements = messagePackElements(body);
-    if (elements !== undefined) return elements.map(({ start, end }) => body.subarray(start, end));
+    if (elements !== undefined) return (index) => body.subarray(elements[index].start, elements[index].end);
   }
   const text = utf8.decode(body);
   if (contentType !== 'application/x-ndjson') {
     try {
       const value: unknown = JSON.parse(text);
-      return [value].flat().map((element) => Buffer.from(JSON.stringify(element)));
+      const elements = Array.isArray(value) ? value : [value];
+      return (index) => Buffer.from(JSON.stringify(elements[index]));
     } catch {
       // Not one JSON value, so one a line.
     }
   }
-  const lines = text.split('\n').map((line) => line.trim());
-  return lines.filter((line) => line !== '').map((line) => Buffer.from(line));
+  const lines = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  return (index) => Buffer.from(lines[index]);
 }
 
 /** Messages by partition, in the order of the body: a record alone as it is, several as an array. */
