@@ -13,7 +13,7 @@ import type { AlertData } from './alerts/alert.ts';
 import type { Engine } from './engine.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { decodeMessage } from './record/decode.ts';
+import { decodeMessage, type Rejection } from './record/decode.ts';
 import { parseRules } from './rules/load.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
@@ -32,6 +32,8 @@ const ALERTS_IN_FLIGHT_MAX = 1_024;
 const TICK_AFTER_MS = 30_000;
 /** Only a live feed is ticked: one whose watermark is within an hour of the broker's clock. */
 const LIVE_WITHIN_MS = 3_600_000;
+/** A rule set in the stream, unpacked: 2,000 files of 32 KB. */
+const RULES_BYTES_MAX = 64 * 1024 * 1024;
 /** Timers fired in one slice while no record comes. */
 const IDLE_TIMERS_PER_SLICE = 2_000;
 
@@ -114,21 +116,34 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     return checkpointing;
   };
 
+  const refuse = (rejection: Rejection, subject: string, sequence: number): void => {
+    metrics.countRecords(rejection.recordType ?? 'unknown', 'rejected');
+    metrics.deadLettersTotal.inc({ reason: rejection.reason });
+    deadLetters.publish(rejection, { subject, sequence });
+  };
+
   /** A rule set travels in the stream itself, so a replay switches at the same place. */
-  const swapRules = (body: Uint8Array): void => {
-    const { version, files } = JSON.parse(gunzipSync(body).toString()) as {
-      version: string;
-      files: { file: string; text: string }[];
+  const swapRules = (body: Uint8Array, subject: string, sequence: number): void => {
+    const refuseSet = (reason: 'malformed' | 'schema', detail: string): void => {
+      log.error({ partition, sequence, detail }, 'rule set in the stream refused, the one in force stays');
+      refuse({ index: 0, reason, field: '', detail, recordId: '', body }, subject, sequence);
     };
+    // Whoever may publish records may also publish here, and a message that stops the engine would stop it for ever.
+    const set = readRulesMessage(body);
+    if (set === undefined) {
+      refuseSet('malformed', 'The message is no rule set.');
+      return;
+    }
+    const { version, files } = set;
     if (version === engine.ruleSet().version) return;
     const { sources, problems } = parseRules(files);
     const wrong = problems.length > 0 ? problems : engine.useRules(sources, version);
     if (wrong.length > 0) {
-      // The set was checked before it was published, so this is a set of a newer program; the one in force stays.
-      log.error({ partition, version, problem: wrong[0]!.message }, 'rule set in the stream refused');
+      // Sets are checked before they are published, so this one is of a newer program.
+      refuseSet('schema', wrong[0]!.message);
       return;
     }
-    log.info({ partition, version, rules: sources.length, sequence: position.sequence }, 'rule set swapped');
+    log.info({ partition, version, rules: sources.length, sequence }, 'rule set swapped');
     options.onRules();
   };
 
@@ -149,7 +164,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         if (subject.endsWith('.tick')) {
           engine.tick(timeMs, alerts);
         } else if (subject.endsWith('.rules')) {
-          swapRules(data);
+          swapRules(data, subject, sequence);
         } else {
           const decodeBegan = performance.now();
           const { records, rejections } = decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX });
@@ -160,11 +175,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           }
           applyMs += performance.now() - applyBegan;
           decodeMs += applyBegan - decodeBegan;
-          for (const rejection of rejections) {
-            metrics.countRecords(rejection.recordType ?? 'unknown', 'rejected');
-            metrics.deadLettersTotal.inc({ reason: rejection.reason });
-            deadLetters.publish(rejection, { subject, sequence });
-          }
+          for (const rejection of rejections) refuse(rejection, subject, sequence);
         }
         position.sequence = sequence;
         if (alerts.length > 0) handOver(timeMs);
@@ -253,7 +264,26 @@ export function startPipeline(options: PipelineOptions): Pipeline {
 
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Body of the control message that swaps a rule set. */
-export function rulesMessage(version: string, files: readonly { file: string; text: string }[]): Uint8Array {
-  return gzipSync(JSON.stringify({ version, files }));
+/** What the control message that swaps a rule set holds. */
+interface RulesMessage {
+  version: string;
+  files: { file: string; text: string }[];
+}
+
+export function rulesMessage(version: string, files: RulesMessage['files']): Uint8Array {
+  return gzipSync(JSON.stringify({ version, files } satisfies RulesMessage));
+}
+
+/** Undefined where the body is anything else. */
+function readRulesMessage(body: Uint8Array): RulesMessage | undefined {
+  let content: Partial<RulesMessage> | null;
+  try {
+    content = JSON.parse(gunzipSync(body, { maxOutputLength: RULES_BYTES_MAX }).toString());
+  } catch {
+    return undefined;
+  }
+  const { version, files } = content ?? {};
+  const isFile = (file: Partial<RulesMessage['files'][0]> | null): boolean =>
+    typeof file?.file === 'string' && typeof file.text === 'string';
+  return typeof version === 'string' && Array.isArray(files) && files.every(isFile) ? { version, files } : undefined;
 }
