@@ -1,0 +1,391 @@
+/**
+ * `serve` as its users start it: a process of its own on a broker of its own, with sockets, signals and an exit code; and what
+ * tests of it need beside: a stream to feed it, the alerts that came out, and a client that resumes.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstream } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { expect } from 'vitest';
+import { WebSocket } from 'ws';
+import type { AlertData, AlertEvent } from '../src/alerts/alert.ts';
+import { projectFolder } from '../src/config.ts';
+import { population } from '../src/feed/population.ts';
+import type { Frame } from './http-gateway.ts';
+
+/** Nothing that is waited for takes so long, on the slowest machine. */
+const WAIT_LIMIT_MS = 90_000;
+const POLL_MS = 20;
+const RETRY_MS = 50;
+
+/** Polls until the condition holds; `what` completes the sentence of the failure. */
+export async function until<T>(what: string, condition: () => Promise<T | undefined | false> | T | undefined | false) {
+  for (const limit = performance.now() + WAIT_LIMIT_MS; ; ) {
+    const found = await condition();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > limit) throw new Error(`waited in vain for ${what}`);
+    await sleep(POLL_MS);
+  }
+}
+
+// -- processes -------------------------------------------------------------------------------------------------------
+
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Running {
+  pid: number;
+  exited: Promise<Exit>;
+  /** The first line on standard output; undefined where the process ended without one. */
+  firstLine: Promise<string | undefined>;
+  /** All that it wrote to standard error up to now. */
+  log(): string;
+  /** Resolves when the log holds the text. */
+  said(text: string): Promise<void>;
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<Exit>;
+  /** SIGTERM, or another signal; resolves when the process is gone. */
+  end(signal?: NodeJS.Signals): Promise<Exit>;
+}
+
+export interface Serving extends Running {
+  http: string;
+  ops: string;
+}
+
+const children = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+/** Ends whatever a failed test has left behind. */
+export async function endProcesses(): Promise<void> {
+  await Promise.all(
+    [...children].map((child) => {
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      return gone;
+    }),
+  );
+}
+
+/** Starts the command line with these arguments. */
+export function ringfence(args: string[], environment: Record<string, string> = {}): Running {
+  const child = spawn(process.execPath, [join(projectFolder, 'src/main.ts'), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
+  children.add(child);
+  let stdout = '';
+  let stderr = '';
+  const firstLine = Promise.withResolvers<string | undefined>();
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    const end = stdout.indexOf('\n');
+    if (end >= 0) firstLine.resolve(stdout.slice(0, end));
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('close', (code, signal) => {
+      children.delete(child);
+      firstLine.resolve(undefined);
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+  const end = (signal: NodeJS.Signals): Promise<Exit> => {
+    child.kill(signal);
+    return exited;
+  };
+  return {
+    pid: child.pid!,
+    exited,
+    firstLine: firstLine.promise,
+    log: () => stderr,
+    said: async (text) => void (await until(`"${text}" in the log:\n${stderr}`, () => stderr.includes(text))),
+    kill: () => end('SIGKILL'),
+    end: (signal = 'SIGTERM') => end(signal),
+  };
+}
+
+export interface ServeOptions {
+  nats: string;
+  data: string;
+  rules?: string;
+  /** Text of a configuration file. */
+  config?: string;
+  /** Further arguments. */
+  args?: string[];
+}
+
+export function serveArguments({ nats, data, rules, config, args = [] }: ServeOptions): string[] {
+  const made = ['serve', '--nats', nats, '--data', data, '--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'];
+  if (rules !== undefined) made.push('--rules', rules);
+  if (config !== undefined) {
+    const file = `${data}.yaml`;
+    writeFileSync(file, config);
+    made.push('--config', file);
+  }
+  return [...made, ...args];
+}
+
+/** Starts `serve`; undefined where it ended before it was ready. */
+export async function tryServe(options: ServeOptions): Promise<{ running: Running; ready: Serving | undefined }> {
+  const running = ringfence(serveArguments(options));
+  return { running, ready: await whenReady(running) };
+}
+
+/** Starts `serve` and resolves with its ready line. */
+export async function startServe(options: ServeOptions): Promise<Serving> {
+  const { running, ready } = await tryServe(options);
+  if (ready !== undefined) return ready;
+  const { code, signal, stderr } = await running.exited;
+  throw new Error(`serve ended with ${code ?? signal} before it was ready:\n${stderr}`);
+}
+
+/** Resolves with the addresses of the ready line, or undefined when the process ends before. */
+export async function whenReady(running: Running): Promise<Serving | undefined> {
+  const line = await running.firstLine;
+  if (line === undefined) return undefined;
+  const { ready, http, ops } = JSON.parse(line) as { ready: boolean; http: string; ops: string };
+  expect(ready).toBe(true);
+  return { ...running, http, ops };
+}
+
+/** A command that ends by itself. */
+export async function run(args: string[], environment: Record<string, string> = {}): Promise<Exit> {
+  return ringfence(args, environment).exited;
+}
+
+// -- what a process tells --------------------------------------------------------------------------------------------
+
+/** One scrape: `value('ringfence_records_total', { result: 'applied' })` adds up all series with these labels. */
+export async function scrape(ops: string): Promise<{ value(name: string, labels?: Record<string, string>): number }> {
+  const text = await (await fetch(`${ops}/metrics`)).text();
+  const series = text
+    .split('\n')
+    .map((line) => /^([a-z_]+)(?:\{(.*)\})? (\S+)$/.exec(line))
+    .filter((match) => match !== null);
+  return {
+    value: (name, labels = {}) =>
+      series
+        .filter(([, found, list = '']) => {
+          if (found !== name) return false;
+          return Object.entries(labels).every(([label, value]) => list.split(',').includes(`${label}="${value}"`));
+        })
+        .reduce((sum, [, , , value]) => sum + Number(value), 0),
+  };
+}
+
+/** Version of the rule set in force. */
+export async function rulesVersion(ops: string): Promise<string> {
+  const text = await (await fetch(`${ops}/metrics`)).text();
+  return /ringfence_rules_info\{version="([^"]*)"\}/.exec(text)?.[1] ?? '';
+}
+
+/** Records that this process has taken from the stream, whatever became of them. */
+export async function recordsTaken(ops: string): Promise<number> {
+  return (await scrape(ops)).value('ringfence_records_total');
+}
+
+export async function readiness(ops: string): Promise<{ status: number; text: string }> {
+  const response = await fetch(`${ops}/readyz`);
+  return { status: response.status, text: await response.text() };
+}
+
+/** Resolves when the process has taken so many records. */
+export async function taken(ops: string, records: number): Promise<void> {
+  await until(`${records} records to be taken`, async () => (await recordsTaken(ops)) >= records);
+}
+
+// -- streams ---------------------------------------------------------------------------------------------------------
+
+export interface StoredMessage {
+  sequence: number;
+  subject: string;
+  header(name: string): string;
+  bytes: Uint8Array;
+}
+
+/** All messages that a stream holds now, in its order. */
+export async function storedIn(nats: string, stream: string): Promise<StoredMessage[]> {
+  const nc = await connect({ servers: nats });
+  try {
+    const consumer = await jetstream(nc).consumers.get(stream);
+    const { num_pending } = await consumer.info();
+    const stored: StoredMessage[] = [];
+    if (num_pending === 0) return stored;
+    for await (const message of await consumer.consume()) {
+      const { headers, seq, subject, data } = message;
+      stored.push({ sequence: seq, subject, header: (name) => headers?.get(name) ?? '', bytes: data });
+      if (stored.length === num_pending) break;
+    }
+    return stored;
+  } finally {
+    await nc.close();
+  }
+}
+
+/** Messages that a stream holds, without reading them; 0 where there is no such stream. */
+export async function countIn(nats: string, stream: string): Promise<number> {
+  const nc = await connect({ servers: nats });
+  try {
+    const jsm = await jetstream(nc).jetstreamManager();
+    return (await jsm.streams.info(stream)).state.messages;
+  } catch {
+    return 0;
+  } finally {
+    await nc.close();
+  }
+}
+
+export async function alertsIn(nats: string): Promise<AlertData[]> {
+  const stored = await storedIn(nats, 'ALERTS');
+  return stored.map(({ bytes }) => (JSON.parse(Buffer.from(bytes).toString()) as AlertEvent).data);
+}
+
+/** Puts messages into streams, in order, each durable before the next. */
+export async function send(nats: string, messages: { subject: string; body: Uint8Array | string }[]): Promise<void> {
+  const nc = await connect({ servers: nats });
+  try {
+    const js = jetstream(nc);
+    for (const { subject, body } of messages) await js.publish(subject, body);
+  } finally {
+    await nc.close();
+  }
+}
+
+// -- alerts to compare -----------------------------------------------------------------------------------------------
+
+/** The name of a revision, as in the id of its event. */
+export const revisionOf = ({ alertId, revision }: AlertData): string => `${alertId}.${revision}`;
+
+/**
+ * The alerts as one sorted list of lines, so that two runs can be compared whatever the order between keys; a revision that
+ * is there twice is there twice in the list too.
+ */
+export function sorted(alerts: readonly AlertData[]): string[] {
+  return alerts.map((alert) => JSON.stringify(alert)).sort();
+}
+
+/** What `replay` makes of a file. */
+export async function replayed(file: string, args: string[] = []): Promise<AlertData[]> {
+  const { code, stdout, stderr } = await run(['replay', file, ...args]);
+  expect(code, stderr).toBe(0);
+  return parseAlerts(stdout);
+}
+
+export function parseAlerts(text: string): AlertData[] {
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => (JSON.parse(line) as AlertEvent).data);
+}
+
+// -- input -----------------------------------------------------------------------------------------------------------
+
+/** A folder of its own under the system's temporary one. */
+export function temporaryFolder(): { path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'ringfence-serving-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }) };
+}
+
+/**
+ * Writes a stream of a hundred days, which is what the slowest rule needs, with cases of every rule that ships.
+ * @returns the number of records
+ */
+export function writePopulation(
+  file: string,
+  options: { seed: number; subscribers: number; recordsPerSubscriberDay: number },
+): number {
+  const made = population({ ...options, startAt: Date.UTC(2025, 0, 1), days: 100, plantedShare: 0.2 });
+  const lines = Array.from(made.records(), (record) => JSON.stringify(record));
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return lines.length;
+}
+
+export function linesOf(file: string): string[] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+}
+
+/** `publish` in a process of its own. */
+export function publishing(file: string, nats: string, args: string[] = []): Running {
+  return ringfence(['publish', file, '--nats', nats, ...args]);
+}
+
+export async function publish(file: string, nats: string, args: string[] = []): Promise<void> {
+  const { code, stderr } = await publishing(file, nats, args).exited;
+  expect(code, stderr).toBe(0);
+}
+
+// -- a desk ----------------------------------------------------------------------------------------------------------
+
+/** A client of the live alerts that comes back after each loss with the last sequence that it has. */
+export interface Follower {
+  /** Connects there, and again whenever the connection is lost; another address takes the place of the first. */
+  follow(http: string): void;
+  /** Every alert frame, in the order of arrival. */
+  frames: { seq: number; alert: AlertData }[];
+  /** Frames that told it to start again; there should be none. */
+  resyncs(): number;
+  /** Connections that were made. */
+  connections(): number;
+  close(): void;
+}
+
+export function createFollower(): Follower {
+  const frames: { seq: number; alert: AlertData }[] = [];
+  let address = '';
+  let last = 0;
+  let resyncs = 0;
+  let connections = 0;
+  let socket: WebSocket | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  const open = (): void => {
+    const made = new WebSocket(`${address.replace('http', 'ws')}/v1/alerts/live?since=${last}`);
+    socket = made;
+    made.on('open', () => {
+      connections++;
+    });
+    made.on('error', () => {
+      // A server that is gone or not there yet: 'close' follows.
+    });
+    made.on('message', (data) => {
+      const frame = JSON.parse(data.toString()) as Frame;
+      if (frame.kind === 'resync') resyncs++;
+      if (frame.kind !== 'alert') return;
+      frames.push({ seq: frame.seq, alert: frame.alert });
+      last = frame.seq;
+    });
+    made.on('close', () => {
+      if (closed || socket !== made) return;
+      timer = setTimeout(open, RETRY_MS);
+    });
+  };
+  return {
+    frames,
+    follow(http) {
+      address = http;
+      clearTimeout(timer);
+      socket?.terminate();
+      open();
+    },
+    resyncs: () => resyncs,
+    connections: () => connections,
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      socket?.terminate();
+    },
+  };
+}
