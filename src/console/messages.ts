@@ -230,7 +230,7 @@ export const en = {
     dealer: 'Dealer',
     otherNumber: 'Other number',
     servingPlmn: 'Serving network',
-    'subscriber+prefix': 'Subscriber and destination',
+    'subscriber+prefix': 'Destination',
   },
   tiers: { vip: 'VIP', standard: 'Standard' },
   stages: {
@@ -268,7 +268,28 @@ export const en = {
     malware: 'Malware',
     stolen_sim: 'Stolen SIM',
   },
-  actions: {} as Record<string, string>,
+  actions: {
+    'ask-for-interim-payment': 'Ask for an interim payment',
+    'review-credit-limit': 'Review the credit limit',
+    'lower-credit-limit': 'Lower the credit limit',
+    'inform-fraud-desk': 'Inform the fraud desk',
+    'send-reminder': 'Send a reminder',
+    'offer-promise-to-pay': 'Offer a promise to pay',
+    'call-subscriber': 'Call the subscriber',
+    'bar-destination': 'Bar the destination',
+    'bar-outgoing': 'Bar outgoing calls',
+    'bar-outgoing-international': 'Bar outgoing international calls',
+    'release-call': 'Release the call',
+    'test-call': 'Make a test call',
+    'verify-sim': 'Verify the SIM',
+    'replace-sim': 'Replace the SIM',
+    'check-handsets': 'Check the handsets',
+    'care-call': 'Care call',
+    'care-message': 'Care message',
+    'offer-plan-review': 'Offer a plan review',
+    'resolve-ticket': 'Resolve the ticket',
+    'win-back-offer': 'Win-back offer',
+  },
 };
 
 export type Messages = typeof en;

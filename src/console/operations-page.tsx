@@ -16,6 +16,8 @@ const POLL_MS = 1_000;
 const READINGS_MAX = 600;
 const GAP_MS = 5 * POLL_MS;
 const CHART_HEIGHT_PX = 172;
+/** Of the hash of the rule set: enough to tell two sets apart. */
+const RULES_VERSION_LETTERS = 8;
 
 const COLUMNS = [
   'applied',
@@ -206,7 +208,7 @@ function Tiles({ view }: { view: OperationsView }) {
         <span class={view.natsConnected ? 'good' : 'bad'}>{view.natsConnected ? t.natsConnected : t.natsAway}</span>
       </Tile>
       <Tile name={t.uptime}>{f.span(view.uptimeSec * 1000)}</Tile>
-      <Tile name={t.rules} detail={t.rulesVersion(String(view.rules.version))}>
+      <Tile name={t.rules} detail={t.rulesVersion(view.rules.version.slice(0, RULES_VERSION_LETTERS))}>
         {f.number(view.rules.count)}
       </Tile>
       <Tile name={t.recordsTotal}>

@@ -61,6 +61,8 @@ export async function takeScreenshots(
     };
 
     await page.goto(new URL('/#/operations?lang=en', baseUrl).href);
+    // Without it there is no console there, and every picture would be empty.
+    await page.locator('.connection.live').waitFor();
     await page.waitForTimeout((options.readingsSec ?? OPERATIONS_READINGS_SEC) * 1000);
     // Only what is behind # changes, so nothing is loaded again and the charts keep what they have seen.
     await shoot('operations', (language) => goTo(page, `#/operations?lang=${language}`));
@@ -85,6 +87,8 @@ export async function takeScreenshots(
 }
 
 async function goTo(page: Page, hash: string): Promise<void> {
+  // Away from the rows: a list under the pointer stands still.
+  await page.mouse.move(0, 0);
   await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
   await page.waitForTimeout(SETTLE_MS);
 }

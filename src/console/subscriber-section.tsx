@@ -7,6 +7,7 @@ import { Fact } from './fact.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
+import { wholeWindow } from './panes.ts';
 import { keyTypeName, stageName, tierName } from './slugs.ts';
 import type { SubscriberState } from './subscriber-source.ts';
 import { TimePlot } from './time-plot.tsx';
@@ -39,7 +40,7 @@ export function SubscriberSection({ subscriber, evidence, openAlertId }: Subscri
       {view !== undefined && (
         <>
           <SubscriberFacts view={view} />
-          <UsageChart features={view.features} evidence={evidence} />
+          <UsageChart features={view.features} evidence={evidence} clockAt={view.lastSeenAt} />
           <LedgerBlock ledger={view.ledger} />
           <ScoresBlock scores={view.scores} />
           <OpenAlertsBlock view={view} openAlertId={openAlertId} />
@@ -81,7 +82,14 @@ function valueName(name: string): string {
 const featureKey = (feature: FeatureView): string =>
   [feature.feature, feature.window, feature.keyType, feature.keyValue].join(' ');
 
-function UsageChart({ features, evidence }: { features: FeatureView[]; evidence: Evidence[] }) {
+interface UsageChartProps {
+  features: FeatureView[];
+  evidence: Evidence[];
+  /** The subscriber's clock: the time of its newest record. */
+  clockAt: number;
+}
+
+function UsageChart({ features, evidence, clockAt }: UsageChartProps) {
   const t = messages.value.subscriber;
   const f = format.value;
   const [chosen, setChosen] = useState('');
@@ -91,7 +99,10 @@ function UsageChart({ features, evidence }: { features: FeatureView[]; evidence:
     evidence.some((item) => item.feature === feature.feature && item.window === feature.window),
   );
   const shown = charted.find((feature) => featureKey(feature) === chosen) ?? named ?? charted[0];
-  const panes = useMemo(() => [...(shown?.panes ?? [])].sort((a, b) => a.startAt - b.startAt), [shown]);
+  const panes = useMemo(
+    () => (shown === undefined ? [] : wholeWindow(shown.panes ?? [], shown.window, shown.paneSec, clockAt)),
+    [shown, clockAt],
+  );
   const data = useMemo(
     (): [number[], number[]] => [panes.map((pane) => pane.startAt), panes.map((pane) => pane.value)],
     [panes],
@@ -288,9 +299,17 @@ function OpenAlertsBlock({ view, openAlertId }: { view: SubscriberView; openAler
   );
 }
 
+/** By convention a feature that ends in `At` is a time. */
+function featureValue({ feature, value, unit }: FeatureView): string {
+  const isTime = unit === 'none' && feature.endsWith('At') && typeof value === 'number';
+  return isTime ? format.value.dateTime(value) : format.value.value(value, unit);
+}
+
 function FeaturesBlock({ features }: { features: FeatureView[] }) {
   const t = messages.value;
-  if (features.length === 0) return null;
+  // Rules ask for more than any one subscriber does: what has no value yet says nothing.
+  const known = features.filter((feature) => feature.value !== null);
+  if (known.length === 0) return null;
   return (
     <section aria-labelledby="features-heading">
       <h3 id="features-heading">{t.subscriber.features}</h3>
@@ -306,7 +325,7 @@ function FeaturesBlock({ features }: { features: FeatureView[] }) {
           </tr>
         </thead>
         <tbody>
-          {features.map((feature) => (
+          {known.map((feature) => (
             <tr key={featureKey(feature)}>
               <th scope="row">
                 <code>{feature.feature}</code>
@@ -317,7 +336,7 @@ function FeaturesBlock({ features }: { features: FeatureView[] }) {
                 )}
               </th>
               <td>{feature.window}</td>
-              <td class="numeric strong">{format.value.value(feature.value, feature.unit)}</td>
+              <td class="numeric strong">{featureValue(feature)}</td>
               <td>
                 {feature.ruleIds.map((ruleId) => (
                   <code key={ruleId} class="rule-id">
