@@ -16,7 +16,7 @@ const PAGE_BYTES = PAGE_UNITS * 8;
 export const PAGES_MAX = 131_072;
 
 /**
- * Sizes of blocks in units, each about a quarter above the one before: at most 20 % of a block is slack, 11 % on
+ * Sizes of blocks in units, each about a quarter above the one before: at most 22 % of a block is slack, 9 % on
  * average. The largest is a whole page.
  */
 export const SIZE_CLASSES: readonly number[] = (() => {
@@ -41,6 +41,8 @@ export interface Arena {
   sizeOf(address: number): number;
   /** Must be called before a page is written, so that a running checkpoint keeps the page as it was at the cut. */
   beforeWrite(page: number): void;
+  /** Reads a block's lines, to have them in the cache; the sum means nothing. */
+  touch(address: number): number;
   pageCount(): number;
   /** Bytes that blocks in use take, and bytes of all pages. */
   usedBytes(): number;
@@ -163,6 +165,12 @@ export function createArena(): Arena {
     free,
     sizeOf: (address) => SIZE_CLASSES[pageClass[address >>> PAGE_BITS]!]!,
     beforeWrite,
+    touch(address) {
+      const f64 = pagesF64[address >>> PAGE_BITS]!;
+      const at = address & (PAGE_UNITS - 1);
+      // Eight units are a cache line; the next lines come with the processor's own prefetching of neighbours.
+      return f64[at]! + f64[at + 8 < PAGE_UNITS ? at + 8 : at]! + f64[at + 24 < PAGE_UNITS ? at + 24 : at]!;
+    },
     pageCount: () => pagesF64.length,
     usedBytes: () => usedUnits * 8,
     bytes: () => pagesF64.length * PAGE_BYTES,
@@ -189,7 +197,8 @@ export function createArena(): Arena {
           return { sizeClass: pageClass[page]!, used: state.used[page]! };
         },
         release() {
-          cutState = undefined;
+          // A release that comes twice must not end the cut of somebody else.
+          if (cutState === state) cutState = undefined;
         },
       };
     },

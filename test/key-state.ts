@@ -1,0 +1,63 @@
+/**
+ * Keys with blocks and a scope to look at them, as the engine has them, for tests of single operators. What happens to a key
+ * here is what `apply` does around an operator: the clock moves on, the block is bound, the record stands in the scope.
+ */
+import { BLANK_RECORD, type UsageRecord } from '../src/record/usage-record.ts';
+import { type Arena, createArena } from '../src/state/arena.ts';
+import { type Blocks, clockOf, createBlocks, setClock } from '../src/state/block.ts';
+import type { Operator, Scope } from '../src/state/operator.ts';
+
+export interface KeyState {
+  arena: Arena;
+  blocks: Blocks;
+  scope: Scope;
+  /** Takes a record into the operators of one key. */
+  apply(key: number, fields: Partial<UsageRecord>, ...operators: Operator[]): void;
+  /** Binds a key as of `now`, at least its clock; without it as of its clock. False where it has no block. */
+  look(key: number, now?: number): boolean;
+}
+
+export function createKeyState(): KeyState {
+  const arena = createArena();
+  const blocks = createBlocks(arena);
+  const addresses = new Map<number, number>();
+  blocks.onMove((_keyType, key, address) => addresses.set(key, address));
+  const { cursor } = blocks;
+  const scope: Scope = {
+    record: BLANK_RECORD,
+    cursor,
+    now: 0,
+    destination: undefined,
+    homeCountry: '',
+    international: false,
+    roaming: false,
+    night: false,
+    weekend: false,
+  };
+  return {
+    arena,
+    blocks,
+    scope,
+    apply(key, fields, ...operators) {
+      const record = { ...BLANK_RECORD, ...fields };
+      let address = addresses.get(key);
+      if (address === undefined) {
+        address = blocks.create(0, key, record.eventTime);
+        addresses.set(key, address);
+      }
+      blocks.bind(address);
+      if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
+      scope.record = record;
+      scope.now = clockOf(cursor);
+      for (const operator of operators) operator.update(scope, blocks);
+    },
+    look(key, now = 0) {
+      const address = addresses.get(key);
+      if (address === undefined) return false;
+      blocks.bind(address);
+      scope.record = BLANK_RECORD;
+      scope.now = Math.max(now, clockOf(cursor));
+      return true;
+    },
+  };
+}
