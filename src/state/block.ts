@@ -112,6 +112,7 @@ export function createBlocks(arena: Arena): Blocks {
   const scratch = new Float64Array(PAGE_UNITS);
   const scratchU32 = new Uint32Array(scratch.buffer);
   const layOut = (operator: number, units: number): void => {
+    if (units > SEGMENT_UNITS_MAX) throw new RangeError(`operator ${operator} asked for ${units} units`);
     const { f64, u32, base, segmentAt, segmentUnits } = cursor;
     const had = segmentAt[operator] !== 0;
     const count = presentCount + (units > 0 && !had ? 1 : 0) - (units === 0 && had ? 1 : 0);
@@ -169,7 +170,6 @@ export function createBlocks(arena: Arena): Blocks {
       return cursor.segmentAt[operator]!;
     },
     resize(operator, units) {
-      if (units > SEGMENT_UNITS_MAX) throw new RangeError(`operator ${operator} asked for ${units} units`);
       layOut(operator, units);
       return cursor.segmentAt[operator]!;
     },
