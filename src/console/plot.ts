@@ -58,7 +58,7 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
     new Intl.DateTimeFormat(options.language, { hourCycle: 'h23', ...form });
   const withSeconds = times({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
   const withMinutes = times({ hour: '2-digit', minute: '2-digit' });
-  const withDay = times({ month: '2-digit', day: '2-digit' });
+  const withDay = times({ month: 'short', day: 'numeric' });
 
   const axis = { stroke: textColor, font, ticks: { show: false }, grid: { stroke: gridColor, width: 1 } };
   const plot = new uPlot(

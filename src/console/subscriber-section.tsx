@@ -302,7 +302,7 @@ function OpenAlertsBlock({ view, openAlertId }: { view: SubscriberView; openAler
 /** By convention a feature that ends in `At` is a time. */
 function featureValue({ feature, value, unit }: FeatureView): string {
   const isTime = unit === 'none' && feature.endsWith('At') && typeof value === 'number';
-  return isTime ? format.value.dateTime(value) : format.value.value(value, unit);
+  return isTime ? format.value.time(value) : format.value.value(value, unit);
 }
 
 function FeaturesBlock({ features }: { features: FeatureView[] }) {
