@@ -73,6 +73,10 @@ const ACCOUNT_LINK = 0;
 const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 const ACCOUNT = KEY_TYPES.indexOf('account');
 const IMSI = KEY_TYPES.indexOf('imsi');
+/** Kinds of keys that nearly every record has, and whose blocks are therefore worth fetching ahead. */
+const WARM_TYPES = [SUBSCRIBER, ACCOUNT, IMSI];
+/** Keys fetched ahead at once: their blocks fill about half of a second-level cache of 1 MB. */
+const WARM_KEYS_MAX = 768;
 
 export type Applied = 'applied' | 'duplicate' | 'late';
 
@@ -144,6 +148,11 @@ export interface EngineCut {
 export interface Engine {
   /** Applies one record. Alerts are appended to `alerts`, oldest first. */
   apply(record: UsageRecord, alerts: AlertData[]): Applied;
+  /**
+   * Touches the memory that records ... will need, so that applying them finds it in the cache. Changes nothing and is never
+   * needed for a right result; worth it for a few hundred records that are applied right afterwards.
+   */
+  warm(records: readonly UsageRecord[], from: number, to: number): void;
   /** Moves the clock of a silent partition; changes nothing else. */
   tick(eventTime: number, alerts: AlertData[]): void;
   /** Fires at most `limit` timers that the watermark has passed; returns how many. */
@@ -165,6 +174,7 @@ export interface Engine {
     timers: number;
     duplicateHorizon: number;
     names: number;
+    warmed: number;
   };
   /** Fixes the whole state as of now; see checkpoint.ts. */
   cut(): EngineCut;
@@ -298,6 +308,36 @@ export function createEngine(options: EngineOptions): Engine {
     if (eventTime <= maxEventTime) return;
     maxEventTime = eventTime;
     watermark = eventTime - latenessMs;
+  };
+
+  /**
+   * A state of a gigabyte is read at random: three keys a record, each a miss in the key table, one in the block's header
+   * and some in its segments, 100 ns and more apiece. One after the other they were two thirds of the time of `apply`. In these
+   * short loops nothing depends on the read before, so the processor waits for many of them at once.
+   */
+  const warmKeys = new Float64Array(WARM_KEYS_MAX);
+  let warmed = 0;
+  const warm = (records: readonly UsageRecord[], from: number, to: number): void => {
+    let sum = 0;
+    for (let first = from; first < to; ) {
+      let count = 0;
+      let next = first;
+      for (; next < to && count + WARM_TYPES.length <= WARM_KEYS_MAX; next++) {
+        const record = records[next]!;
+        const subscriber = names.find(record.servedMsisdn);
+        warmKeys[count++] = subscriber;
+        warmKeys[count++] = record.accountId === '' ? subscriber : names.find(record.accountId);
+        warmKeys[count++] = names.find(record.servedImsi);
+        sum += duplicates.warm(record.recordId);
+      }
+      for (let index = 0; index < count; index++) {
+        warmKeys[index] = tables[WARM_TYPES[index % WARM_TYPES.length]!]!.get(warmKeys[index]!);
+      }
+      for (let index = 0; index < count; index++) sum += arena.touch(warmKeys[index]!);
+      first = next;
+    }
+    // Kept, so that no compiler finds the loops useless.
+    warmed = sum;
   };
 
   const apply = (record: UsageRecord, alerts: AlertData[]): Applied => {
@@ -622,11 +662,11 @@ export function createEngine(options: EngineOptions): Engine {
       value: evidenceValue(feature.read(scope), feature.type),
     };
     if (feature.panes !== undefined) {
-      const { list, stretch, column, scale } = feature.panes;
+      const { list, stretch, column, perUnit } = feature.panes;
       const last = Math.floor(scope.now / list.paneMs) - stretch.shift;
       view.panes = list
         .list(scope, last - stretch.panes, last, column)
-        .map(({ startAt, value }) => ({ startAt, value: round(value * (column < 0 ? 1 : scale)) }));
+        .map(({ startAt, value }) => ({ startAt, value: round(value / (column < 0 ? 1 : perUnit)) }));
       view.paneSec = list.paneMs / 1000;
     }
     return view;
@@ -715,6 +755,7 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     arena,
     apply,
+    warm,
     tick(eventTime, alerts) {
       output = alerts;
       advance(eventTime);
@@ -745,6 +786,7 @@ export function createEngine(options: EngineOptions): Engine {
       timers: timers.size(),
       duplicateHorizon: duplicates.size(),
       names: names.size(),
+      warmed,
     }),
     cut() {
       const horizon = duplicates.snapshot();

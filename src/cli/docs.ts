@@ -1,0 +1,63 @@
+/**
+ * `docs`: writes the references that are made from the code, so that they cannot say anything else than the code does. A test
+ * compares them.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { DEFAULTS, projectFolder } from '../config.ts';
+import { createMetrics } from '../metrics.ts';
+import { parseRules, readRuleFiles } from '../rules/load.ts';
+import { ruleSchema } from '../rules/rule.ts';
+
+/** Content of every generated file by its path in the checkout. */
+export async function generatedDocuments(): Promise<Record<string, string>> {
+  const { sources } = parseRules(readRuleFiles(DEFAULTS.rules));
+  const rows = sources
+    .map(({ file, rule }) => ({ file, rule }))
+    .sort((a, b) => (a.rule.catalogue < b.rule.catalogue ? -1 : 1))
+    .map(({ file, rule }) => {
+      const windows = Object.values(rule.features ?? {}).flatMap((feature) =>
+        feature.window === undefined ? [] : [feature.window],
+      );
+      const title = `[${rule.title.en}](${file}) / ${rule.title['zh-CN']}`;
+      return `| ${rule.catalogue} | \`${rule.id}\` | ${title} | ${rule.status} | ${rule.key} | ${[...new Set(windows)].join(', ')} | ${rule.tests.length} |`;
+    });
+  const page = (await createMetrics().expose(undefined)).body;
+  const metrics = [...page.matchAll(/^# HELP (ringfence_\S+) (.*)\n# TYPE \S+ (\S+)$/gm)]
+    .map(([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`)
+    .sort();
+  return {
+    'rules/rule.schema.json': `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...ruleSchema }, null, 2)}\n`,
+    'rules/README.md': [
+      '# Shipped rules',
+      '',
+      'Written by `npm run docs`. One file a rule, its tests beside its thresholds; `rule.schema.json` completes and checks them in',
+      'an editor. `ringfence rules explain --rule <id>` shows windows and cost, `ringfence rules test` runs the tests.',
+      '',
+      '| catalogue | id | title | status | key | windows | tests |',
+      '|---|---|---|---|---|---|---|',
+      ...rows,
+      '',
+    ].join('\n'),
+    'src/METRICS.md': [
+      '# Metrics',
+      '',
+      'Written by `npm run docs`. Served on the operations listener at `/metrics`, beside those of Node.',
+      '',
+      '| name | type | meaning |',
+      '|---|---|---|',
+      ...metrics,
+      '',
+    ].join('\n'),
+  };
+}
+
+export function docsCommand(): Command {
+  return new Command('docs')
+    .description('Write the references that are generated from the code, in a checkout.')
+    .action(async () => {
+      for (const [file, content] of Object.entries(await generatedDocuments()))
+        writeFileSync(join(projectFolder, file), content);
+    });
+}
