@@ -77,10 +77,6 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
   let measuredBegun = begun;
   let measuredFrom = monotonicMs();
   for (const record of records) {
-    if (sent === warmUp) {
-      measuredBegun = performance.now();
-      measuredFrom = monotonicMs();
-    }
     publisher.record(Buffer.from(JSON.stringify(record)), record);
     sent++;
     const room = publisher.room();
@@ -90,6 +86,10 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
     while (aheadMs > 0) {
       await sleep(PACE_MS);
       aheadMs = (sent / rate) * 1e3 - (performance.now() - begun);
+    }
+    if (sent === warmUp) {
+      measuredBegun = performance.now();
+      measuredFrom = monotonicMs();
     }
   }
   const seconds = (performance.now() - measuredBegun) / 1e3;

@@ -59,8 +59,8 @@ export async function decodeSuite(
 
   const rates = forms.map((): number[] => []);
   for (let round = 0; round < ROUNDS; round++) {
+    collectGarbage();
     for (const [index, { messages, take }] of forms.entries()) {
-      collectGarbage();
       let taken = 0;
       let passes = 0;
       const begun = performance.now();

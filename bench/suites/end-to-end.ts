@@ -110,8 +110,9 @@ async function digest(
   await bench.jsm.streams.purge('ALERTS');
   const server = await startServer(bench.broker.url);
   try {
-    const atReady = await server.figures();
-    const begun = performance.now();
+    let from = { ...(await server.figures()), at: performance.now() };
+    // A few thousand records are applied before the ready line; of those it can only be said what the whole start took.
+    if (from.applied === count) from = { ...from, applied: 0, cpuSeconds: 0, at: server.startedAt };
     const expected = longCallsAmong(count);
     const seen = new Set<string>();
     const all = Promise.withResolvers<void>();
@@ -122,14 +123,14 @@ async function digest(
       if (seen.size === expected) all.resolve();
     });
     await within(RUN_LIMIT_MS, () => `${seen.size} of ${expected} alerts came`, all.promise, server.died);
-    const seconds = (performance.now() - begun) / 1e3;
+    const seconds = (performance.now() - from.at) / 1e3;
     client.close();
     const atEnd = await server.figures();
     if (atEnd.applied !== count) throw new Error(`${atEnd.applied} of ${count} records were applied`);
-    const records = count - atReady.applied;
+    const records = count - from.applied;
     return {
       recordsPerSecond: records / seconds,
-      cpuMicrosecondsPerRecord: ((atEnd.cpuSeconds - atReady.cpuSeconds) / records) * 1e6,
+      cpuMicrosecondsPerRecord: ((atEnd.cpuSeconds - from.cpuSeconds) / records) * 1e6,
       residentSetBytes: atEnd.residentSetBytes,
     };
   } finally {
@@ -206,6 +207,8 @@ async function measureLatency(
 interface Server {
   /** Address of the live alerts. */
   http: string;
+  /** When the process was started, on the clock of `performance`. */
+  startedAt: number;
   figures(): Promise<{ applied: number; cpuSeconds: number; residentSetBytes: number }>;
   /** Rejects when the process ends on its own. */
   died: Promise<never>;
@@ -215,6 +218,7 @@ interface Server {
 /** `serve` on free ports with an empty state; resolves at its ready line. */
 async function startServer(nats: string): Promise<Server> {
   const data = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
+  const startedAt = performance.now();
   const child = spawn(
     process.execPath,
     [
@@ -242,6 +246,7 @@ async function startServer(nats: string): Promise<Server> {
     const { http, ops } = JSON.parse(line) as { http: string; ops: string };
     return {
       http: `${http.replace(/^http/, 'ws')}/v1/alerts/live`,
+      startedAt,
       async figures() {
         const page = await (await fetch(`${ops}/metrics`)).text();
         const sum = (pattern: RegExp): number =>

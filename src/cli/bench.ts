@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import type { Measurement } from '../../bench/measurement.ts';
 import { projectFolder } from '../config.ts';
 import { RingfenceError } from '../errors.ts';
 
@@ -12,7 +13,8 @@ export function benchCommand(): Command {
     .description('Run the benchmarks of bench/ on this machine.')
     .option('--suite <name>', 'only this suite')
     .option('--json', 'one JSON line for each figure')
-    .action(async (flags: { suite?: string; json?: boolean }) => {
+    .option('--save', 'keep the figures, and what they were measured on, in bench/results/')
+    .action(async (flags: { suite?: string; json?: boolean; save?: boolean }) => {
       if (!existsSync(join(projectFolder, 'bench/run.ts'))) {
         throw new RingfenceError({
           code: 'bench.absent',
@@ -20,7 +22,7 @@ export function benchCommand(): Command {
           hint: 'Run them in a checkout of the source.',
         });
       }
-      const { runBenchmarks, suiteNames } = await import('../../bench/run.ts');
+      const { describeRun, runBenchmarks, saveRun, suiteNames } = await import('../../bench/run.ts');
       if (flags.suite !== undefined && !suiteNames.includes(flags.suite)) {
         throw new RingfenceError({
           code: 'bench.suite',
@@ -28,7 +30,10 @@ export function benchCommand(): Command {
           hint: `Known are ${suiteNames.join(', ')}.`,
         });
       }
+      const header = describeRun();
+      const measurements: Measurement[] = [];
       await runBenchmarks(flags.suite === undefined ? suiteNames : [flags.suite], (measurement) => {
+        measurements.push(measurement);
         if (flags.json === true) {
           process.stdout.write(`${JSON.stringify(measurement)}\n`);
           return;
@@ -40,8 +45,9 @@ export function benchCommand(): Command {
           ...(batch === undefined ? [] : [`batch ${batch}`]),
         ].join(', ');
         process.stdout.write(
-          `${suite.padEnd(12)}${metric.padEnd(32)}${value.toLocaleString('en').padStart(16)} ${unit.padEnd(6)} ${about}\n`,
+          `${suite.padEnd(12)}${metric.padEnd(32)}${value.toLocaleString('en').padStart(16)} ${unit.padEnd(8)}${about}\n`,
         );
       });
+      if (flags.save === true) process.stderr.write(`kept in ${saveRun(header, measurements)}\n`);
     });
 }

@@ -1,0 +1,129 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type Measurement, median, quantile, type Report } from '../bench/measurement.ts';
+import { describeRun, saveRun, suiteNames } from '../bench/run.ts';
+import { decodeSuite } from '../bench/suites/decode.ts';
+import { endToEndSuite } from '../bench/suites/end-to-end.ts';
+import { engineSuite } from '../bench/suites/engine.ts';
+import { transportSuite } from '../bench/suites/transport.ts';
+
+const main = join(import.meta.dirname, '../src/main.ts');
+
+/** The figures of a suite, by what a reader tells them apart by. */
+async function figuresOf(run: (report: Report) => Promise<void>): Promise<Map<string, number>> {
+  const figures = new Map<string, number>();
+  await run(({ metric, value, unit, batch, variant }) => {
+    expect(metric).toMatch(/^[a-z]+[a-z0-9_]*$/);
+    expect(unit).toMatch(/^(1\/s|bytes|bytes\/s|ns|us|ms|count|ratio)$/);
+    expect(value, metric).toBeGreaterThanOrEqual(0);
+    expect(value, metric).toBeLessThan(Number.POSITIVE_INFINITY);
+    const key = [metric, variant, batch === undefined ? undefined : `batch ${batch}`].filter(Boolean).join(' ');
+    expect(figures.has(key), `${key} is told twice`).toBe(false);
+    figures.set(key, value);
+  });
+  return figures;
+}
+
+describe('each suite runs and says what it measured', () => {
+  test('decode', async () => {
+    const figures = await figuresOf((report) => decodeSuite(report, { records: 512, roundSeconds: 0.01 }));
+    for (const form of ['JSON.parse alone', 'json', 'messagePack']) {
+      for (const batch of [1, 256]) expect(figures.get(`records_per_second ${form} batch ${batch}`)).toBeGreaterThan(0);
+    }
+    expect(figures.get('records_per_second ndjson batch 256')).toBeGreaterThan(0);
+  });
+
+  test('engine', async () => {
+    const figures = await figuresOf((report) => engineSuite(report, { subscribers: 200, records: 2_000 }));
+    for (const distribution of ['uniform', 'zipf']) {
+      expect(figures.get(`records_per_second ${distribution}`)).toBeGreaterThan(0);
+      expect(figures.get(`subscribers_resident ${distribution}`)).toBeGreaterThan(150);
+      expect(figures.get(`state_bytes_per_subscriber ${distribution}`)).toBeGreaterThan(0);
+    }
+  });
+
+  test('transport', async () => {
+    const figures = await figuresOf((report) =>
+      transportSuite(report, { records: 1_024, subscribers: 100, repetitions: 1 }),
+    );
+    for (const batch of [1, 256]) expect(figures.get(`records_per_second batch ${batch}`)).toBeGreaterThan(0);
+  });
+
+  test('end-to-end', { timeout: 60_000 }, async () => {
+    const figures = await figuresOf((report) =>
+      endToEndSuite(report, {
+        records: 2_500,
+        subscribers: 100,
+        repetitions: 1,
+        loads: [
+          { rate: 500, batch: 1 },
+          { rate: 600, batch: 4 },
+        ],
+        warmUpSeconds: 0.1,
+        measuredSeconds: 0.4,
+        recordsPerLongCall: 20,
+      }),
+    );
+    for (const batch of [1, 256]) {
+      expect(figures.get(`records_per_second batch ${batch}`)).toBeGreaterThan(0);
+      expect(figures.get(`share_of_transport batch ${batch}`)).toBeGreaterThan(0);
+      // Every thousandth record and the last one.
+      expect(figures.get(`alerts batch ${batch}`)).toBe(3);
+    }
+    for (const load of ['500/s batch 1', '600/s batch 4']) {
+      const [p50, p99, max] = ['p50', 'p99', 'max'].map((which) => figures.get(`publish_to_client_${which} ${load}`)!);
+      expect(p50).toBeGreaterThan(0);
+      expect(p99).toBeGreaterThanOrEqual(p50!);
+      expect(max).toBeGreaterThanOrEqual(p99!);
+      expect(figures.get(`published_records_per_second ${load}`)).toBeGreaterThan(0);
+    }
+    // Of 250 records the first 50 do not count; long calls are the 60th, 80th, ... 240th, and the last.
+    expect(figures.get('publish_to_client_alerts 500/s batch 1')).toBe(11);
+  });
+});
+
+test('a run is kept by version and day, with the machine in the first line', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ringfence-test-'));
+  try {
+    const header = { ...describeRun(), version: '9.9.9', startedAt: '2026-05-04T03:02:01.000Z' };
+    const figure: Measurement = { suite: 'decode', metric: 'records_per_second', value: 1, unit: '1/s', batch: 1 };
+    saveRun(header, [figure, figure], folder);
+    const path = saveRun(header, [figure], folder);
+    expect(path).toBe(join(folder, '9.9.9', '2026-05-04.jsonl'));
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line))).toEqual([header, figure]);
+    expect(header).toMatchObject({ node: process.version, natsServer: expect.stringContaining('nats-server') });
+    expect(header.cpus).toBeGreaterThan(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('the command knows its suites and refuses others with one sentence', () => {
+  expect(suiteNames.toSorted()).toEqual(['decode', 'end-to-end', 'engine', 'transport']);
+  expect(execFileSync(process.execPath, [main, 'bench', '--help'], { encoding: 'utf8' })).toContain('--suite <name>');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'bench', '--suite', 'speed'], {
+    encoding: 'utf8',
+  });
+  expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
+  expect(stderr).toContain("--suite: there is no suite 'speed'.");
+});
+
+test.each([
+  ['quantile of one value', quantile([7], 0.99), 7],
+  ['median in order', quantile([1, 2, 3, 4, 5], 0.5), 3],
+  [
+    'p99 of a hundred',
+    quantile(
+      Array.from({ length: 100 }, (_, at) => at + 1),
+      0.99,
+    ),
+    100,
+  ],
+  ['quantile of nothing', quantile([], 0.5), Number.NaN],
+  ['median of an odd number', median([3, 1, 2]), 2],
+  ['median of an even number', median([4, 1, 2, 10]), 3],
+])('%s', (_what, value, expected) => expect(value).toBe(expected));
