@@ -1,8 +1,9 @@
 import { createConnection } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { alertEvent } from '../src/alerts/alert.ts';
 import { CLIENT_BUFFER_BYTES_MAX } from '../src/http/live.ts';
 import { startBroker } from '../src/source/broker.ts';
-import { type Bench, connectLive, refusedLive, startBench } from './http-gateway.ts';
+import { alertWith, type Bench, connectLive, refusedLive, startBench } from './http-gateway.ts';
 
 /** Numbers from `first` to `last`. */
 const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, i) => first + i);
@@ -154,14 +155,19 @@ describe('live alerts', () => {
     const client = await connectLive(url);
     await bench.js.publish('alerts.fraud.x', 'no json');
     await bench.js.publish('alerts.fraud.y', JSON.stringify({ specversion: '1.0', data: { alertId: 'y' } }));
-    const { seq } = await bench.js.publish('alerts.fraud.z', JSON.stringify([]));
+    await bench.js.publish('alerts.fraud.z', JSON.stringify([]));
+    const late = JSON.stringify({ specversion: '1.0', data: alertWith({ eventTime: 1e300 }) });
+    await bench.js.publish('alerts.fraud.late', late);
+    const event = JSON.stringify(alertEvent(alertWith({ triggerRecordId: 'HERE' }), '/test'));
+    const deep = event.replace('"HERE"', `${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+    const { seq } = await bench.js.publish('alerts.fraud.deep', deep);
     const next = await publish();
     await client.until(() => client.sequences().includes(next));
     expect(client.sequences()).toEqual([next]);
     const resumed = await connectLive(url, { since: seq });
     await resumed.until(() => resumed.sequences().includes(next));
     expect(resumed.sequences()).toEqual([next]);
-    expect((await metrics.expose(undefined)).body).toContain('\nringfence_alert_feed_unreadable_total 3\n');
+    expect((await metrics.expose(undefined)).body).toContain('\nringfence_alert_feed_unreadable_total 5\n');
     await close();
   });
 

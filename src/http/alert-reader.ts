@@ -142,9 +142,13 @@ export function createAlertReader(options: {
       const now = await Promise.race([extent(), stopped]).catch(trouble);
       if (closed || now === undefined) continue;
       if (!isSameStream(now)) {
-        if (index.stream() !== '') log.warn({ last: now.last }, 'alert stream is another one, alert index made anew');
+        const isFirst = index.stream() === '';
         index.reset(now.created);
-        options.onStreamReplaced(now);
+        // A client that was quicker than the first look at the stream has nothing to begin again.
+        if (!isFirst) {
+          log.warn({ last: now.last }, 'alert stream is another one, alert index made anew');
+          options.onStreamReplaced(now);
+        }
       }
       // What retention took before we read it is nobody's alert any more.
       const start = Math.max(index.lastSequence() + 1, now.first);
@@ -197,18 +201,20 @@ const listedAlert = Compile(ListedAlertSchema);
 
 /**
  * The alert in a message: `data` of a CloudEvent in structured mode, or the whole body in binary mode (`ce-*`
- * headers). Undefined where there is none.
+ * headers). Undefined where there is none, or none that could be passed on.
  */
 export function entryOf(message: SourceMessage): AlertEntry | undefined {
-  let body: unknown;
   try {
-    body = JSON.parse(Buffer.from(message.data.buffer, message.data.byteOffset, message.data.byteLength).toString());
-  } catch {
-    return undefined;
+    const { buffer, byteOffset, byteLength } = message.data;
+    const body: unknown = JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString());
+    if (typeof body !== 'object' || body === null) return undefined;
+    const alert = message.headers?.has('ce-specversion') ? body : 'data' in body ? body.data : undefined;
+    if (!listedAlert.Check(alert)) return undefined;
+    // The rest of the alert is passed on as its publisher wrote it.
+    return { sequence: message.sequence, alert: alert as AlertData, json: JSON.stringify(alert) };
+  } catch (error) {
+    // No JSON; or JSON that is nested so deep that it can be read but not written.
+    if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
+    throw error;
   }
-  if (typeof body !== 'object' || body === null) return undefined;
-  const alert = message.headers?.has('ce-specversion') ? body : 'data' in body ? body.data : undefined;
-  if (!listedAlert.Check(alert)) return undefined;
-  // The rest of the alert is passed on as its publisher wrote it.
-  return { sequence: message.sequence, alert: alert as AlertData, json: JSON.stringify(alert) };
 }

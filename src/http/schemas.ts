@@ -14,7 +14,10 @@ const ID_LENGTH_MAX = 128;
 const desk = Type.Enum(DESKS, { type: 'string', description: 'The desk that works on the alert.' });
 const severity = Type.Enum(SEVERITIES, { type: 'string' });
 const alertStatus = Type.Enum(['firing', 'resolved'], { type: 'string' });
-const epochMs = (description: string) => Type.Integer({ description: `${description} Unix epoch milliseconds, UTC.` });
+/** The last millisecond that a date can have; larger numbers would not survive a cursor. */
+const EPOCH_MS_MAX = 8.64e15;
+const epochMs = (description: string) =>
+  Type.Integer({ minimum: 0, maximum: EPOCH_MS_MAX, description: `${description} Unix epoch milliseconds, UTC.` });
 const localizedText = Type.Object({ en: Type.String(), 'zh-CN': Type.String() });
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
 /** The subscriber's number as the main key spells it. */
