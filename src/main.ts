@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './cli/bench.ts';
-import { demoCommand } from './cli/demo.ts';
+import { demoCommand, demoFeedCommand } from './cli/demo.ts';
 import { docsCommand } from './cli/docs.ts';
 import { publishCommand } from './cli/publish.ts';
 import { replayCommand } from './cli/replay.ts';
@@ -55,6 +55,7 @@ program
     await serving.ended;
   });
 program.addCommand(demoCommand());
+program.addCommand(demoFeedCommand(), { hidden: true });
 program.addCommand(docsCommand());
 program.addCommand(publishCommand());
 program.addCommand(replayCommand());

@@ -1,12 +1,14 @@
 /**
  * `demo`: everything on this machine, in a temporary folder that disappears with it: a private NATS server, the engine with API
- * and console, and a feed that first fills ninety days of windows and then runs live.
+ * and console, and a feed that first fills eighty days of windows and then runs live.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { DEFAULTS, loadConfig, parseAddress } from '../config.ts';
+import { DEFAULTS, loadConfig, parseAddress, projectFolder } from '../config.ts';
 import { RingfenceError } from '../errors.ts';
 import { demoFeed } from '../feed/demo-feed.ts';
 import type { RawRecord } from '../feed/raw-record.ts';
@@ -20,6 +22,7 @@ import { createUsagePublisher, type UsagePublisher } from './usage-publisher.ts'
 const HISTORY_BATCH = 256;
 const LIVE_BATCH = 16;
 const LIVE_EVERY_MS = 200;
+const ORPHAN_CHECK_MS = 500;
 
 /** Runs until a signal; resolves when every process has ended and the folder is gone. */
 async function demo(flags: { listen: string; opsListen: string; seed: string; rate: string }): Promise<void> {
@@ -53,7 +56,7 @@ async function demo(flags: { listen: string; opsListen: string; seed: string; ra
       `\n  Console   ${serving.http}\n  Metrics   ${serving.ops}/metrics\n\nCtrl-C ends it and removes everything.\n`,
     );
     try {
-      await Promise.race([feed(broker.url, flags, stopping.signal, say), serving.ended]);
+      await Promise.race([runFeed(broker.url, flags, stopping.signal), serving.ended]);
     } finally {
       serving.stop();
       await serving.ended;
@@ -64,12 +67,41 @@ async function demo(flags: { listen: string; opsListen: string; seed: string; ra
   }
 }
 
-async function feed(
-  nats: string,
-  flags: { seed: string; rate: string },
-  signal: AbortSignal,
-  say: (sentence: string) => void,
-): Promise<void> {
+/**
+ * The feed is a process of its own, as a mediation system is: drawing 200,000 records must not take the time of the engine that
+ * reads them. Resolves when it has ended.
+ */
+async function runFeed(nats: string, flags: { seed: string; rate: string }, signal: AbortSignal): Promise<void> {
+  const child = spawn(
+    process.execPath,
+    [join(projectFolder, 'src/main.ts'), 'demo-feed', '--nats', nats, '--seed', flags.seed, '--rate', flags.rate],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  );
+  const kill = (): void => void child.kill('SIGTERM');
+  process.on('exit', kill);
+  signal.addEventListener('abort', kill, { once: true });
+  if (signal.aborted) kill();
+  const [code] = (await once(child, 'exit')) as [number | null];
+  process.off('exit', kill);
+  if (code !== 0 && !signal.aborted) {
+    throw new RingfenceError({
+      code: 'demo.feed',
+      message: `The sample feed ended with exit code ${code}.`,
+      hint: 'Its own message stands above.',
+    });
+  }
+}
+
+async function feed(nats: string, flags: { seed: string; rate: string }): Promise<void> {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const onSignal = (): void => stopping.abort();
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  // A feed whose demo was killed has nobody to feed.
+  const parent = process.ppid;
+  const orphaned = setInterval(() => process.ppid !== parent && process.exit(), ORPHAN_CHECK_MS);
+  const say = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
   const nc = await connectNats(nats, { name: 'ringfence demo feed', log: say, signal });
   try {
     const source = demoFeed({ seed: Number(flags.seed), now: Date.now(), rate: Number(flags.rate) });
@@ -90,7 +122,7 @@ async function feed(
     await past.drained();
     past.close();
     say(
-      `${count.toLocaleString('en')} records of the past ninety days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`,
+      `${count.toLocaleString('en')} records of the past eighty days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`,
     );
     const live = createUsagePublisher(nc, { partitions: 1, batch: LIVE_BATCH, log: say });
     while (!signal.aborted) {
@@ -109,6 +141,7 @@ async function feed(
     }
     live.close();
   } finally {
+    clearInterval(orphaned);
     await nc.close();
   }
 }
@@ -121,4 +154,14 @@ export function demoCommand(): Command {
     .option('--seed <n>', 'seed of the sample population', '1')
     .option('--rate <n>', 'live records per second', '250')
     .action(demo);
+}
+
+/** The feed of the demo alone; started by the demo. */
+export function demoFeedCommand(): Command {
+  return new Command('demo-feed')
+    .description('The sample feed of the demo.')
+    .requiredOption('--nats <url>', 'NATS server')
+    .option('--seed <n>', 'seed of the sample population', '1')
+    .option('--rate <n>', 'live records per second', '250')
+    .action((flags: { nats: string; seed: string; rate: string }) => feed(flags.nats, flags));
 }
