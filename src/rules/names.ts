@@ -5,18 +5,22 @@
 import type { Scope } from '../state/operator.ts';
 import type { Binding } from './compile.ts';
 
-/** A field that is kept in whole small units: `read` gives those, `scale` leads to the unit of the name. */
+/**
+ * A field that is kept in whole small units: `read` gives those, `perUnit` of them are one unit of the name. They are
+ * divided, not multiplied by a fraction: 100,000 / 1e6 is 0.1, but 100,000 * 1e-6 is a little less, and so are 29 % of all
+ * amounts up to 10,000.00, which would then stay below a threshold that they have reached.
+ */
 export interface RecordBinding extends Binding {
-  whole?: { read: (scope: Scope) => number; scale: number };
+  whole?: { read: (scope: Scope) => number; perUnit: number };
 }
 
 const text = (evaluate: (scope: Scope) => string): RecordBinding => ({ type: 'text', evaluate });
 const boolean = (evaluate: (scope: Scope) => boolean): RecordBinding => ({ type: 'boolean', evaluate });
 const time = (evaluate: (scope: Scope) => number): RecordBinding => ({ type: 'time', evaluate });
-const whole = (read: (scope: Scope) => number, scale = 1): RecordBinding => ({
+const whole = (read: (scope: Scope) => number, perUnit = 1): RecordBinding => ({
   type: 'number',
-  evaluate: scale === 1 ? read : (scope) => read(scope) * scale,
-  whole: { read, scale },
+  evaluate: perUnit === 1 ? read : (scope) => read(scope) / perUnit,
+  whole: { read, perUnit },
 });
 
 const attribute = (name: string, type: 'text' | 'number' | 'time' | 'boolean'): RecordBinding => {
@@ -52,7 +56,7 @@ export const RECORD_NAMES: Readonly<Record<string, RecordBinding>> = {
   otherNumber: text((scope) => scope.record.otherNumber),
   callId: text((scope) => scope.record.callId),
   partial: whole((scope) => scope.record.partial),
-  durationSec: whole((scope) => scope.record.durationMs, 1e-3),
+  durationSec: whole((scope) => scope.record.durationMs, 1e3),
   causeForTerm: text((scope) => scope.record.causeForTerm),
   cellId: text((scope) => scope.record.cellId),
   servingPlmn: text((scope) => scope.record.servingPlmn),
@@ -67,12 +71,12 @@ export const RECORD_NAMES: Readonly<Record<string, RecordBinding>> = {
   rat: text((scope) => scope.record.rat),
   ratingGroup: text((scope) => scope.record.ratingGroup),
   zeroRated: boolean((scope) => scope.record.zeroRated),
-  charge: whole((scope) => scope.record.chargeMicros, 1e-6),
-  amount: whole((scope) => scope.record.amountMicros, 1e-6),
+  charge: whole((scope) => scope.record.chargeMicros, 1e6),
+  amount: whole((scope) => scope.record.amountMicros, 1e6),
   outcome: text((scope) => scope.record.outcome),
   declineCode: text((scope) => scope.record.declineCode),
   instrumentId: text((scope) => scope.record.instrumentId),
-  balanceAfter: whole((scope) => scope.record.balanceAfterMicros, 1e-6),
+  balanceAfter: whole((scope) => scope.record.balanceAfterMicros, 1e6),
   channel: text((scope) => scope.record.channel),
   invoiceId: text((scope) => scope.record.invoiceId),
   dueTime: time((scope) => scope.record.dueTime),

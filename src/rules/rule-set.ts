@@ -65,7 +65,7 @@ export interface CompiledFeature {
   type: ValueType;
   read: (scope: Scope) => Value;
   /** Where the values of single panes can be shown. */
-  panes?: { list: Panes; stretch: Stretch; column: number; scale: number };
+  panes?: { list: Panes; stretch: Stretch; column: number; perUnit: number };
   /** Where the operator behind it began. */
   entry: RegistryEntry | undefined;
 }
@@ -363,7 +363,7 @@ export function compileRuleSet(
               ...common,
               unit: 'currency',
               type: 'number',
-              read: (scope) => own.unpaid(scope) + own.unbilled(scope),
+              read: own.exposure,
             };
           default:
             return {
@@ -583,14 +583,14 @@ export function compileRuleSet(
       own.reach = Math.max(own.reach, reach);
       const kind: ColumnKind = aggregate === 'min' || aggregate === 'max' ? aggregate : 'sum';
       const columnName = `${kind}:${ofText}`;
-      let scale = 1;
+      let perUnit = 1;
       if (!counts) {
         // Fields that are kept in whole small units are summed in those; anything else in millionths.
         const field = ofNode!.kind === 'name' ? (recordEnvironment.resolve(ofNode!.name) as RecordBinding) : undefined;
         const evaluate = of!.evaluate as Reader;
         const read: Reader =
           field?.whole !== undefined ? field.whole.read : (scope) => Math.round(evaluate(scope) * 1e6);
-        scale = field?.whole !== undefined ? field.whole.scale : 1e-6;
+        perUnit = field?.whole !== undefined ? field.whole.perUnit : 1e6;
         own.columns.set(columnName, { kind, of: read });
         if (!own.entry.columns.includes(columnName)) own.entry.columns.push(columnName);
       }
@@ -621,14 +621,14 @@ export function compileRuleSet(
         if (aggregate === 'count') result.read = readCount(own.list, stretch);
         else if (aggregate === 'mean') {
           const count = readCount(own.list, stretch);
-          const sum = readColumn(own.list, column, stretch, scale);
+          const sum = readColumn(own.list, column, stretch, perUnit);
           result.read = (scope) => {
             const records = count(scope);
             return records === 0 ? Number.NaN : sum(scope) / records;
           };
         } else if (aggregate === 'dailyMean') {
           // The newest pane has only begun: dividing by the time that is covered so far keeps a steady key at its rate.
-          const total = counts ? readCount(own.list, stretch) : readColumn(own.list, column, stretch, scale);
+          const total = counts ? readCount(own.list, stretch) : readColumn(own.list, column, stretch, perUnit);
           result.read = (scope) => {
             const from = (Math.floor(scope.now / paneMs) - panes - shift + 1) * paneMs;
             const to = shift === 0 ? scope.now : from + panes * paneMs;
@@ -640,10 +640,10 @@ export function compileRuleSet(
           result.read = readBaseline(own.list, column, stretch, {
             statistic,
             samplesMin: feature.samplesMin ?? 1,
-            scale,
+            perUnit,
           });
-        } else result.read = readColumn(own.list, column, stretch, scale);
-        result.panes = { list: own.list, stretch, column, scale };
+        } else result.read = readColumn(own.list, column, stretch, perUnit);
+        result.panes = { list: own.list, stretch, column, perUnit };
       });
       return result;
     }

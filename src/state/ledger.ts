@@ -22,7 +22,7 @@ const ENTRY = 4;
 const DUE = 1;
 const AMOUNT = 2;
 const REMAINING = 3;
-const MICROS = 1e-6;
+const MICROS_PER_UNIT = 1e6;
 
 export interface Ledger extends Operator {
   /** All open amounts, currency units. */
@@ -37,6 +37,8 @@ export interface Ledger extends Operator {
   overdueInvoices: Reader;
   /** Charges since the last invoice, currency units. */
   unbilled: Reader;
+  /** Open amounts and unbilled charges together. */
+  exposure: Reader;
   invoices(scope: Scope): { invoiceId: string; dueAt: number; amount: number; remaining: number }[];
 }
 
@@ -153,6 +155,11 @@ export function createLedger(options: { id: number; signature: string }): Ledger
     return total;
   };
 
+  const unbilledMicros: Reader = (scope) => {
+    const segment = scope.cursor.segmentAt[id]!;
+    return segment === 0 ? 0 : scope.cursor.f64[segment + 2]!;
+  };
+
   const oldestDueAt: Reader = (scope) => {
     const { segmentAt, f64 } = scope.cursor;
     const segment = segmentAt[id]!;
@@ -172,8 +179,8 @@ export function createLedger(options: { id: number; signature: string }): Ledger
     lateAfterMs: Number.POSITIVE_INFINITY,
     onArrival: false,
     update,
-    unpaid: (scope) => sum(scope, (_due, remaining) => remaining) * MICROS,
-    overdue: (scope) => sum(scope, (due, remaining) => (due < scope.now ? remaining : 0)) * MICROS,
+    unpaid: (scope) => sum(scope, (_due, remaining) => remaining) / MICROS_PER_UNIT,
+    overdue: (scope) => sum(scope, (due, remaining) => (due < scope.now ? remaining : 0)) / MICROS_PER_UNIT,
     oldestDueAt,
     pastDueMs: (scope) => {
       const due = oldestDueAt(scope);
@@ -181,10 +188,8 @@ export function createLedger(options: { id: number; signature: string }): Ledger
     },
     openInvoices: (scope) => sum(scope, () => 1),
     overdueInvoices: (scope) => sum(scope, (due) => (due < scope.now ? 1 : 0)),
-    unbilled: (scope) => {
-      const segment = scope.cursor.segmentAt[id]!;
-      return segment === 0 ? 0 : scope.cursor.f64[segment + 2]! * MICROS;
-    },
+    unbilled: (scope) => unbilledMicros(scope) / MICROS_PER_UNIT,
+    exposure: (scope) => (sum(scope, (_due, remaining) => remaining) + unbilledMicros(scope)) / MICROS_PER_UNIT,
     invoices(scope) {
       const { segmentAt, f64 } = scope.cursor;
       const segment = segmentAt[id]!;
@@ -196,8 +201,8 @@ export function createLedger(options: { id: number; signature: string }): Ledger
           // Ids that are not digits are kept as a fingerprint only; people see the amounts and dates.
           invoiceId: name > 0 ? String(name).slice(1) : `#${Math.abs(name).toString(36)}`,
           dueAt: f64[at + DUE]!,
-          amount: f64[at + AMOUNT]! * MICROS,
-          remaining: f64[at + REMAINING]! * MICROS,
+          amount: f64[at + AMOUNT]! / MICROS_PER_UNIT,
+          remaining: f64[at + REMAINING]! / MICROS_PER_UNIT,
         };
       }).filter((invoice) => invoice.remaining > 0);
     },

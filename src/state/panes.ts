@@ -202,8 +202,11 @@ export function readCount(panes: Panes, stretch: Stretch): Reader {
   };
 }
 
-/** Sum, least or greatest of a column in the window, times `scale`; 0 for an empty sum, NaN for an empty min or max. */
-export function readColumn(panes: Panes, column: number, stretch: Stretch, scale: number): Reader {
+/**
+ * Sum, least or greatest of a column in the window, divided by `perUnit` (whole units in one unit of the result); 0 for an
+ * empty sum, NaN for an empty min or max.
+ */
+export function readColumn(panes: Panes, column: number, stretch: Stretch, perUnit: number): Reader {
   const { id, paneMs, columns } = panes;
   const kind = columns[column]!.kind;
   return (scope) => {
@@ -224,7 +227,7 @@ export function readColumn(panes: Panes, column: number, stretch: Stretch, scale
       else if (kind === 'min') result = value < result ? value : result;
       else result = value > result ? value : result;
     }
-    return Number.isFinite(result) ? result * scale : Number.NaN;
+    return Number.isFinite(result) ? result / perUnit : Number.NaN;
   };
 }
 
@@ -239,10 +242,10 @@ export function readBaseline(
   panes: Panes,
   column: number,
   stretch: Stretch,
-  options: { statistic: BaselineStatistic; samplesMin: number; scale: number },
+  options: { statistic: BaselineStatistic; samplesMin: number; perUnit: number },
 ): Reader {
   const { id, paneMs } = panes;
-  const { statistic, samplesMin, scale } = options;
+  const { statistic, samplesMin, perUnit } = options;
   return (scope) => {
     const { segmentAt, f64, u32 } = scope.cursor;
     const segment = segmentAt[id]!;
@@ -258,14 +261,14 @@ export function readBaseline(
       const pane = u32[at * 2]!;
       if (pane <= first) break;
       if (pane > last) continue;
-      const value = (column < 0 ? u32[at * 2 + 1]! : f64[at + 1 + column]!) * scale;
+      const whole = column < 0 ? u32[at * 2 + 1]! : f64[at + 1 + column]!;
       samples++;
-      sum += value;
-      squares += value * value;
+      sum += whole;
+      squares += (whole / perUnit) * (whole / perUnit);
     }
     if (statistic === 'samples') return samples;
     if (samples < samplesMin) return Number.NaN;
-    const mean = sum / samples;
+    const mean = sum / perUnit / samples;
     if (statistic === 'mean') return mean;
     const deviation = Math.sqrt(Math.max(0, squares / samples - mean * mean));
     return Math.max(deviation, 0.1 * Math.abs(mean), 1);
