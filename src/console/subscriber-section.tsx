@@ -7,10 +7,10 @@ import { Fact } from './fact.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
-import { wholeWindow } from './panes.ts';
 import { keyTypeName, stageName, tierName } from './slugs.ts';
 import type { SubscriberState } from './subscriber-source.ts';
 import { TimePlot } from './time-plot.tsx';
+import { wholeWindow } from './usage-window.ts';
 
 const CHART_HEIGHT_PX = 168;
 

@@ -1,7 +1,7 @@
 /** Windows as charts show them: every pane once, in order, the quiet ones too. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { wholeWindow, windowSec } from '../src/console/panes.ts';
+import { wholeWindow, windowSec } from '../src/console/usage-window.ts';
 
 const starts = (window: string, paneSec: number, clockAt: number, listed: number[]): number[] =>
   wholeWindow(
