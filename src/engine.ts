@@ -35,6 +35,7 @@ import {
   type CompiledRule,
   compileRuleSet,
   type Registry,
+  type RegistryEntry,
   type RuleSet,
 } from './rules/rule-set.ts';
 import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
@@ -128,7 +129,7 @@ export interface SubscriberView {
 export interface EngineMeta {
   ruleSetVersion: string;
   rules: { file: string; text: string }[];
-  registry: [string, { id: number; since: number; columns: string[] }][];
+  registry: [string, RegistryEntry][];
   watermark: number;
   maxEventTime: number;
   applied: number;
@@ -586,7 +587,7 @@ export function createEngine(options: EngineOptions): Engine {
             : '';
     let observedSince = firstSeenOf(cursor);
     const evidence: Evidence[] = rule.features.map((feature) => {
-      if (feature.entry !== undefined) observedSince = Math.max(observedSince, feature.entry.since);
+      observedSince = Math.max(observedSince, feature.entry?.since ?? 0, feature.columnSince ?? 0);
       const threshold = band.thresholds.get(feature.name);
       return {
         feature: feature.name,
@@ -632,7 +633,10 @@ export function createEngine(options: EngineOptions): Engine {
   const resolvedReason = (band: CompiledBand, heldAt: number): LocalizedText => {
     const at = new Date(heldAt).toISOString().slice(0, 16).replace('T', ' ');
     const now = reasonOf(band);
-    return { en: `over, last true ${at} UTC; now: ${now.en}`, 'zh-CN': `已解除，最后成立于${at} UTC；目前：${now['zh-CN']}` };
+    return {
+      en: `over, last true ${at} UTC; now: ${now.en}`,
+      'zh-CN': `已解除，最后成立于${at} UTC；目前：${now['zh-CN']}`,
+    };
   };
 
   const fireTimers = (limit: number, alerts: AlertData[]): number => {

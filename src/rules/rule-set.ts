@@ -8,7 +8,7 @@
  */
 import { SEVERITIES } from '../alerts/alert.ts';
 import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
-import { clockOf, firstSeenOf, OPERATORS_MAX } from '../state/block.ts';
+import { clockOf, firstSeenOf, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
@@ -49,10 +49,17 @@ const CALLS_KEPT_MS = 12 * 3_600_000;
 
 export interface RegistryEntry {
   id: number;
-  /** Event time since which the operator has seen records; 0: from the first record on. */
-  since: number;
+  /**
+   * Event time since which the operator has seen every record; 0: from the first one on. Null while no rule of the set in
+   * force asks for it: it sees nothing until one does again, and then begins anew.
+   */
+  since: number | null;
   /** Columns of a pane list, only ever appended to. */
   columns: string[];
+  /** Like `since`, for each column. */
+  columnsSince: (number | null)[];
+  /** Panes that a pane list keeps; 0 for other operators. */
+  reach: number;
 }
 
 /** Ids of operators by signature; part of the checkpoint. */
@@ -68,6 +75,8 @@ export interface CompiledFeature {
   panes?: { list: Panes; stretch: Stretch; column: number; perUnit: number };
   /** Where the operator behind it began. */
   entry: RegistryEntry | undefined;
+  /** Event time since which its column has been filled, where it is one of a pane list. */
+  columnSince?: number;
 }
 
 export interface CompiledBand {
@@ -153,17 +162,22 @@ export function compileRuleSet(
 ): { ruleSet: RuleSet } | { problems: RuleProblem[] } {
   const problems: RuleProblem[] = [];
   const registry: Registry = new Map(
-    [...options.registry].map(([key, entry]) => [key, { ...entry, columns: [...entry.columns] }]),
+    [...options.registry].map(([key, entry]) => [
+      key,
+      { ...entry, columns: [...entry.columns], columnsSince: [...entry.columnsSince] },
+    ]),
   );
   const operators = new Map<number, Operator>();
 
+  const used = new Set<RegistryEntry>();
   const entryOf = (signature: string): RegistryEntry => {
     let entry = registry.get(signature);
     if (entry === undefined) {
-      entry = { id: registry.size + 1, since: options.since, columns: [] };
+      entry = { id: registry.size + 1, since: options.since, columns: [], columnsSince: [], reach: 0 };
       registry.set(signature, entry);
-      if (entry.id >= OPERATORS_MAX) throw new RangeError(`more than ${OPERATORS_MAX} operators`);
     }
+    entry.since ??= options.since;
+    used.add(entry);
     return entry;
   };
 
@@ -595,6 +609,7 @@ export function compileRuleSet(
         if (!own.entry.columns.includes(columnName)) own.entry.columns.push(columnName);
       }
       const column = counts ? -1 : own.entry.columns.indexOf(columnName);
+      if (column >= 0) own.entry.columnsSince[column] ??= options.since;
       const result: CompiledFeature = {
         name,
         window: feature.window!,
@@ -604,7 +619,19 @@ export function compileRuleSet(
         entry: own.entry,
       };
       finish.push(() => {
+        if (1 + own.reach * (1 + own.entry.columns.length) > SEGMENT_UNITS_MAX) {
+          problem([...path, 'panes'], `${own.reach} panes of ${own.entry.columns.length} values each are too many`);
+          return;
+        }
         if (own.list === undefined) {
+          // Before the change only panes of the shorter reach were kept.
+          if (own.entry.reach > 0 && own.reach > own.entry.reach) {
+            own.entry.since = Math.max(own.entry.since!, options.since - own.entry.reach * paneMs);
+          }
+          own.entry.reach = own.reach;
+          own.entry.columnsSince = own.entry.columns.map((wanted, index) =>
+            own.columns.has(wanted) ? own.entry.columnsSince[index]! : null,
+          );
           own.list = createPanes({
             id: own.entry.id,
             signature,
@@ -618,6 +645,7 @@ export function compileRuleSet(
           operators.set(own.entry.id, own.list);
         }
         step.operators.add(own.list);
+        if (column >= 0) result.columnSince = own.entry.columnsSince[column]!;
         if (aggregate === 'count') result.read = readCount(own.list, stretch);
         else if (aggregate === 'mean') {
           const count = readCount(own.list, stretch);
@@ -641,6 +669,7 @@ export function compileRuleSet(
             statistic,
             samplesMin: feature.samplesMin ?? 1,
             perUnit,
+            since: Math.max(own.entry.since!, result.columnSince ?? 0),
           });
         } else result.read = readColumn(own.list, column, stretch, perUnit);
         result.panes = { list: own.list, stretch, column, perUnit };
@@ -741,6 +770,10 @@ export function compileRuleSet(
 
   for (const complete of finish) complete();
   for (const complete of conditions) complete();
+  if (registry.size >= OPERATORS_MAX) {
+    const message = `with the rules before, more than ${OPERATORS_MAX} different features have been asked for`;
+    problems.push({ file: sources.at(-1)!.file, line: 1, column: 1, message });
+  }
   if (problems.length > 0) {
     const shown = new Map(
       problems.map((entry) => [`${entry.file}:${entry.line}:${entry.column}:${entry.message}`, entry]),
@@ -748,6 +781,7 @@ export function compileRuleSet(
     return { problems: [...shown.values()] };
   }
   options.registry.clear();
+  for (const entry of registry.values()) if (!used.has(entry)) entry.since = null;
   for (const [signature, entry] of registry) options.registry.set(signature, entry);
 
   const planOf = (recordType: RecordType): Plan => {

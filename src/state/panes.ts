@@ -236,16 +236,17 @@ export type BaselineStatistic = 'mean' | 'deviation' | 'samples';
 /**
  * A key's own past: the panes of the stretch (usually days) in which something happened are the samples. NaN with fewer
  * than `samplesMin` of them. `deviation` is the standard deviation, at least a tenth of the mean and at least one unit,
- * so that a very regular key does not turn every wobble into an alarm. `column` -1 reads counts.
+ * so that a very regular key does not turn every wobble into an alarm. `column` -1 reads counts. Panes that do not begin
+ * after `since` are no samples: the column was not filled then, and its zeros would make the past look quiet.
  */
 export function readBaseline(
   panes: Panes,
   column: number,
   stretch: Stretch,
-  options: { statistic: BaselineStatistic; samplesMin: number; perUnit: number },
+  options: { statistic: BaselineStatistic; samplesMin: number; perUnit: number; since: number },
 ): Reader {
   const { id, paneMs } = panes;
-  const { statistic, samplesMin, perUnit } = options;
+  const { statistic, samplesMin, perUnit, since } = options;
   return (scope) => {
     const { segmentAt, f64, u32 } = scope.cursor;
     const segment = segmentAt[id]!;
@@ -260,7 +261,7 @@ export function readBaseline(
       const at = segment + FIRST_ENTRY + index * entryUnits;
       const pane = u32[at * 2]!;
       if (pane <= first) break;
-      if (pane > last) continue;
+      if (pane > last || pane * paneMs <= since) continue;
       const whole = column < 0 ? u32[at * 2 + 1]! : f64[at + 1 + column]!;
       samples++;
       sum += whole;
