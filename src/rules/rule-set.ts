@@ -340,11 +340,11 @@ export function compileRuleSet(
     const ticketNames = ['open', 'oldestOpenedAt', 'oldestAge'];
     const makeBuiltIn = (name: string): CompiledFeature | undefined => {
       const plain = { window: '', entry: undefined };
-      if (name === 'now') return { ...plain, name, unit: 'none', type: 'time', read: (scope) => scope.now };
+      if (name === 'now') return { ...plain, name, unit: 'time', type: 'time', read: (scope) => scope.now };
       if (name === 'knownFor')
         return { ...plain, name, unit: 's', type: 'duration', read: (scope) => scope.now - firstSeenOf(scope.cursor) };
       if (name === 'lastSeenAt')
-        return { ...plain, name, unit: 'none', type: 'time', read: (scope) => clockOf(scope.cursor) };
+        return { ...plain, name, unit: 'time', type: 'time', read: (scope) => clockOf(scope.cursor) };
       const [group, value] = name.split('.') as [string, string | undefined];
       if (group === 'ledger' && rule.key === 'account' && value !== undefined && ledgerNames.includes(value)) {
         const signature = 'ledger|account';
@@ -368,7 +368,7 @@ export function compileRuleSet(
           case 'pastDue':
             return { ...common, unit: 's', type: 'duration', read: own.pastDueMs };
           case 'oldestDueAt':
-            return { ...common, unit: 'none', type: 'time', read: own.oldestDueAt };
+            return { ...common, unit: 'time', type: 'time', read: own.oldestDueAt };
           case 'openInvoices':
           case 'overdueInvoices':
             return { ...common, unit: 'count', type: 'number', read: own[value] };
@@ -400,7 +400,7 @@ export function compileRuleSet(
         const own = operator;
         const common = { name, window: '', entry };
         if (value === 'open') return { ...common, unit: 'count', type: 'number', read: own.open };
-        if (value === 'oldestOpenedAt') return { ...common, unit: 'none', type: 'time', read: own.oldestOpenedAt };
+        if (value === 'oldestOpenedAt') return { ...common, unit: 'time', type: 'time', read: own.oldestOpenedAt };
         return { ...common, unit: 's', type: 'duration', read: (scope) => scope.now - own.oldestOpenedAt(scope) };
       }
       return undefined;
@@ -511,7 +511,7 @@ export function compileRuleSet(
           const signature = `latest|${base}|`;
           const { operator, entry } = single(signature, (id) => createLatest({ id, signature, of: undefined }));
           return aggregate === 'lastAt'
-            ? { name, window: '', unit: 'none', type: 'time', read: operator.at, entry }
+            ? { name, window: '', unit: 'time', type: 'time', read: operator.at, entry }
             : { name, window: '', unit: 's', type: 'duration', read: (scope) => scope.now - operator.at(scope), entry };
         }
         case 'usualGap': {
@@ -531,7 +531,7 @@ export function compileRuleSet(
           const { operator, entry } = single(signature, (id) => createCallTotal({ id, signature, keepMs }));
           return aggregate === 'callDuration'
             ? { name, window: '', unit: 's', type: 'duration', read: operator.durationMs, entry }
-            : { name, window: '', unit: 'none', type: 'time', read: operator.startAt, entry };
+            : { name, window: '', unit: 'time', type: 'time', read: operator.startAt, entry };
         }
       }
 
@@ -563,9 +563,16 @@ export function compileRuleSet(
           problem([...path, 'panes'], `a distinct count takes at most ${DISTINCT_PANES_MAX} panes`);
           return undefined;
         }
+        if (shift > 0) {
+          problem([...path, 'before'], "a distinct count has no 'before': of each value only the last pane is known");
+          return undefined;
+        }
         const evaluate = of!.evaluate;
+        // 0 stands for "none" in the list; a number that is 0 is a value like any other.
         const value: Reader =
-          of!.type === 'text' ? (scope) => fingerprint(evaluate(scope) as string) : (evaluate as Reader);
+          of!.type === 'text'
+            ? (scope) => fingerprint(evaluate(scope) as string)
+            : (scope) => (evaluate as Reader)(scope) || Number.MIN_VALUE;
         const signature = `distinct|${base}|${ofText}|${paneMs}|${reach}`;
         const { operator, entry } = single(signature, (id) =>
           createDistinct({ id, signature, paneMs, reach, of: value }),
@@ -870,7 +877,7 @@ function collectThresholds(
   const mentions = (side: Node): boolean => [...namesIn(side)].some(isFeature);
   switch (node.kind) {
     case 'binary':
-      if (['<', '<=', '>', '>=', '==', '!='].includes(node.operator)) {
+      if (['<', '<=', '>', '>='].includes(node.operator)) {
         if (node.left.kind === 'name' && isFeature(node.left.name) && !sameName(node.left.name, node.right))
           found(node.left.name, node.right);
         else if (node.right.kind === 'name' && isFeature(node.right.name) && !mentions(node.left))

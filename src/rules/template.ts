@@ -10,8 +10,8 @@ export type Language = 'en' | 'zh-CN';
 export type Template = (scope: Scope) => string;
 
 const WORDS = {
-  en: { seconds: ' s', minutes: ' min', hours: ' h', days: ' d', yes: 'yes', no: 'no', unknown: 'unknown' },
-  'zh-CN': { seconds: '秒', minutes: '分钟', hours: '小时', days: '天', yes: '是', no: '否', unknown: '未知' },
+  en: { seconds: ' s', minutes: ' min', hours: ' h', days: ' d', yes: 'yes', no: 'no', unknown: 'n/a' },
+  'zh-CN': { seconds: '秒', minutes: '分钟', hours: '小时', days: '天', yes: '是', no: '否', unknown: '无' },
 } as const;
 
 /** At most two decimals, no trailing zeros; the same on every machine, because the text is part of the alert. */
