@@ -1,7 +1,7 @@
 import { type JetStreamManager, jetstream, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Rejection } from '../src/record/decode.ts';
 import { createDeadLetterSink, type DeadLetterSink } from '../src/sinks/dead-letter.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
@@ -51,14 +51,11 @@ describe.each(natsServers)('$name', ({ binary }) => {
   const named = binary === undefined ? {} : { binary };
   const maxPayloadBytes = 4_096;
   let broker: Broker;
-  beforeAll(async () => {
-    broker = await startBroker({ ...named, maxPayloadBytes });
-  });
-  afterAll(() => broker.stop());
   beforeEach(async () => {
+    const started = await startBroker({ ...named, maxPayloadBytes });
+    broker = started;
+    cleanUp.push(() => started.stop());
     const nc = await connectNats(broker.url, { name: 'test' });
-    const jsm = await jetstreamManager(nc);
-    for await (const name of jsm.streams.names()) await jsm.streams.delete(name);
     await ensureStreams(nc, { partitions: 1, retentionDays });
     await nc.close();
   });

@@ -1,7 +1,7 @@
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { connectNats } from '../src/source/connection.ts';
 import {
@@ -82,7 +82,7 @@ const range = (from: number, to: number): number[] => Array.from({ length: to - 
 async function startProxy(
   port: number,
   hooks: { toServer?: (text: string) => string; toClient?: (text: string) => string },
-): Promise<{ url: string; freeze(): void }> {
+): Promise<{ url: string; freeze(): void; cut(): void }> {
   const sockets = new Set<Socket>();
   let pairs: [Socket, Socket][] = [];
   const server = createServer((client) => {
@@ -113,23 +113,23 @@ async function startProxy(
       for (const pair of pairs) for (const socket of pair) socket.pause().removeAllListeners('data');
       pairs = [];
     },
+    cut() {
+      for (const socket of sockets) socket.destroy();
+    },
   };
 }
 
 describe.each(natsServers)('$name', ({ binary }) => {
   const named = binary === undefined ? {} : { binary };
 
-  describe('on one broker', () => {
+  describe('on a broker that stays', () => {
     let broker: Broker;
     let stage: Stage;
-    beforeAll(async () => {
-      broker = await startBroker({ ...named, maxPayloadBytes: 64 * 1024 });
-    });
-    afterAll(() => broker.stop());
-
     const begin = async (messages: number, bytes = 0): Promise<Stage> => {
+      const started = await startBroker({ ...named, maxPayloadBytes: 64 * 1024 });
+      broker = started;
+      cleanUp.push(() => started.stop());
       stage = await connected(broker);
-      for await (const name of stage.jsm.streams.names()) await stage.jsm.streams.delete(name);
       await stage.jsm.streams.add({ name: 'USAGE', subjects: ['usage.>'] });
       if (messages > 0) await publish(stage.nc, 1, messages, bytes);
       return stage;
@@ -312,14 +312,11 @@ describe.each(natsServers)('$name', ({ binary }) => {
     });
 
     test('a stream that was made anew is not taken for the old one, even if it is long enough', async () => {
-      const { nc, jsm } = await begin(20);
-      const source = await open(nc);
+      const first = await begin(20);
+      const source = await open(first.nc);
       await read(source, 20);
       const { streamCreated } = source;
-      await source.close();
-      await jsm.streams.delete('USAGE');
-      await jsm.streams.add({ name: 'USAGE', subjects: ['usage.>'] });
-      await publish(nc, 1, 30);
+      const { nc } = await begin(30);
       await expect(open(nc, { startSequence: 21, streamCreated })).rejects.toMatchObject({
         code: 'source.stream-replaced',
       });
@@ -387,6 +384,25 @@ describe.each(natsServers)('$name', ({ binary }) => {
       expect(stalls).toEqual([expect.stringContaining('not even a heartbeat')]);
     });
 
+    test('what is held back behind a hole is read again when the connection breaks meanwhile', async () => {
+      const { jsm } = await begin(100);
+      await jsm.streams.deleteMessage('USAGE', 50, false);
+      // The first question about the stream is that of the opening; the second one, about the hole, gets no answer.
+      let questions = 0;
+      const proxy = await startProxy(broker.port, {
+        toServer: (text) =>
+          text.replace(/\$JS\.API\.STREAM\.INFO/g, (subject) => {
+            if (++questions !== 2) return subject;
+            setTimeout(() => proxy.cut(), 50);
+            return '$JS.API.STREAM.NONE';
+          }),
+      });
+      const { nc } = await connected(broker, proxy.url);
+      const source = await open(nc);
+      expect(numbers(await read(source, 99))).toEqual(range(1, 100).filter((i) => i !== 50));
+      expect(questions).toBeGreaterThan(2);
+    });
+
     test('a half-open connection is noticed, even with much unsent, and reading goes on', async () => {
       await begin(100);
       const proxy = await startProxy(broker.port, {});
@@ -406,7 +422,8 @@ describe.each(natsServers)('$name', ({ binary }) => {
     const { nc, jsm } = await connected(broker);
     await jsm.streams.add({ name: 'USAGE', subjects: ['usage.>'] });
     await publish(nc, 1, 5_000);
-    const source = await open(nc, { pullMessages: 200 });
+    const stalls: string[] = [];
+    const source = await open(nc, { pullMessages: 200, onStall: (detail) => stalls.push(detail) });
     const messages = await read(source, 1_000);
     await broker.kill();
     await vi.waitFor(() => expect(source.connected()).toBe(false));
@@ -416,6 +433,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
     messages.push(...(await read(source, 1_000)));
     expect(numbers(messages)).toEqual(range(1, 6_000));
     expect(source.connected()).toBe(true);
+    expect(stalls[0]).toMatch(/^reading of stream USAGE starts again at \d+: the connection was lost$/);
   });
 
   test('notices that the broker came back with another store', async () => {

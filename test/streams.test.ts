@@ -1,7 +1,7 @@
 import { type JetStreamManager, jetstream, jetstreamManager, StorageType } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { ensureStreams, partitionOf, usageStream } from '../src/source/streams.ts';
 import { natsServers, startConfigured } from './nats-servers.ts';
@@ -14,21 +14,17 @@ describe.each(natsServers)('$name', ({ binary }) => {
   let nc: NatsConnection;
   let jsm: JetStreamManager;
 
-  beforeAll(async () => {
+  beforeEach(async () => {
     broker = await startBroker(binary === undefined ? {} : { binary });
     nc = await connect({ servers: broker.url });
     jsm = await jetstreamManager(nc);
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await nc.close();
     await broker.stop();
   });
-  const empty = async (): Promise<void> => {
-    for await (const name of jsm.streams.names()) await jsm.streams.delete(name);
-  };
 
   test('missing streams are created as the contract names them', async () => {
-    await empty();
     expect(await ensureStreams(nc, { partitions: 1, retentionDays })).toEqual({ warnings: [] });
     const table = [];
     for await (const { config } of jsm.streams.list()) {
@@ -51,13 +47,11 @@ describe.each(natsServers)('$name', ({ binary }) => {
   });
 
   test('two processes that start together agree', async () => {
-    await empty();
     const both = await Promise.all([1, 2].map(() => ensureStreams(nc, { partitions: 1, retentionDays })));
     expect(both).toEqual([{ warnings: [] }, { warnings: [] }]);
   });
 
   test('each partition has its own stream and its own subjects', async () => {
-    await empty();
     await ensureStreams(nc, { partitions: 3, retentionDays });
     const js = jetstream(nc);
     expect((await js.publish('usage.2.voice', '{}')).stream).toBe(usageStream(2, 3));
@@ -66,7 +60,6 @@ describe.each(natsServers)('$name', ({ binary }) => {
   });
 
   test('the newest message of a subject can be read', async () => {
-    await empty();
     await ensureStreams(nc, { partitions: 1, retentionDays });
     const js = jetstream(nc);
     await js.publish('alerts.fraud.a', 'first');
@@ -76,7 +69,6 @@ describe.each(natsServers)('$name', ({ binary }) => {
   });
 
   test('Nats-Msg-Id of a producer is honoured', async () => {
-    await empty();
     await ensureStreams(nc, { partitions: 1, retentionDays });
     const js = jetstream(nc);
     expect((await js.publish('usage.0.voice', '{}', { msgID: 'm1' })).duplicate).toBe(false);
@@ -90,7 +82,6 @@ describe.each(natsServers)('$name', ({ binary }) => {
     ['interest retention', { retention: 'interest' as const }, 'streams.retention', /interest retention/],
     ['another name', { name: 'CDR' }, 'streams.overlap', /another stream already holds usage\.>/],
   ])('a stream with %s is refused with exit code 3', async (_, difference, code, message) => {
-    await empty();
     await jsm.streams.add({ name: 'USAGE', subjects: ['usage.>'], ...difference });
     await expect(ensureStreams(nc, { partitions: 1, retentionDays })).rejects.toMatchObject({
       name: 'RingfenceError',
@@ -101,7 +92,6 @@ describe.each(natsServers)('$name', ({ binary }) => {
   });
 
   test('other limits are used as they are, with a warning for each', async () => {
-    await empty();
     await jsm.streams.add({
       name: 'USAGE',
       subjects: ['usage.>'],

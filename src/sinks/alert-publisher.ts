@@ -206,7 +206,6 @@ export function createAlertPublisher(
 
   outbound.onReconnect(() => {
     // The broker may have come back with less than it had acknowledged.
-    positions.clear();
     for (const [alertId, alerts] of keptByAlert) {
       const newest = alerts.at(-1);
       // A lane at work finds out by itself.
