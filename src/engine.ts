@@ -54,7 +54,7 @@ import {
   setQueuedAt,
 } from './state/block.ts';
 import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
-import { createKeyTable, createNames, type KeyTable } from './state/key-table.ts';
+import { createKeyTable, createNames, fingerprint, type KeyTable } from './state/key-table.ts';
 import type { Scope } from './state/operator.ts';
 import { createTimers } from './state/timers.ts';
 
@@ -74,6 +74,7 @@ const ACCOUNT_LINK = 0;
 const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 const ACCOUNT = KEY_TYPES.indexOf('account');
 const IMSI = KEY_TYPES.indexOf('imsi');
+const SUBSCRIBER_PREFIX = KEY_TYPES.indexOf('subscriber+prefix');
 /** Kinds of keys that nearly every record has, and whose blocks are therefore worth fetching ahead. */
 const WARM_TYPES = [SUBSCRIBER, ACCOUNT, IMSI];
 /** Keys fetched ahead at once: their blocks fill about half of a second-level cache of 1 MB. */
@@ -280,7 +281,7 @@ export function createEngine(options: EngineOptions): Engine {
       case 'subscriber+prefix':
         return scope.destination === undefined || record.servedMsisdn === ''
           ? 0
-          : names.numberOf(`${record.servedMsisdn}>${scope.destination.prefix}`);
+          : names.pairOf(record.servedMsisdn, scope.destination.prefix);
     }
   };
 
@@ -370,11 +371,14 @@ export function createEngine(options: EngineOptions): Engine {
         if (truth[steps[step]!.predicate] === 1) touched = true;
       }
       if (!touched) continue;
-      const key = keyNumber(keyType, record);
+      let key = keyNumber(keyType, record);
       if (key === 0) continue;
       let address = tables[keyType]!.get(key);
       if (address === 0) {
-        if (late) continue;
+        if (late) {
+          if (keyType === SUBSCRIBER_PREFIX) names.releasePair(key);
+          continue;
+        }
         address = blocks.create(keyType, key, record.eventTime);
         tables[keyType]!.set(key, address);
       }
@@ -382,13 +386,15 @@ export function createEngine(options: EngineOptions): Engine {
       // What was due for this key before this record is settled before this record is seen.
       while (queuedAtOf(cursor) <= watermark) {
         fireKey(queuedAtOf(cursor));
+        derive(record);
+        // An idle key that was due to be forgotten has gone with its number.
+        key = keyNumber(keyType, record);
         address = tables[keyType]!.get(key);
         if (address === 0) {
           address = blocks.create(keyType, key, record.eventTime);
           tables[keyType]!.set(key, address);
         }
         blocks.bind(address);
-        derive(record);
       }
       if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
       else if (record.eventTime < firstSeenOf(cursor) && !late) setFirstSeen(cursor, record.eventTime);
@@ -439,6 +445,12 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
+  /** Where in its interval a key is looked at: the same for the same key, whatever number its text has at the moment. */
+  const phaseOf = (rule: CompiledRule): number => {
+    const key = keyOf(cursor);
+    return Math.abs(Math.imul((key > 0 ? key : fingerprint(names.textOf(key))) | 0, 0x9e3779b1)) % rule.everyMs;
+  };
+
   const enqueue = (time: number): void => {
     setQueuedAt(cursor, time);
     timers.push(time, keyTypeOf(cursor), keyOf(cursor));
@@ -455,7 +467,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (at > now && at < next) next = at;
     }
     if (rule.everyMs > 0 && now <= clockOf(cursor) + rule.reachMs) {
-      const phase = Math.abs(Math.imul(keyOf(cursor) | 0, 0x9e3779b1)) % rule.everyMs;
+      const phase = phaseOf(rule);
       const at = (Math.floor((now - phase) / rule.everyMs) + 1) * rule.everyMs + phase;
       if (at < next) next = at;
     }
@@ -500,6 +512,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (idleAt <= time && !anyEpisode()) {
       tables[keyType]!.delete(key);
       arena.free(cursor.address);
+      if (keyType === SUBSCRIBER_PREFIX) names.releasePair(key);
       return;
     }
     if (idleAt > time && idleAt < wakeAt) wakeAt = idleAt;
@@ -511,7 +524,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (Math.ceil(rule.evaluateAt[index]!(scope)) === time) return true;
     }
     if (rule.everyMs === 0) return false;
-    const phase = Math.abs(Math.imul(keyOf(cursor) | 0, 0x9e3779b1)) % rule.everyMs;
+    const phase = phaseOf(rule);
     return (time - phase) % rule.everyMs === 0;
   };
 

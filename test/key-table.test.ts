@@ -122,7 +122,7 @@ describe('names', () => {
     names.numberOf('one');
     const snapshot = names.snapshot();
     names.numberOf('two');
-    expect(snapshot).toEqual(['one']);
+    expect(snapshot).toEqual(['=one']);
   });
 });
 
@@ -138,6 +138,25 @@ describe('fingerprint', () => {
     expect(seen.size).toBe(300_000);
     for (const value of seen) {
       if (value >= 0 || !Number.isSafeInteger(value)) expect.fail(`${value} can be taken for digits`);
+    }
+  });
+
+  it('forgets a released pair and uses its number again, but never a text that looks like one', () => {
+    const names = createNames();
+    const cell = names.numberOf('8613>371');
+    const pair = names.pairOf('8613', '371');
+    expect(names.textOf(pair)).toBe('8613>371');
+    expect(pair).not.toBe(cell);
+    names.releasePair(cell);
+    names.releasePair(pair);
+    expect(names.textOf(cell)).toBe('8613>371');
+    expect(names.size()).toBe(1);
+    const restored = createNames();
+    restored.restore(names.snapshot());
+    expect(restored.find('8613>371')).toBe(cell);
+    for (const one of [names, restored]) {
+      expect(one.pairOf('8614', '53')).toBe(pair);
+      expect(one.textOf(pair)).toBe('8614>53');
     }
   });
 });

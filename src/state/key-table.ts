@@ -10,14 +10,20 @@
  * entries (a shard of 1 M keys in 256 holds 4 k entries and rehashes in well under a millisecond).
  */
 
-/** Distinct non-numeric texts that the state may hold (cells, accounts with letters, composite keys). */
+/** Distinct non-numeric texts that the state may hold at once (cells, accounts with letters, composite keys). */
 export const NAMES_MAX = 8_000_000;
 
 export interface Names {
-  /** 0 for the empty text. */
+  /** 0 for the empty text. Remembers the text for good. */
   numberOf(text: string): number;
   /** Like numberOf for a text that is not known: 0 instead of remembering it. */
   find(text: string): number;
+  /**
+   * Number of a composite key such as subscriber and destination. There are far more of them in a year than at any moment, so
+   * `releasePair` forgets one when its key is gone; its number is used again.
+   */
+  pairOf(first: string, second: string): number;
+  releasePair(number: number): void;
   textOf(number: number): string;
   size(): number;
   snapshot(): string[];
@@ -40,29 +46,53 @@ function digitsNumber(text: string): number {
 }
 
 export function createNames(): Names {
-  const ids = new Map<string, number>();
+  /** Single texts and pairs are looked up apart, so that no cell can be named like a pair and be forgotten with it. */
+  const singles = new Map<string, number>();
+  const pairs = new Map<string, number>();
   let texts: string[] = [];
+  /** Numbers of released pairs. */
+  let vacant: number[] = [];
+
+  const remember = (ids: Map<string, number>, text: string): number => {
+    const known = ids.get(text);
+    if (known !== undefined) return known;
+    let id = vacant.pop();
+    if (id === undefined) {
+      if (texts.length >= NAMES_MAX) throw new RangeError(`more than ${NAMES_MAX} distinct texts in the state`);
+      texts.push(text);
+      id = -texts.length;
+    } else {
+      texts[-id - 1] = text;
+    }
+    ids.set(text, id);
+    return id;
+  };
+
   return {
-    numberOf(text) {
-      const digits = digitsNumber(text);
-      if (digits !== 0 || text === '') return digits;
-      let id = ids.get(text);
-      if (id === undefined) {
-        if (texts.length >= NAMES_MAX) throw new RangeError(`more than ${NAMES_MAX} distinct texts in the state`);
-        texts.push(text);
-        id = -texts.length;
-        ids.set(text, id);
-      }
-      return id;
+    numberOf: (text) => digitsNumber(text) || (text === '' ? 0 : remember(singles, text)),
+    find: (text) => digitsNumber(text) || (singles.get(text) ?? 0),
+    pairOf: (first, second) => remember(pairs, `${first}>${second}`),
+    releasePair(number) {
+      const text = texts[-number - 1]!;
+      if (pairs.get(text) !== number) return;
+      pairs.delete(text);
+      texts[-number - 1] = '';
+      vacant.push(number);
     },
-    find: (text) => digitsNumber(text) || (ids.get(text) ?? 0),
     textOf: (number) => (number < 0 ? texts[-number - 1]! : number === 0 ? '' : String(number).slice(1)),
-    size: () => texts.length,
-    snapshot: () => texts.slice(),
+    size: () => texts.length - vacant.length,
+    // The first character says which kind a text is; an empty one is a number to be used again.
+    snapshot: () =>
+      texts.map((text, index) => (text === '' ? '' : (pairs.get(text) === -index - 1 ? '>' : '=') + text)),
     restore(saved) {
-      texts = saved.slice();
-      ids.clear();
-      for (const [index, text] of texts.entries()) ids.set(text, -index - 1);
+      singles.clear();
+      pairs.clear();
+      vacant = [];
+      texts = saved.map((entry, index) => {
+        if (entry === '') vacant.push(-index - 1);
+        else (entry[0] === '>' ? pairs : singles).set(entry.slice(1), -index - 1);
+        return entry.slice(1);
+      });
     },
   };
 }
