@@ -141,7 +141,7 @@ describe('fingerprint', () => {
     }
   });
 
-  it('forgets a released pair and uses its number again, but never a text that looks like one', () => {
+  test('forgets a released pair and uses its number again, but never a text that looks like one', () => {
     const names = createNames();
     const cell = names.numberOf('8613>371');
     const pair = names.pairOf('8613', '371');
