@@ -34,6 +34,8 @@ const TICK_AFTER_MS = 30_000;
 const LIVE_WITHIN_MS = 3_600_000;
 /** A rule set in the stream, unpacked: 2,000 files of 32 KB. */
 const RULES_BYTES_MAX = 64 * 1024 * 1024;
+/** A large state takes seconds to write: no more than a quarter of the time goes into checkpoints, whatever the interval. */
+const CHECKPOINT_PAUSE_FACTOR = 3;
 /** Timers fired in one slice while no record comes. */
 const IDLE_TIMERS_PER_SLICE = 2_000;
 
@@ -74,6 +76,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   const alerts: AlertData[] = [];
   let stopping = false;
   let lastCheckpointAt = performance.now();
+  let lastCheckpointMs = 0;
   let lastMessageAt = performance.now();
   let ticking = false;
   let checkpointing: Promise<void> | undefined;
@@ -110,6 +113,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       } finally {
         cut.release();
         lastCheckpointAt = performance.now();
+        lastCheckpointMs = lastCheckpointAt - begun;
         checkpointing = undefined;
       }
     })();
@@ -199,7 +203,8 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   const housekeeping = setInterval(() => {
     if (stopping) return;
     const now = performance.now();
-    if (now - lastCheckpointAt >= options.checkpointEveryMs && checkpointing === undefined) {
+    const pauseMs = Math.max(options.checkpointEveryMs, lastCheckpointMs * CHECKPOINT_PAUSE_FACTOR);
+    if (now - lastCheckpointAt >= pauseMs && checkpointing === undefined) {
       lastCheckpointAt = now;
       const begun = performance.now();
       checkpoint().catch((error: unknown) => fail(error));
