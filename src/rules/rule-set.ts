@@ -572,7 +572,10 @@ export function compileRuleSet(
         const value: Reader =
           of!.type === 'text'
             ? (scope) => fingerprint(evaluate(scope) as string)
-            : (scope) => (evaluate as Reader)(scope) || Number.MIN_VALUE;
+            : (scope) => {
+                const number = (evaluate as Reader)(scope);
+                return number === 0 ? Number.MIN_VALUE : number;
+              };
         const signature = `distinct|${base}|${ofText}|${paneMs}|${reach}`;
         const { operator, entry } = single(signature, (id) =>
           createDistinct({ id, signature, paneMs, reach, of: value }),
