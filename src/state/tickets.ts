@@ -7,7 +7,7 @@ import type { Blocks } from './block.ts';
 import { fingerprint } from './key-table.ts';
 import type { Operator, Reader, Scope } from './operator.ts';
 
-/** Tickets remembered per subscriber: resolved ones make room first, then the oldest. */
+/** Tickets remembered per subscriber: the one resolved longest ago makes room first, then the oldest. */
 export const TICKETS_MAX = 16;
 const ENTRY = 4;
 const OPENED = 1;
@@ -49,14 +49,20 @@ export function createTickets(options: { id: number; signature: string }): Ticke
       const capacity = ((cursor.segmentUnits[id]! - 1) / ENTRY) | 0;
       let slot = length;
       if (length === capacity) {
-        let victim = -1;
+        const { f64 } = cursor;
+        const first = segment + 1;
+        let resolvedFirst = -1;
+        let openedFirst = 0;
         for (let index = 0; index < length; index++) {
-          const at = segment + 1 + index * ENTRY;
-          if (cursor.f64[at + RESOLVED] === 1 && victim < 0) victim = index;
+          const at = first + index * ENTRY;
+          if (f64[at + OPENED]! < f64[first + openedFirst * ENTRY + OPENED]!) openedFirst = index;
+          if (f64[at + RESOLVED] !== 1) continue;
+          if (resolvedFirst < 0 || f64[at + CHANGED]! < f64[first + resolvedFirst * ENTRY + CHANGED]!)
+            resolvedFirst = index;
         }
-        if (victim >= 0 && length >= 4) slot = victim;
+        if (resolvedFirst >= 0 && length >= 4) slot = resolvedFirst;
         else if (capacity < TICKETS_MAX) segment = blocks.resize(id, 1 + Math.min(TICKETS_MAX, capacity * 2) * ENTRY);
-        else slot = 0;
+        else slot = openedFirst;
       }
       if (slot === length) cursor.u32[segment * 2] = length + 1;
       const at = segment + 1 + slot * ENTRY;
