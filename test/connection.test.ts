@@ -18,16 +18,27 @@ const freePort = (): Promise<number> =>
   });
 
 describe('at the start', () => {
-  test('waits for a server that is not there yet and says so once', async () => {
+  test('waits for a server that is not there yet and says each thing once', async () => {
+    // Somebody who hangs up is there at first.
+    let attempts = 0;
+    const other = createServer((socket) => {
+      attempts++;
+      socket.destroy();
+    });
     const port = await freePort();
+    await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
     const sentences: string[] = [];
     const connecting = connectNats(`nats://127.0.0.1:${port}`, { name: 'test', log: (s) => sentences.push(s) });
-    await vi.waitFor(() => expect(sentences).toHaveLength(1));
+    await vi.waitFor(() => expect(attempts).toBeGreaterThan(2), { timeout: 5_000 });
+    expect(sentences).toHaveLength(1);
+    await new Promise((resolve) => other.close(resolve));
+    await vi.waitFor(() => expect(sentences).toHaveLength(2), { timeout: 5_000 });
     const broker = await startBroker({ port });
     cleanUp.push(() => broker.stop());
     const nc = await connecting;
     cleanUp.push(() => nc.close());
     expect(sentences).toEqual([
+      expect.stringMatching(/^NATS at nats:\/\/127\.0\.0\.1:\d+ does not answer \(.+\): waiting$/),
       `NATS at nats://127.0.0.1:${port} does not answer (connection refused): waiting`,
       `NATS at nats://127.0.0.1:${port} answers: connected`,
     ]);
