@@ -107,7 +107,8 @@ export function createDuplicates(horizonRecords: number): Duplicates {
     },
     warm(recordId) {
       let hash = 0x811c9dc5;
-      for (let index = 0; index < recordId.length; index++) hash = Math.imul(hash ^ recordId.charCodeAt(index), 0x01000193);
+      for (let index = 0; index < recordId.length; index++)
+        hash = Math.imul(hash ^ recordId.charCodeAt(index), 0x01000193);
       hash ^= hash >>> 15;
       hash = Math.imul(hash, 0x2c1b3c6d);
       const slot = ((hash ^ (hash >>> 13)) >>> 0) & mask;
@@ -134,13 +135,13 @@ export function createDuplicates(horizonRecords: number): Duplicates {
         const generation = emptyGeneration();
         const loadedStarts = new Uint32Array(starts.slice().buffer);
         const loadedCodes = new Uint16Array(codes.slice().buffer);
-        // A smaller horizon than the saved one keeps the newest ids.
-        const skip = Math.max(0, loadedStarts.length - 1 - horizonRecords);
+        // A smaller horizon than the saved one keeps the newest ids, in number and in characters.
+        let skip = Math.max(0, loadedStarts.length - 1 - horizonRecords);
+        while (loadedStarts.at(-1)! - loadedStarts[skip]! > generation.codes.length) skip++;
         for (let id = skip; id < loadedStarts.length - 1; id++) {
           const from = loadedStarts[id]!;
           const to = loadedStarts[id + 1]!;
           const start = generation.starts[generation.count]!;
-          if (start + to - from > generation.codes.length) break;
           generation.codes.set(loadedCodes.subarray(from, to), start);
           const hash = hashOf(loadedCodes, from, to);
           const slot = slotOf(generation, hash, loadedCodes, from, to);
