@@ -27,11 +27,14 @@ export const natsServers: NatsServer[] = [findNatsServer(), process.env.RINGFENC
   }));
 
 /** A server with a configuration of its own (accounts, permissions, no JetStream), which a private broker does not have. */
-export async function startConfigured(configuration: string): Promise<{ url: string; stop(): Promise<void> }> {
+export async function startConfigured(
+  configuration: string,
+  binary = findNatsServer() ?? 'nats-server',
+): Promise<{ url: string; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'ringfence-test-'));
   const file = join(folder, 'nats.conf');
   writeFileSync(file, `host: "127.0.0.1"\nport: -1\n${configuration.replaceAll('$STORE', JSON.stringify(folder))}`);
-  const server = spawn(findNatsServer() ?? 'nats-server', ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(binary, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
   const gone = new Promise((resolve) => server.once('exit', resolve));
   const url = await new Promise<string>((resolve) => {
     let address = '';
