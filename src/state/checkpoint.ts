@@ -6,15 +6,15 @@
  * changes them, whichever comes first (arena.ts). Writing goes on beside the pipeline, a page at a time.
  *
  * A file is `checkpoint-<number>`; three generations are kept. It is written under another name, flushed to the disk, and only
- * then renamed, so a crash leaves the older ones untouched. Every section carries its length and CRC-32; a file that was
- * cut short or changed anywhere is passed over, and the one before it is used.
+ * then renamed, so a crash leaves the older ones untouched. Head and sections carry a CRC-32, the first section says what
+ * must follow; a file that was cut short or changed anywhere is passed over, and the one before it is used.
  *
  * ```
- * "RINGFENC" | u32 format | sections ... | end section
+ * "RINGFENC" | u32 format | u32 CRC-32 of both | sections ... | end section
  * section: u32 kind | u32 length | payload | u32 CRC-32 of kind, length and payload
  * ```
  */
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { RingfenceError } from '../errors.ts';
@@ -28,6 +28,9 @@ const Section = { meta: 1, names: 2, duplicates: 3, page: 4, end: 5 } as const;
 /** Names are written in pieces of this many, duplicates in pieces of this many bytes. */
 const NAMES_PER_SECTION = 50_000;
 const BYTES_PER_SECTION = 4 * 1024 * 1024;
+/** A longer section is none of ours: its length is read before its checksum. */
+const SECTION_BYTES_MAX = 1024 * 1024 * 1024;
+const HEAD_BYTES = 16;
 /** Sections are gathered to this size before they are written. */
 const WRITE_BYTES = 1024 * 1024;
 const FILE_NAME = /^checkpoint-(\d{9})$/;
@@ -60,6 +63,13 @@ export interface LoadedCheckpoint<Meta> {
   duplicates: Uint8Array[];
   /** Hands the pages over in order. */
   pages: { sizeClass: number; used: number; bytes: Uint8Array }[];
+}
+
+/** What the sections behind the first one must add up to. */
+interface Counts {
+  pages: number;
+  names: number;
+  duplicateBytes: number[];
 }
 
 /** Writes the next generation and removes the ones beyond GENERATIONS_KEPT. Resolves when it is durable. */
@@ -96,13 +106,20 @@ export async function writeCheckpoint<Meta>(
       pendingBytes += length + 12;
       if (pendingBytes >= WRITE_BYTES) await flush();
     };
-    const format = Buffer.alloc(4);
-    format.writeUInt32LE(CHECKPOINT_FORMAT, 0);
-    pending.push(MAGIC, format);
-    pendingBytes += 12;
+    const head = Buffer.alloc(HEAD_BYTES);
+    MAGIC.copy(head);
+    head.writeUInt32LE(CHECKPOINT_FORMAT, 8);
+    head.writeUInt32LE(crc32(head.subarray(0, 12)) >>> 0, 12);
+    pending.push(head);
+    pendingBytes += head.length;
 
     const { meta, names, duplicates, arena } = content;
-    await put(Section.meta, Buffer.from(JSON.stringify({ position, pages: arena.pages, meta })));
+    const counts: Counts = {
+      pages: arena.pages,
+      names: names.length,
+      duplicateBytes: duplicates.map((part) => part.length),
+    };
+    await put(Section.meta, Buffer.from(JSON.stringify({ position, counts, meta })));
     for (let from = 0; from < names.length; from += NAMES_PER_SECTION) {
       await put(Section.names, Buffer.from(JSON.stringify(names.slice(from, from + NAMES_PER_SECTION))));
     }
@@ -146,68 +163,98 @@ export async function loadCheckpoint<Meta>(
   const rejected: { number: number; reason: string }[] = [];
   for (const number of await generations(directory)) {
     const path = join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
-    const result = decode<Meta>(number, await readFile(path));
+    const result = await read<Meta>(number, path);
     if (typeof result !== 'string') return { checkpoint: result, rejected };
     rejected.push({ number, reason: result });
   }
   return { checkpoint: undefined, rejected };
 }
 
-/** A whole checkpoint, or what is wrong with it. */
-function decode<Meta>(number: number, file: Buffer): LoadedCheckpoint<Meta> | string {
-  if (file.length < 12 || !file.subarray(0, 8).equals(MAGIC)) return 'it is no checkpoint';
-  const format = file.readUInt32LE(8);
-  if (format > CHECKPOINT_FORMAT) {
-    throw new RingfenceError({
-      code: 'checkpoint.newer-format',
-      message: `Checkpoint ${number} has format ${format}; this program knows formats up to ${CHECKPOINT_FORMAT}.`,
-      hint: 'Start the version that wrote it, or give another --data folder to rebuild the state from the stream.',
-    });
-  }
-  const loaded: LoadedCheckpoint<Meta> = {
-    number,
-    position: { stream: '', streamCreated: '', sequence: 0 },
-    meta: undefined as Meta,
-    names: [],
-    duplicates: [],
-    pages: [],
-  };
-  const duplicateParts: Uint8Array[][] = [];
-  let pages = -1;
-  let at = 12;
-  for (;;) {
-    if (at + 12 > file.length) return 'it is cut short';
-    const kind = file.readUInt32LE(at);
-    const length = file.readUInt32LE(at + 4);
-    const end = at + 8 + length;
-    if (end + 4 > file.length) return 'it is cut short';
-    if (crc32(file.subarray(at, end)) >>> 0 !== file.readUInt32LE(end)) return 'a checksum does not match';
-    const payload = file.subarray(at + 8, end);
-    at = end + 4;
-    if (kind === Section.meta) {
-      const content = JSON.parse(payload.toString()) as { position: Position; pages: number; meta: Meta };
-      loaded.position = content.position;
-      loaded.meta = content.meta;
-      pages = content.pages;
-    } else if (kind === Section.names) {
-      for (const name of JSON.parse(payload.toString()) as string[]) loaded.names.push(name);
-    } else if (kind === Section.duplicates) {
-      const part = payload.readUInt32LE(0);
-      duplicateParts[part] ??= [];
-      duplicateParts[part].push(payload.subarray(4));
-    } else if (kind === Section.page) {
-      loaded.pages.push({
-        sizeClass: payload.readUInt32LE(0),
-        used: payload.readUInt32LE(4),
-        bytes: payload.subarray(8),
+/**
+ * A whole checkpoint, or what is wrong with it. Read section by section: a state beyond 2 GiB fits into no single read.
+ * @throws RingfenceError where a newer program has written it
+ */
+async function read<Meta>(number: number, path: string): Promise<LoadedCheckpoint<Meta> | string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    let at = 0;
+    /** The next bytes, undefined where the file ends before. */
+    const take = async (length: number): Promise<Buffer | undefined> => {
+      if (at + length > size) return undefined;
+      const bytes = Buffer.allocUnsafe(length);
+      for (let filled = 0; filled < length; ) {
+        const { bytesRead } = await file.read(bytes, filled, length - filled, at + filled);
+        if (bytesRead === 0) return undefined;
+        filled += bytesRead;
+      }
+      at += length;
+      return bytes;
+    };
+
+    const head = await take(HEAD_BYTES);
+    if (head === undefined) return 'it is cut short';
+    if (!head.subarray(0, 8).equals(MAGIC)) return 'it is no checkpoint';
+    if (crc32(head.subarray(0, 12)) >>> 0 !== head.readUInt32LE(12)) return 'a checksum does not match';
+    const format = head.readUInt32LE(8);
+    if (format > CHECKPOINT_FORMAT) {
+      throw new RingfenceError({
+        code: 'checkpoint.newer-format',
+        message: `Checkpoint ${number} has format ${format}; this program knows formats up to ${CHECKPOINT_FORMAT}.`,
+        hint: 'Start the version that wrote it, or give another --data folder to rebuild the state from the stream.',
       });
-    } else if (kind === Section.end) {
-      break;
     }
+    const loaded: LoadedCheckpoint<Meta> = {
+      number,
+      position: { stream: '', streamCreated: '', sequence: 0 },
+      meta: undefined as Meta,
+      names: [],
+      duplicates: [],
+      pages: [],
+    };
+    const duplicateParts: Uint8Array[][] = [];
+    let counts: Counts | undefined;
+    for (;;) {
+      const begin = await take(8);
+      if (begin === undefined) return 'it is cut short';
+      const kind = begin.readUInt32LE(0);
+      const length = begin.readUInt32LE(4);
+      if (length > SECTION_BYTES_MAX) return 'a checksum does not match';
+      const payload = await take(length);
+      const checksum = await take(4);
+      if (payload === undefined || checksum === undefined) return 'it is cut short';
+      if (crc32(payload, crc32(begin)) >>> 0 !== checksum.readUInt32LE(0)) return 'a checksum does not match';
+      if (kind === Section.meta) {
+        const content = JSON.parse(payload.toString()) as { position: Position; counts: Counts; meta: Meta };
+        loaded.position = content.position;
+        loaded.meta = content.meta;
+        counts = content.counts;
+      } else if (kind === Section.names) {
+        for (const name of JSON.parse(payload.toString()) as string[]) loaded.names.push(name);
+      } else if (kind === Section.duplicates) {
+        const part = payload.readUInt32LE(0);
+        duplicateParts[part] ??= [];
+        duplicateParts[part].push(payload.subarray(4));
+      } else if (kind === Section.page) {
+        loaded.pages.push({
+          sizeClass: payload.readUInt32LE(0),
+          used: payload.readUInt32LE(4),
+          bytes: payload.subarray(8),
+        });
+      } else if (kind === Section.end) {
+        break;
+      }
+    }
+    loaded.duplicates = duplicateParts.map((parts) => Buffer.concat(parts));
+    const found: Counts = {
+      pages: loaded.pages.length,
+      names: loaded.names.length,
+      duplicateBytes: loaded.duplicates.map((part) => part.length),
+    };
+    return JSON.stringify(found) === JSON.stringify(counts) ? loaded : 'sections are missing';
+  } finally {
+    await file.close();
   }
-  if (loaded.pages.length !== pages) return 'pages are missing';
-  loaded.duplicates = duplicateParts.map((parts) => Buffer.concat(parts));
-  return loaded;
 }
 
 /** Numbers of the generations that are there, newest first. */
