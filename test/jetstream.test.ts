@@ -17,9 +17,10 @@ import { natsServers } from './nats-servers.ts';
 
 describe('reply subjects', () => {
   const forms = {
-    'until 2.14, without a domain': '$JS.ACK.USAGE.oc_x1.1.12345.67.1763780000123456789.890',
-    'from 2.15, without a domain': '$JS.ACK._.kXw9.USAGE.oc_x1.1.12345.67.1763780000123456789.890.aZ3',
-    'with domain, hash and no random end': '$JS.ACK.hub.kXw9.USAGE.oc_x1.1.12345.67.1763780000123456789.890',
+    'short form': '$JS.ACK.USAGE.oc_x1.1.12345.67.1763780000123456789.890',
+    'long form without a domain': '$JS.ACK._.kXw9.USAGE.oc_x1.1.12345.67.1763780000123456789.890.aZ3',
+    'long form with a domain, without the random end':
+      '$JS.ACK.hub.kXw9.USAGE.oc_x1.1.12345.67.1763780000123456789.890',
   };
   test.each(Object.entries(forms))('%s', (_, reply) => {
     const delivery = { sequence: 0, deliverySequence: 0, timeMs: 0, pending: 0 };

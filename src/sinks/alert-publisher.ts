@@ -245,7 +245,7 @@ export function createAlertPublisher(
   };
 }
 
-/** Two codes: since 2.12 the server does not always tell which sequence is the last. */
+/** Two codes: newer servers have a second one for when they do not tell which sequence is the last. */
 function isWrongLastSequence(error: unknown): boolean {
   return (
     error instanceof JetStreamApiError &&

@@ -59,8 +59,14 @@ export interface Source {
   pending(): number;
   /** True while the stream is being read: connected, and the consumer is there. */
   connected(): boolean;
-  /** Creation time of the stream that is read: two streams of one name differ in it. */
+  /** Creation time of the stream that next() handed out from last: two streams of one name differ in it. */
   streamCreated: string;
+  /**
+   * What a checkpoint stores when everything handed out so far is in it: the sequence before the next one to be handed out,
+   * and the stream that it counts in. After a gap that is allowed this is beyond the gap, in the new stream even
+   * before its first message has come: else the gap would be met again, or what came in the meantime passed over.
+   */
+  position(): { streamCreated: string; sequence: number };
   close(): Promise<void>;
 }
 
@@ -122,7 +128,7 @@ const STREAM_MISSING_LIMIT_MS = 15_000;
 /** Counted for each buffered message besides its data: the objects around it. */
 const MESSAGE_OVERHEAD_BYTES = 300;
 const NEXT_SUBJECT = '$JS.API.CONSUMER.MSG.NEXT';
-/** Descriptions of status 409 that end a pull and nothing else; the same words since 2.9, "completed" since 2.11. */
+/** Descriptions of status 409 that end a pull and nothing else; 2.9 does not say "completed". */
 const PULL_ENDED = /batch completed|message size exceeds maxbytes/i;
 const PULL_TOO_SMALL = /message size exceeds maxbytes/i;
 
@@ -198,6 +204,8 @@ class ReceivedMessage implements SourceMessage {
 interface Chunk {
   messages: SourceMessage[];
   bytes: number;
+  /** Creation time of their stream. */
+  created: string;
 }
 
 interface Slot {
@@ -397,8 +405,8 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
     streamPending = delivery.pending;
     const chunks = heldFrom === 0 ? ready : held;
     let chunk = chunks.at(-1);
-    if (chunk === undefined || chunk.messages.length >= NEXT_MESSAGES_MAX) {
-      chunk = { messages: [], bytes: 0 };
+    if (chunk === undefined || chunk.messages.length >= NEXT_MESSAGES_MAX || chunk.created !== created) {
+      chunk = { messages: [], bytes: 0, created };
       chunks.push(chunk);
     }
     const received = new ReceivedMessage(message, delivery);
@@ -613,12 +621,22 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
   }, silenceLimitMs / WATCHES_PER_SILENCE);
   watch.unref();
 
+  /** Before the first message that next() has not handed out. */
+  const position = (): { streamCreated: string; sequence: number } => {
+    const next = ready[0];
+    if (next !== undefined) return { streamCreated: next.created, sequence: next.messages[0].sequence - 1 };
+    return { streamCreated: created, sequence: (heldFrom === 0 ? expected : heldFrom) - 1 };
+  };
+  let closedAt: { streamCreated: string; sequence: number } | undefined;
+
   const close = async (): Promise<void> => {
     if (closed) return;
     closed = true;
     clearInterval(watch);
     unsubscribe();
     unsubscribeRefusals();
+    // What is still buffered was never handed out.
+    closedAt = position();
     ready = [];
     stop.resolve();
     wake();
@@ -637,6 +655,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
   }
 
   let waiting = false;
+  let handedOutOf = created;
   return {
     async next() {
       if (waiting) throw new Error('next() was called again before it had resolved');
@@ -658,14 +677,16 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
       }
       bufferedMessages -= chunk.messages.length;
       bufferedBytes -= chunk.bytes;
+      handedOutOf = chunk.created;
       pullAll();
       return chunk.messages;
     },
     pending: () => streamPending + bufferedMessages,
     connected: () => connection.connected() && generation !== undefined,
     get streamCreated() {
-      return created;
+      return handedOutOf;
     },
+    position: () => closedAt ?? position(),
     close,
   };
 }
