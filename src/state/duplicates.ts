@@ -133,8 +133,9 @@ export function createDuplicates(horizonRecords: number): Duplicates {
     restore(parts) {
       const load = (starts: Uint8Array, codes: Uint8Array): Generation => {
         const generation = emptyGeneration();
-        const loadedStarts = new Uint32Array(starts.slice().buffer);
-        const loadedCodes = new Uint16Array(codes.slice().buffer);
+        // Copied by the constructor, because a small Buffer lies somewhere in a larger piece of memory, and its `slice` too.
+        const loadedStarts = new Uint32Array(new Uint8Array(starts).buffer);
+        const loadedCodes = new Uint16Array(new Uint8Array(codes).buffer);
         // A smaller horizon than the saved one keeps the newest ids, in number and in characters.
         let skip = Math.max(0, loadedStarts.length - 1 - horizonRecords);
         while (loadedStarts.at(-1)! - loadedStarts[skip]! > generation.codes.length) skip++;
