@@ -30,6 +30,8 @@ const MESSAGES_PER_CLOCK_LOOK = 16;
 const ALERTS_IN_FLIGHT_MAX = 1_024;
 /** After so much silence the owner of a partition writes a tick into it, so that silence itself can be noticed. */
 const TICK_AFTER_MS = 30_000;
+/** An end that waits for NATS for ever would be a kill in the end; orchestrators give ten seconds or more. */
+const DRAIN_LIMIT_MS = 7_000;
 /** Only a live feed is ticked: one whose watermark is within an hour of the broker's clock. */
 const LIVE_WITHIN_MS = 3_600_000;
 /** A rule set in the stream, unpacked: 2,000 files of 32 KB. */
@@ -45,8 +47,8 @@ export interface PipelineOptions {
   engine: Engine;
   publisher: AlertPublisher;
   deadLetters: DeadLetterSink;
-  /** Where the state stood when the engine was restored. */
-  position: Position;
+  /** Name of the stream that is read, for the position in the checkpoint. */
+  stream: string;
   checkpointDirectory: string;
   checkpointEveryMs: number;
   metrics: Metrics;
@@ -58,7 +60,10 @@ export interface PipelineOptions {
 }
 
 export interface Pipeline {
-  /** Resolves after `stop`, when the last checkpoint is durable; rejects with what ended it otherwise. */
+  /**
+   * Resolves after `stop`, when the last checkpoint is durable, or DRAIN_LIMIT_MS later while NATS does not take what comes
+   * before it; rejects with what ended it otherwise.
+   */
   ended: Promise<void>;
   stop(): void;
   position(): Position;
@@ -70,7 +75,12 @@ export interface Pipeline {
 
 export function startPipeline(options: PipelineOptions): Pipeline {
   const { source, engine, publisher, deadLetters, metrics, log, partition } = options;
-  const position: Position = { ...options.position };
+  /** While messages that were handed out are being applied: the last one that is; else 0, and the source knows. */
+  let appliedSequence = 0;
+  const position = (): Position => ({
+    stream: options.stream,
+    ...(appliedSequence > 0 ? { streamCreated: source.streamCreated, sequence: appliedSequence } : source.position()),
+  });
   /** Forgotten with the alert itself. */
   const firedAt = new WeakMap<AlertData, number>();
   const alerts: AlertData[] = [];
@@ -99,7 +109,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const begun = performance.now();
     const cut = engine.cut();
     const stored = publisher.cut();
-    const at = { ...position };
+    const at = position();
     const cutMs = performance.now() - begun;
     checkpointing = (async () => {
       try {
@@ -181,7 +191,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           decodeMs += applyBegan - decodeBegan;
           for (const rejection of rejections) refuse(rejection, subject, sequence);
         }
-        position.sequence = sequence;
+        appliedSequence = sequence;
         if (alerts.length > 0) handOver(timeMs);
         if (index % MESSAGES_PER_CLOCK_LOOK === 0 && performance.now() - sliceBegan > SLICE_MS) {
           await breathe();
@@ -196,6 +206,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       await deadLetters.room();
       metrics.observeStage('publish', (performance.now() - publishBegan) / 1000);
       if (failure !== undefined) throw failure;
+      if (!stopping) appliedSequence = 0;
     }
   };
 
@@ -240,25 +251,37 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     void source.close();
   };
 
+  /** All the work, and at its end one more checkpoint, so that the next start replays nothing. */
+  const work = async (): Promise<void> => {
+    await run();
+    if (failure !== undefined) throw failure;
+    await checkpointing;
+    await checkpoint();
+  };
+  const drainLimit = Promise.withResolvers<void>();
+  let drainTimer: NodeJS.Timeout | undefined;
   const ended = (async () => {
     try {
-      await run();
-      if (failure !== undefined) throw failure;
-      // What a running checkpoint does not hold yet goes into one more, so that the next start replays nothing.
-      await checkpointing;
-      await checkpoint();
+      await Promise.race([work(), drainLimit.promise]);
     } finally {
       clearInterval(housekeeping);
+      clearTimeout(drainTimer);
     }
   })();
 
   return {
     ended,
     stop() {
+      if (stopping) return;
       stopping = true;
       void source.close();
+      drainTimer = setTimeout(() => {
+        const waiting = { alerts: publisher.inFlight(), deadLetters: deadLetters.inFlight() };
+        log.warn({ partition, ...waiting }, 'stopped before all was stored: the next start reads those records again');
+        drainLimit.resolve();
+      }, DRAIN_LIMIT_MS);
     },
-    position: () => ({ ...position }),
+    position,
     async checkpoint() {
       await checkpointing;
       await checkpoint();

@@ -189,7 +189,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         engine,
         publisher,
         deadLetters,
-        position: { stream, streamCreated: source.streamCreated, sequence: checkpoint?.position.sequence ?? 0 },
+        stream,
         checkpointDirectory: directory,
         checkpointEveryMs: config.checkpointIntervalSec * 1000,
         metrics,
