@@ -268,12 +268,35 @@ export async function send(nats: string, messages: { subject: string; body: Uint
 /** The name of a revision, as in the id of its event. */
 export const revisionOf = ({ alertId, revision }: AlertData): string => `${alertId}.${revision}`;
 
+/** Names shown of each kind of difference; all are counted. */
+const DIFFERENCES_SHOWN = 5;
+
 /**
- * The alerts as one sorted list of lines, so that two runs can be compared whatever the order between keys; a revision that
- * is there twice is there twice in the list too.
+ * Fails unless exactly these revisions are there, each once, each with the same content; the order between keys is free.
+ * The message names what is lost, twice, unexpected or different.
  */
-export function sorted(alerts: readonly AlertData[]): string[] {
-  return alerts.map((alert) => JSON.stringify(alert)).sort();
+export function expectSameAlerts(found: readonly AlertData[], expected: readonly AlertData[]): void {
+  const foundBy = new Map(found.map((alert) => [revisionOf(alert), JSON.stringify(alert)]));
+  const expectedBy = new Map(expected.map((alert) => [revisionOf(alert), JSON.stringify(alert)]));
+  const seen = new Set<string>();
+  const twice = found.map(revisionOf).filter((name) => seen.size === seen.add(name).size);
+  const lost = [...expectedBy.keys()].filter((name) => !foundBy.has(name));
+  const unexpected = [...foundBy.keys()].filter((name) => !expectedBy.has(name));
+  const different = [...expectedBy].filter(([name, text]) => foundBy.has(name) && foundBy.get(name) !== text);
+  const described = (names: readonly string[], contents: Map<string, string>[]): unknown[] => [
+    `${names.length}`,
+    ...names.slice(0, DIFFERENCES_SHOWN).map((name) => contents.map((content) => content.get(name))),
+  ];
+  expect({
+    alerts: expectedBy.size,
+    lost: described(lost, [expectedBy]),
+    twice: described(twice, [foundBy]),
+    unexpected: described(unexpected, [foundBy]),
+    different: described(
+      different.map(([name]) => name),
+      [foundBy, expectedBy],
+    ),
+  }).toEqual({ alerts: expected.length, lost: ['0'], twice: ['0'], unexpected: ['0'], different: ['0'] });
 }
 
 /** What `replay` makes of a file. */
@@ -334,6 +357,7 @@ export interface Follower {
   follow(http: string): void;
   /** Every alert frame, in the order of arrival. */
   frames: { seq: number; alert: AlertData }[];
+  alerts(): AlertData[];
   /** Frames that told it to start again; there should be none. */
   resyncs(): number;
   /** Connections that were made. */
@@ -374,6 +398,7 @@ export function createFollower(): Follower {
   };
   return {
     frames,
+    alerts: () => frames.map(({ alert }) => alert),
     follow(http) {
       address = http;
       clearTimeout(timer);
