@@ -181,7 +181,10 @@ export function compileExpression(root: Node, environment: Environment, expected
     const count = node.arguments.length;
     const wants = (least: number, most: number): void => {
       if (count < least || count > most)
-        fail(`${node.name}() takes ${least === most ? least : `${least} or more`} arguments`, node.at);
+        fail(
+          `${node.name}() takes ${least === most ? least : `${least} to ${most}`} argument${most === 1 ? '' : 's'}`,
+          node.at,
+        );
     };
     switch (node.name) {
       case 'min':
@@ -215,6 +218,8 @@ export function compileExpression(root: Node, environment: Environment, expected
       case 'has': {
         wants(1, 1);
         const { type, evaluate } = compile(node.arguments[0]!);
+        // A boolean field that was left out is false; whether it was there is not known any more.
+        if (type === 'boolean') return fail('has() takes a value, not a condition', node.arguments[0]!.at);
         if (type === 'text') return { type: 'boolean', evaluate: (scope) => evaluate(scope) !== '' };
         return { type: 'boolean', evaluate: (scope) => !Number.isNaN(evaluate(scope) as number) };
       }
@@ -264,9 +269,11 @@ export function compileExpression(root: Node, environment: Environment, expected
           const operand = booleans(node.operand);
           return { type: 'boolean', evaluate: (scope) => !operand(scope) };
         }
-        const { type, read } = numbers(node.operand);
-        if (type === 'time') return fail('a time has no negative', node.at);
-        return { type, evaluate: (scope) => -read(scope) };
+        const { type, evaluate, constant } = compile(node.operand);
+        if (type !== 'number' && type !== 'duration') return fail(`a ${type} has no negative`, node.at);
+        const read = evaluate as NumberOf;
+        const negative: Compiled = { type, evaluate: (scope) => -read(scope) };
+        return constant === undefined ? negative : { ...negative, constant: -(constant as number) };
       }
       case 'binary':
         if (node.operator === '&&' || node.operator === '||') {
@@ -301,6 +308,8 @@ export function compileExpression(root: Node, environment: Environment, expected
             items.add(compiled.constant);
           }
         }
+        // What is not known is in no list.
+        items.delete('');
         const read = value.evaluate;
         return { type: 'boolean', evaluate: (scope) => items.has(read(scope)) };
       }

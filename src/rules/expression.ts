@@ -18,7 +18,7 @@ export const LIST_ITEMS_MAX = 1_000;
 
 export type BinaryOperator = '||' | '&&' | '==' | '!=' | '<' | '<=' | '>' | '>=' | '+' | '-' | '*' | '/' | '%';
 
-/** `at` is the offset of the node's first character in the expression. */
+/** `at` is where an error about the node is shown: its first character, or its operator where it has one between two parts. */
 export type Node =
   | { kind: 'number'; value: number; at: number }
   | { kind: 'duration'; valueMs: number; at: number }
@@ -40,15 +40,24 @@ export class ExpressionError extends Error {
   }
 }
 
-const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+/** A map, because an object would know `constructor` as a unit. */
+const UNIT_MS = new Map([
+  ['ms', 1],
+  ['s', 1_000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+  ['w', 604_800_000],
+]);
 
 /** `90s`, `1h`, `14d` to milliseconds; undefined where the text is no duration. */
 export function parseDuration(text: string): number | undefined {
   let index = 0;
   while (index < text.length && ((text[index]! >= '0' && text[index]! <= '9') || text[index] === '.')) index++;
-  const unit = UNIT_MS[text.slice(index)];
-  const value = index === 0 ? Number.NaN : Number(text.slice(0, index));
-  return unit === undefined || !Number.isFinite(value) ? undefined : Math.round(value * unit);
+  const unit = UNIT_MS.get(text.slice(index));
+  if (unit === undefined || index === 0) return undefined;
+  const valueMs = Math.round(Number(text.slice(0, index)) * unit);
+  return Number.isFinite(valueMs) ? valueMs : undefined;
 }
 
 type Token = {
@@ -109,6 +118,7 @@ function tokenize(text: string): Token[] {
       const unitAt = index;
       while (index < text.length && isLetter(text[index]!)) index++;
       if (index === unitAt) {
+        if (!Number.isFinite(Number(digits))) throw new ExpressionError('the number is too large', at);
         tokens.push({ kind: 'number', text: digits, value: Number(digits), at });
       } else {
         const valueMs = parseDuration(digits + text.slice(unitAt, index));

@@ -14,6 +14,9 @@ const WORDS = {
   'zh-CN': { seconds: '秒', minutes: '分钟', hours: '小时', days: '天', yes: '是', no: '否', unknown: '无' },
 } as const;
 
+/** Beyond, no calendar has a date; a rule may well calculate such a time from a wrong record. */
+const CALENDAR_END_MS = 8.64e15;
+
 /** At most two decimals, no trailing zeros; the same on every machine, because the text is part of the alert. */
 export function formatNumber(value: number): string {
   return Number.isInteger(value) ? String(value) : String(Number(value.toFixed(2)));
@@ -23,8 +26,11 @@ export function formatValue(value: Value, type: ValueType, unit: string | undefi
   const words = WORDS[language];
   if (typeof value === 'boolean') return value ? words.yes : words.no;
   if (typeof value === 'string') return value === '' ? words.unknown : value;
-  if (Number.isNaN(value)) return words.unknown;
-  if (type === 'time') return new Date(value).toISOString().slice(0, 16).replace('T', ' ');
+  if (!Number.isFinite(value)) return words.unknown;
+  if (type === 'time')
+    return Math.abs(value) > CALENDAR_END_MS
+      ? words.unknown
+      : new Date(value).toISOString().slice(0, 16).replace('T', ' ');
   if (type === 'duration') {
     const seconds = value / 1000;
     if (seconds < 7_200) return formatNumber(seconds) + words.seconds;
@@ -60,6 +66,8 @@ export function compileTemplate(
     const binding = environment.resolve(name);
     if (binding === undefined)
       return { template: () => text, error: new ExpressionError(unknownName(name, environment.names()), open + 1) };
+    if (binding.items !== undefined)
+      return { template: () => text, error: new ExpressionError(`'${name}' is a list and has no text`, open + 1) };
     const unit = unitOf(name);
     parts.push((scope) => formatValue(binding.evaluate(scope), binding.type, unit, language));
     index = close + 1;

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Binding, Environment, ValueType } from '../src/rules/compile.ts';
+import { compileTemplate, formatNumber, formatValue } from '../src/rules/template.ts';
+import { createKeyState } from './key-state.ts';
+
+const { scope } = createKeyState();
+const bindings: Record<string, Binding> = {
+  calls: { type: 'number', evaluate: () => 12 },
+  sum: { type: 'number', evaluate: () => 1_234.567 },
+  number: { type: 'text', evaluate: () => '<b>37112345678</b>' },
+  risky: { type: 'text', evaluate: () => '', items: ['a'] },
+  since: { type: 'time', evaluate: () => Date.parse('2026-03-02T10:20:30Z') },
+};
+const environment: Environment = {
+  resolve: (name) => (Object.hasOwn(bindings, name) ? bindings[name] : undefined),
+  names: () => Object.keys(bindings),
+  isNight: () => false,
+};
+
+describe('a value in a sentence', () => {
+  test.each<[number | string | boolean, ValueType, string | undefined, string, string]>([
+    // value, type, unit -> English, Chinese
+    [12, 'number', 'count', '12', '12'],
+    [0.1 + 0.2, 'number', 'none', '0.3', '0.3'],
+    [1 / 3, 'number', 'currency', '0.33', '0.33'],
+    [-0.001, 'number', 'none', '0', '0'],
+    [0.57, 'number', 'share', '57%', '57%'],
+    [90.5, 'number', 's', '90.5 s', '90.5秒'],
+    [999_999, 'number', 'bytes', '999999 B', '999999 B'],
+    [1_500_000, 'number', 'bytes', '1.5 MB', '1.5 MB'],
+    [2_000_000_000, 'number', 'bytes', '2 GB', '2 GB'],
+    [0, 'duration', 's', '0 s', '0秒'],
+    [7_199_000, 'duration', 's', '7199 s', '7199秒'],
+    [7_200_000, 'duration', 's', '2 h', '2小时'],
+    [172_799_000, 'duration', 's', '48 h', '48小时'],
+    [172_800_000, 'duration', 's', '2 d', '2天'],
+    [Date.parse('2026-03-02T10:20:59Z'), 'time', 'none', '2026-03-02 10:20', '2026-03-02 10:20'],
+    ['A-1', 'text', 'none', 'A-1', 'A-1'],
+    ['', 'text', 'none', 'n/a', '无'],
+    [true, 'boolean', 'none', 'yes', '是'],
+    [false, 'boolean', 'none', 'no', '否'],
+    [Number.NaN, 'number', 'share', 'n/a', '无'],
+    [Number.POSITIVE_INFINITY, 'duration', 's', 'n/a', '无'],
+    [8.64e15 + 1, 'time', 'none', 'n/a', '无'],
+    [-1e20, 'time', 'none', 'n/a', '无'],
+  ])('%s as %s in %s', (value, type, unit, english, chinese) => {
+    expect(formatValue(value, type, unit, 'en')).toBe(english);
+    expect(formatValue(value, type, unit, 'zh-CN')).toBe(chinese);
+  });
+
+  test('no number of any type and unit throws', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: -1e30, max: 1e30 }),
+        fc.constantFrom<ValueType>('number', 'time', 'duration'),
+        fc.constantFrom(undefined, 's', 'bytes', 'share', 'currency', 'count', 'none'),
+        (value, type, unit) => {
+          expect(formatValue(value, type, unit, 'en')).not.toMatch(/NaN|Infinity/);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+    expect(formatNumber(1e15)).toBe('1000000000000000');
+  });
+});
+
+describe('a template', () => {
+  const written = (text: string): string => {
+    const { template, error } = compileTemplate(text, 'en', environment, (name) =>
+      name === 'sum' ? 'bytes' : undefined,
+    );
+    expect(error).toBeUndefined();
+    return template(scope);
+  };
+
+  test.each([
+    ['nothing to replace', 'nothing to replace'],
+    ['', ''],
+    ['{calls} calls, {sum} of {number}', '12 calls, 1234.57 B of <b>37112345678</b>'],
+    ['{calls}{calls}', '1212'],
+    ['a } b', 'a } b'],
+    ['since {since}', 'since 2026-03-02 10:20'],
+  ])('%j becomes %j', (text, expected) => {
+    expect(written(text)).toBe(expected);
+  });
+
+  test('a value is put in once: braces and dollar signs in it mean nothing', () => {
+    bindings['number'] = { type: 'text', evaluate: () => '{calls} $& $1' };
+    expect(written('to {number}')).toBe('to {calls} $& $1');
+  });
+
+  test.each([
+    ['to {¦cals}', "'cals' is not known here; did you mean 'calls'?"],
+    ['to ¦{calls', "'{' is not closed"],
+    ['to {¦}', "'' is not known here"],
+    ['to {¦calls + 1}', "'calls + 1' is not known here"],
+    ['to {¦{calls}}', "'{calls' is not known here; did you mean 'calls'?"],
+    ['to {¦risky}', "'risky' is a list and has no text"],
+  ])('%j: %s', (marked, message) => {
+    const { error } = compileTemplate(marked.replace('¦', ''), 'en', environment, () => undefined);
+    expect([error?.message, error?.at]).toEqual([message, marked.indexOf('¦')]);
+  });
+});
