@@ -211,6 +211,7 @@ export function createEngine(options: EngineOptions): Engine {
     record: BLANK_RECORD,
     cursor,
     now: 0,
+    look: 0,
     destination: undefined,
     homeCountry: '',
     international: false,
@@ -219,12 +220,16 @@ export function createEngine(options: EngineOptions): Engine {
     weekend: false,
   };
   const truth = new Uint8Array(4_096);
+  /** Keys that nearly every record has, worked out once for all that use them. */
+  let subscriberKey = 0;
+  let imsiKey = 0;
   /** Where revisions go; set at the begin of every public call that can make some. */
   let output: AlertData[] = [];
 
   // Derived values that no rule asks for are not worked out.
   let ruleSet = emptyRuleSet();
   let usesDestination = false;
+  let usesHome = false;
   let usesRoaming = false;
   let usesLocalTime = false;
   /** Longest retention of the operators of a key type; Infinity where one remembers for ever. */
@@ -241,6 +246,7 @@ export function createEngine(options: EngineOptions): Engine {
       'destinationClass',
     ].some((name) => next.uses.has(name));
     usesDestination ||= next.rules.some((rule) => rule.rule.key === 'subscriber+prefix');
+    usesHome = next.uses.has('homeCountry');
     usesRoaming = next.uses.has('roaming');
     usesLocalTime = next.uses.has('night') || next.uses.has('weekend');
     idleMs = KEY_TYPES.map(() => 0);
@@ -255,13 +261,19 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const keyNumber = (keyType: number, record: UsageRecord): number => {
+    switch (keyType) {
+      case SUBSCRIBER:
+        return subscriberKey;
+      case ACCOUNT:
+        return record.accountId === '' ? subscriberKey : names.numberOf(record.accountId);
+      case IMSI:
+        return imsiKey;
+      case SUBSCRIBER_PREFIX:
+        return scope.destination === undefined || record.servedMsisdn === ''
+          ? 0
+          : names.pairOf(record.servedMsisdn, scope.destination.prefix);
+    }
     switch (KEY_TYPES[keyType]!) {
-      case 'subscriber':
-        return names.numberOf(record.servedMsisdn);
-      case 'account':
-        return names.numberOf(record.accountId === '' ? record.servedMsisdn : record.accountId);
-      case 'imsi':
-        return names.numberOf(record.servedImsi);
       case 'imei':
         return names.numberOf(record.servedImei);
       case 'cell':
@@ -278,21 +290,26 @@ export function createEngine(options: EngineOptions): Engine {
         const dealer = record.attributes === null ? undefined : record.attributes['dealerId'];
         return typeof dealer === 'string' ? names.numberOf(dealer) : 0;
       }
-      case 'subscriber+prefix':
-        return scope.destination === undefined || record.servedMsisdn === ''
-          ? 0
-          : names.pairOf(record.servedMsisdn, scope.destination.prefix);
+      default:
+        throw new Error(`no key of type ${KEY_TYPES[keyType]}`);
     }
   };
 
   const derive = (record: UsageRecord): void => {
     scope.record = record;
+    subscriberKey = names.numberOf(record.servedMsisdn);
+    imsiKey = names.numberOf(record.servedImsi);
     if (usesDestination) {
-      const home = numberingPlan.lookup(record.servedMsisdn);
-      scope.homeCountry = home === undefined ? '' : home.country;
-      scope.destination = record.otherNumber === '' ? undefined : numberingPlan.lookup(record.otherNumber);
-      scope.international =
-        scope.destination !== undefined && home !== undefined && scope.destination.country !== home.country;
+      if (record.otherNumber === '' && !usesHome) {
+        scope.destination = undefined;
+        scope.international = false;
+      } else {
+        const home = numberingPlan.lookup(record.servedMsisdn);
+        scope.homeCountry = home === undefined ? '' : home.country;
+        scope.destination = record.otherNumber === '' ? undefined : numberingPlan.lookup(record.otherNumber);
+        scope.international =
+          scope.destination !== undefined && home !== undefined && scope.destination.country !== home.country;
+      }
     }
     if (usesRoaming) {
       const { servingPlmn, servedImsi } = record;
@@ -360,7 +377,7 @@ export function createEngine(options: EngineOptions): Engine {
     // itself (a long call that is only reported now) still looks at it.
     let late = false;
     if (record.eventTime < maxEventTime - plan.lateAfterMs) {
-      const address = tables[SUBSCRIBER]!.get(names.numberOf(record.servedMsisdn));
+      const address = tables[SUBSCRIBER]!.get(subscriberKey);
       if (address !== 0) late = record.eventTime < clockOf(blocks.bind(address)) - plan.lateAfterMs;
     }
 
@@ -435,10 +452,10 @@ export function createEngine(options: EngineOptions): Engine {
   /** Links that let people walk from one key to another; rules never read them. */
   const remember = (keyType: number, record: UsageRecord): void => {
     if (keyType !== SUBSCRIBER) {
-      if (record.servedMsisdn !== '') setLink(cursor, names.numberOf(record.servedMsisdn));
+      if (subscriberKey !== 0) setLink(cursor, subscriberKey);
       return;
     }
-    if (record.servedImsi !== '') setLink(cursor, names.numberOf(record.servedImsi));
+    if (imsiKey !== 0) setLink(cursor, imsiKey);
     if (record.accountId !== '') {
       const segment = blocks.ensure(ACCOUNT_LINK, 1);
       cursor.f64[segment] = names.numberOf(record.accountId);
@@ -483,6 +500,7 @@ export function createEngine(options: EngineOptions): Engine {
     setQueuedAt(cursor, Number.POSITIVE_INFINITY);
     const keyType = keyTypeOf(cursor);
     const key = keyOf(cursor);
+    scope.look++;
     scope.record = BLANK_RECORD;
     scope.destination = undefined;
     scope.international = false;
@@ -543,6 +561,7 @@ export function createEngine(options: EngineOptions): Engine {
   const evaluate = (rule: CompiledRule, atEpisodeEnd: boolean): void => {
     const { bands, episode } = rule;
     let reached = -1;
+    scope.look++;
     try {
       for (let band = bands.length - 1; band >= 0; band--) {
         if (bands[band]!.holds(scope)) {
@@ -720,6 +739,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (at === 0) continue;
       blocks.bind(at);
       scope.now = Math.max(clockOf(cursor), watermark);
+      scope.look++;
       const keyValue = names.textOf(key);
       for (const { keyType: of, feature, ruleIds } of ruleSet.features) {
         if (of === keyType) view.features.push(viewOf(feature, ruleIds, keyType, keyValue));

@@ -405,11 +405,18 @@ export function compileRuleSet(
       }
       return undefined;
     };
+    const once = new Map<string, (scope: Scope) => Value>();
     const ruleEnvironment: Environment = {
       resolve: (name) => {
         const feature = features.get(name) ?? builtIn(name);
-        if (feature !== undefined) return { type: feature.type, evaluate: feature.read };
-        return recordEnvironment.resolve(name);
+        if (feature === undefined) return recordEnvironment.resolve(name);
+        let evaluate = once.get(name);
+        if (evaluate === undefined) {
+          evaluate =
+            feature.type === 'text' || feature.type === 'boolean' ? feature.read : onceALook(feature.read as Reader);
+          once.set(name, evaluate);
+        }
+        return { type: feature.type, evaluate };
       },
       names: () => [
         ...features.keys(),
@@ -717,7 +724,8 @@ export function compileRuleSet(
             if (value !== undefined && !thresholds.has(name)) thresholds.set(name, value.evaluate);
           },
         );
-        const first = thresholds.entries().next().value;
+        // `{threshold}` is that of the first feature of the rule's own; a built-in one (how long is the key known) comes second.
+        const first = [...thresholds].find(([name]) => features.has(name)) ?? [...thresholds][0];
         const firstFeature = first === undefined ? undefined : (features.get(first[0]) ?? builtIns.get(first[0]));
         const textEnvironment: Environment = {
           ...ruleEnvironment,
@@ -869,6 +877,21 @@ function unitOf(counts: boolean, of: string): string {
   if (of.startsWith('bytes')) return 'bytes';
   if (of === 'charge' || of === 'amount' || of === 'balanceAfter') return 'currency';
   return 'none';
+}
+
+/**
+ * Two bands, a timer and a derived feature may ask for the same window in one look at a key, and scanning it is what costs. The
+ * value is kept in typed memory, because a number in a closure's variable would be allocated anew on every write.
+ */
+function onceALook(read: Reader): Reader {
+  const kept = new Float64Array(2);
+  return (scope) => {
+    if (kept[0] === scope.look) return kept[1]!;
+    const value = read(scope);
+    kept[0] = scope.look;
+    kept[1] = value;
+    return value;
+  };
 }
 
 /** Finds `feature >= threshold` in a condition, either way round, so that evidence can show value against threshold. */

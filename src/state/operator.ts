@@ -17,6 +17,8 @@ export interface Scope {
   cursor: Cursor;
   /** Evaluation time: the key's clock, or the timer's time where that is later. Epoch ms. */
   now: number;
+  /** Goes up whenever a rule looks at a key; a feature that is read twice in one look is worked out once. */
+  look: number;
   /** Where otherNumber leads; undefined for short codes, names and unknown prefixes. */
   destination: Destination | undefined;
   /** Country of the served subscriber, from its own number. */
