@@ -325,8 +325,8 @@ export function compileExpression(root: Node, environment: Environment, expected
   return compiled;
 }
 
-/** Names a candidate that differs in at most two letters, because most unknown names are slips. */
-export function unknownName(name: string, known: string[]): string {
+/** The known name that differs in at most two letters (one, if it is short), because most unknown names are slips. */
+export function closestName(name: string, known: readonly string[]): string | undefined {
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, index) => index);
     for (let i = 1; i <= a.length; i++) {
@@ -338,11 +338,15 @@ export function unknownName(name: string, known: string[]): string {
     }
     return row[b.length]!;
   };
-  const close = known
+  const slips = Math.min(2, Math.ceil(name.length / 3));
+  return known
+    .filter((candidate) => Math.abs(candidate.length - name.length) <= slips)
     .map((candidate) => ({ candidate, away: distance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ away }) => away <= 2)
-    .sort((a, b) => a.away - b.away)[0];
-  return close === undefined
-    ? `'${name}' is not known here`
-    : `'${name}' is not known here; did you mean '${close.candidate}'?`;
+    .filter(({ away }) => away <= slips)
+    .sort((a, b) => a.away - b.away)[0]?.candidate;
+}
+
+export function unknownName(name: string, known: readonly string[]): string {
+  const close = closestName(name, known);
+  return `'${name}' is not known here${close === undefined ? '' : `; did you mean '${close}'?`}`;
 }

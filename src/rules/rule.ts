@@ -4,13 +4,16 @@
  */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
+import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, type Node as YamlNode } from 'yaml';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 import { RECORD_TYPES } from '../record/usage-record.ts';
+import { closestName } from './compile.ts';
 import { parseDuration } from './expression.ts';
 
 /** Larger files are refused before they are parsed. */
 export const RULE_FILE_BYTES_MAX = 256 * 1024;
+/** Problems shown of one file; a file that is no rule at all would give thousands. */
+export const PROBLEMS_PER_FILE_MAX = 20;
 
 export const KEY_TYPES = [
   'subscriber',
@@ -170,12 +173,16 @@ export const ruleSchema = Type.Object(
           Type.Number(),
           Type.Boolean(),
           Type.String(),
-          Type.Array(Type.Union([Type.String(), Type.Number()]), { maxItems: 1000 }),
+          Type.Array(Type.String(), { maxItems: 1000 }),
+          Type.Array(Type.Number(), { maxItems: 1000 }),
         ]),
-        { description: 'Thresholds, to be changed without touching a condition. Durations are written 7d.' },
+        {
+          ...closed,
+          description: 'Thresholds, to be changed without touching a condition. Durations are written 7d.',
+        },
       ),
     ),
-    features: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }), feature)),
+    features: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }), feature, closed)),
     evaluateAt: Type.Optional(
       Type.Union([
         expression('Event time at which to look again.'),
@@ -230,18 +237,21 @@ export function parseRule(file: string, content: string): { source: RuleSource }
     };
   }
   const lines = new LineCounter();
-  const document = parseDocument(content, { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(content, {
+    lineCounter: lines,
+    uniqueKeys: true,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
   const at = (offset: number): { line: number; column: number } => {
     const { line, col } = lines.linePos(offset);
     return { line, column: col };
   };
   if (document.errors.length > 0) {
     return {
-      problems: document.errors.map((error) => ({
-        file,
-        ...at(error.pos[0]),
-        message: error.message.split('\n')[0]!.replace(/:$/, ''),
-      })),
+      problems: document.errors
+        .slice(0, PROBLEMS_PER_FILE_MAX)
+        .map((error) => ({ file, ...at(error.pos[0]), message: error.message })),
     };
   }
   const nodeAt = (path: readonly (string | number)[]): YamlNode | null => {
@@ -269,12 +279,24 @@ export function parseRule(file: string, content: string): { source: RuleSource }
     const folded = isScalar(node) && (node.type === 'BLOCK_FOLDED' || node.type === 'BLOCK_LITERAL');
     return at(start + (folded ? 0 : quoted + offset));
   };
+  const keyPositionOf = (path: readonly string[]): { line: number; column: number } => {
+    const parent = nodeAt(path.slice(0, -1));
+    const pair = isMap(parent)
+      ? parent.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === path.at(-1))
+      : undefined;
+    return at((pair?.key as YamlNode | undefined)?.range?.[0] ?? parent?.range?.[0] ?? 0);
+  };
 
-  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  let value: unknown;
+  try {
+    value = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    // An alias that leads nowhere, or to itself in the end; or brackets nested by the thousand.
+    return { problems: [{ file, ...at(badAlias(document)), message: (error as Error).message }] };
+  }
   if (!checker.Check(value)) {
-    const errors = checker.Errors(value);
     const problems = new Map<string, RuleProblem>();
-    for (const error of errors) {
+    for (const error of relevantErrors(checker.Errors(value))) {
       const path = error.instancePath
         .split('/')
         .slice(1)
@@ -285,19 +307,91 @@ export function parseRule(file: string, content: string): { source: RuleSource }
       if (error.keyword === 'additionalProperties') continue;
       const message =
         error.keyword === 'boolean'
-          ? `unknown key '${path.at(-1)}'`
+          ? unknownKey(path)
           : error.keyword === 'enum'
             ? `'${where}' must be one of ${(params['allowedValues'] as unknown[]).join(', ')}`
             : error.keyword === 'required'
               ? `missing key '${(params['requiredProperties'] as string[]).join("', '")}'${where === '' ? '' : ` in '${where}'`}`
-              : `'${where}' ${error.message}`;
-      const { line, column } = positionOf(path);
+              : where === ''
+                ? 'the file holds no keys and values'
+                : `'${where}' ${error.message}`;
+      const { line, column } = error.keyword === 'boolean' ? keyPositionOf(path) : positionOf(path);
       const key = `${line}:${column}:${error.keyword === 'boolean' ? 'unknown' : ''}`;
       if (!problems.has(key)) problems.set(key, { file, line, column, message });
     }
-    return { problems: [...problems.values()] };
+    return { problems: [...problems.values()].slice(0, PROBLEMS_PER_FILE_MAX) };
   }
   return { source: { file, text: content, rule: value as Rule, positionOf } };
+}
+
+type SchemaError = ReturnType<typeof checker.Errors>[number];
+
+/**
+ * Where a value may have several forms (a type or a list of types), each form that does not fit reports an error. Only those
+ * of the form that was meant are of use: the one whose outermost kind fits. Where none does, one error names them all.
+ */
+function relevantErrors(errors: SchemaError[]): SchemaError[] {
+  const unions = errors.filter(({ keyword }) => keyword === 'anyOf');
+  unions.sort((a, b) => a.schemaPath.length - b.schemaPath.length);
+  let left = errors;
+  for (const union of unions) {
+    const prefix = `${union.schemaPath}/anyOf/`;
+    const formOf = (error: SchemaError): string => error.schemaPath.slice(prefix.length).split('/')[0]!;
+    const isOurs = (error: SchemaError): boolean =>
+      error.schemaPath.startsWith(prefix) && error.instancePath.startsWith(union.instancePath);
+    const ours = left.filter(isOurs);
+    // An outer union has already chosen another form.
+    if (!left.includes(union)) continue;
+    const atTop = ours.filter(
+      ({ instancePath, keyword }) => instancePath === union.instancePath && (keyword === 'type' || keyword === 'enum'),
+    );
+    const unfit = new Set(atTop.map(formOf));
+    const fit = ours.find((error) => !unfit.has(formOf(error)));
+    left = left.filter((error) => error !== union && (!isOurs(error) || (fit && formOf(error) === formOf(fit))));
+    if (fit !== undefined) continue;
+    const forms = atTop.map(({ keyword, params }) =>
+      keyword === 'enum'
+        ? `one of ${(params as { allowedValues: string[] }).allowedValues.join(', ')}`
+        : String((params as { type: string }).type),
+    );
+    const message = `must be ${[...new Set(forms)].join(' or ')}`;
+    left.push({ ...union, message });
+  }
+  return left;
+}
+
+interface SchemaNode {
+  properties?: Record<string, SchemaNode>;
+  items?: SchemaNode;
+  patternProperties?: Record<string, SchemaNode>;
+}
+
+/** Says what was probably meant, else what there is. */
+function unknownKey(path: readonly string[]): string {
+  let node: SchemaNode | undefined = ruleSchema as SchemaNode;
+  for (const part of path.slice(0, -1)) {
+    node = node?.properties?.[part] ?? node?.items ?? Object.values(node?.patternProperties ?? {})[0];
+  }
+  const name = path.at(-1)!;
+  if (node?.patternProperties !== undefined) {
+    return `'${name}' is no name: a small letter, then letters and digits`;
+  }
+  const known = Object.keys(node?.properties ?? {});
+  const close = closestName(name, known);
+  return `unknown key '${name}'; ${close === undefined ? `known are ${known.join(', ')}` : `did you mean '${close}'?`}`;
+}
+
+/** Where the first alias without an anchor stands, else the first alias. */
+function badAlias(document: Document): number {
+  const at: number[] = [];
+  visit(document, {
+    Alias(_key, alias) {
+      const { range } = alias;
+      if (range) at.push(alias.resolve(document) === undefined ? -1 - range[0] : range[0]);
+    },
+  });
+  const missing = at.find((offset) => offset < 0);
+  return missing === undefined ? (at[0] ?? 0) : -1 - missing;
 }
 
 export const describeProblem = (problem: RuleProblem): string =>
