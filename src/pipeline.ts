@@ -53,8 +53,8 @@ export interface PipelineOptions {
   checkpointEveryMs: number;
   metrics: Metrics;
   log: Log;
-  /** Puts a message into the partition's own stream; used for ticks. */
-  publishControl(kind: 'tick' | 'rules', body: Uint8Array): Promise<void>;
+  /** Puts a tick into the partition's own stream. */
+  publishTick(body: Uint8Array): Promise<void>;
   /** A rule set has been swapped in. */
   onRules(): void;
 }
@@ -233,7 +233,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       ticking = true;
       lastMessageAt = now;
       const tick = Buffer.from(JSON.stringify({ recordType: 'tick', eventTime: brokerTime }));
-      options.publishControl('tick', tick).then(
+      options.publishTick(tick).then(
         () => {
           ticking = false;
         },
@@ -303,7 +303,7 @@ export function rulesMessage(version: string, files: RulesMessage['files']): Uin
 }
 
 /** Undefined where the body is anything else. */
-function readRulesMessage(body: Uint8Array): RulesMessage | undefined {
+export function readRulesMessage(body: Uint8Array): RulesMessage | undefined {
   let content: Partial<RulesMessage> | null;
   try {
     content = JSON.parse(gunzipSync(body, { maxOutputLength: RULES_BYTES_MAX }).toString());

@@ -5,8 +5,8 @@
  */
 import { existsSync, mkdirSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { RingfenceError } from '../errors.ts';
@@ -17,13 +17,14 @@ import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway, type RulesAccess, type SavedRule } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { type Pipeline, rulesMessage, startPipeline } from '../pipeline.ts';
+import { type Pipeline, readRulesMessage, rulesMessage, startPipeline } from '../pipeline.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
 import { parseRule, type RuleSource } from '../rules/rule.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
 import { createDeadLetterSink } from '../sinks/dead-letter.ts';
+import { ClosedError, createDurablePublisher, type DurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
@@ -42,6 +43,8 @@ export interface Serving {
   ended: Promise<void>;
   stop(): void;
 }
+
+type RuleFiles = ReturnType<typeof readRuleFiles>;
 
 interface Partition {
   number: number;
@@ -79,7 +82,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       },
     });
   let files = readRuleFiles(config.rules);
-  const checkFiles = (candidate: typeof files): { sources: RuleSource[]; version: string } => {
+  const checkFiles = (candidate: RuleFiles): { sources: RuleSource[]; version: string } => {
     const { sources, problems } = parseRules(candidate);
     const wrong = problems.length > 0 ? problems : newEngine().checkRules(sources);
     if (wrong.length > 0) throw ruleError(wrong, config.rules);
@@ -131,8 +134,11 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const onTrouble = (sentence: string): void => log.warn({ detail: sentence }, 'publishing waits');
     const deadLetters = createDeadLetterSink(js, { onTrouble });
     closers.push(() => deadLetters.close());
-    const publishControl = async (partition: number, kind: 'tick' | 'rules', body: Uint8Array): Promise<void> => {
-      await js.publish(`usage.${partition}.${kind}`, body);
+    // A rule set must reach the stream however long that takes; a tick that does not is followed by another.
+    const control = createDurablePublisher(js, onTrouble);
+    closers.push(() => control.close());
+    const publishRuleSet = async (partition: number, version: string, set: RuleFiles): Promise<void> => {
+      await control.publish(`usage.${partition}.rules`, rulesMessage(version, set), headers());
     };
     const declareRules = (): void => {
       const { version, rules } = partitions[0]!.engine.ruleSet();
@@ -159,6 +165,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
             : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
         if (wrong.length > 0) throw ruleError(wrong, 'checkpoint');
       }
+      const restoredVersion = engine.ruleSet().version;
       const stream = usageStream(number, config.partitions);
       const source = await openSource(connection, {
         stream,
@@ -183,6 +190,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         },
       });
       closers.push(() => publisher.close());
+      const startsBehind = source.position().sequence;
       const pipeline: Pipeline = startPipeline({
         partition: number,
         source,
@@ -194,7 +202,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         checkpointEveryMs: config.checkpointIntervalSec * 1000,
         metrics,
         log,
-        publishControl: (kind, body) => publishControl(number, kind, body),
+        async publishTick(body) {
+          await js.publish(`usage.${number}.tick`, body);
+        },
         onRules: () => declareRules(),
       });
       // A bug or a lost stream in one partition ends the process; until then the promise must not float.
@@ -211,8 +221,10 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       );
       // The rules of the very first record must be known after a crash too, so the empty state is written at once.
       if (checkpoint === undefined) await pipeline.checkpoint();
-      else if (engine.ruleSet().version !== first.version)
-        await publishControl(number, 'rules', rulesMessage(first.version, files));
+      // What is in force when the stream has been read to its end, sets in the part that is still to be read included.
+      const pending = await lastRuleSet(control, jsm, stream, number);
+      const version = pending !== undefined && pending.sequence > startsBehind ? pending.version : restoredVersion;
+      if (version !== first.version) await publishRuleSet(number, first.version, files);
     }
     restored = true;
     declareRules();
@@ -220,34 +232,47 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
 
     const engineOf = (msisdn: string): Engine => partitions[partitionOf(msisdn, config.partitions)]!.engine;
     /** Puts a checked set into every partition's stream and waits until the engines have read it. */
-    const publishRules = async (candidate: typeof files): Promise<void> => {
+    const publishRules = async (candidate: RuleFiles): Promise<void> => {
       const { version } = checkFiles(candidate);
+      if (version === versionOf(files)) return;
+      for (const { number } of partitions) await publishRuleSet(number, version, candidate);
       files = candidate;
-      const waiting = partitions.filter(({ engine }) => engine.ruleSet().version !== version);
-      for (const { number } of waiting) await publishControl(number, 'rules', rulesMessage(version, candidate));
       const limit = performance.now() + RULE_SWAP_LIMIT_MS;
-      while (waiting.some(({ engine }) => engine.ruleSet().version !== version)) {
+      while (partitions.some(({ engine }) => engine.ruleSet().version !== version)) {
         if (performance.now() > limit) break;
         await new Promise((resolve) => setTimeout(resolve, RULE_SWAP_POLL_MS));
       }
     };
-    const rules = createRulesAccess(config.rules, partitions[0]!.engine, () => files, publishRules);
+    /** Changes by API and by file one after the other, so that the last one is also the last one in the stream. */
+    let lastChange: Promise<void> = Promise.resolve();
+    const inTurn = (change: () => Promise<void>): Promise<void> => {
+      const done = lastChange.then(change);
+      lastChange = done.catch(() => {});
+      return done;
+    };
+    const rules = createRulesAccess(
+      config.rules,
+      partitions[0]!.engine,
+      () => files,
+      (candidate) => inTurn(() => publishRules(candidate)),
+    );
 
+    const readChangedRules = async (): Promise<void> => {
+      try {
+        await publishRules(readRuleFiles(config.rules));
+      } catch (error) {
+        if (error instanceof ClosedError) return;
+        if (!(error instanceof RingfenceError)) throw error;
+        log.error({ code: error.code, detail: error.message }, 'changed rules refused, the old ones stay in force');
+      }
+    };
     let changeTimer: NodeJS.Timeout | undefined;
     const watcher = watch(config.rules, { recursive: true }, () => {
       clearTimeout(changeTimer);
-      changeTimer = setTimeout(() => {
-        void (async () => {
-          try {
-            const changed = readRuleFiles(config.rules);
-            if (versionOf(changed) !== versionOf(files)) await publishRules(changed);
-          } catch (error) {
-            if (!(error instanceof RingfenceError)) throw error;
-            log.error({ code: error.code, detail: error.message }, 'changed rules refused, the old ones stay in force');
-          }
-        })();
-      }, RULE_CHANGE_PAUSE_MS);
+      changeTimer = setTimeout(() => void inTurn(readChangedRules), RULE_CHANGE_PAUSE_MS);
     });
+    // They may have changed while the start waited for NATS.
+    void inTurn(readChangedRules);
     closers.push(() => {
       clearTimeout(changeTimer);
       watcher.close();
@@ -294,6 +319,21 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     await closeAll();
     throw error;
   }
+}
+
+/** The newest rule set in a partition's stream, whether it has been read or not. */
+async function lastRuleSet(
+  control: DurablePublisher,
+  jsm: JetStreamManager,
+  stream: string,
+  partition: number,
+): Promise<{ sequence: number; version: string } | undefined> {
+  const last = { last_by_subj: `usage.${partition}.rules` };
+  const message = await control.insist(() => jsm.streams.getMessage(stream, last));
+  // A message that is no rule set changes nothing when it is read, but what came before it is not looked for.
+  return message === null
+    ? undefined
+    : { sequence: message.seq, version: readRulesMessage(message.data)?.version ?? '' };
 }
 
 function watchFigures(metrics: Metrics, partitions: Partition[]): void {

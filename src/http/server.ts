@@ -367,7 +367,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const page = await index.query({ ...filter, ...times }, { limit, after });
       const next = page.next === null ? 'null' : JSON.stringify(cursorOf(page.next));
       // The bodies are JSON already.
-      return reply.type('application/json').send(`{"alerts":[${page.alerts.join(',')}],"next":${next},"seq":${sequence}}`);
+      return reply
+        .type('application/json')
+        .send(`{"alerts":[${page.alerts.join(',')}],"next":${next},"seq":${sequence}}`);
     },
   );
   route(
@@ -470,12 +472,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         200: { description: 'Changed.', content: json('RuleDetail'), headers: ['ETag'] },
         201: { description: 'Added.', content: json('RuleDetail'), headers: ['ETag'] },
       },
-      problems: [400, 409, 412, 413, 415, 422],
+      problems: [400, 409, 412, 413, 415, 422, 503],
     },
     async (request, reply) => {
       mediaTypeOf(request, Object.keys(YAML_MEDIA_TYPES));
       const { id } = request.params;
       const text = textOf(request);
+      if (!connection.connected()) throw natsAway();
       const save = async (): Promise<SavedRule> => {
         const current = rules.get(id);
         const tag = current && entityTagOf(current);
