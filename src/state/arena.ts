@@ -12,6 +12,7 @@
 export const PAGE_UNITS = 32_768;
 const PAGE_BITS = 15;
 const PAGE_BYTES = PAGE_UNITS * 8;
+const SLAB_PAGES_MAX = 64;
 /** 2^32 units are 32 GiB, more than a process here is given; the byte cap of the configuration is reached long before. */
 export const PAGES_MAX = 131_072;
 
@@ -71,6 +72,9 @@ export function createArena(): Arena {
   const pageClass: number[] = [];
   /** Blocks of the page that have been handed out at least once; those behind have never been touched. */
   const pageUsed: number[] = [];
+  /** Memory is taken in slabs, each as large as all before it up to 16 MiB, so that the system can back it with large pages. */
+  let slab = new ArrayBuffer(0);
+  let slabUsed = 0;
   const openPage = new Int32Array(SIZE_CLASSES.length).fill(-1);
   /** Head of the list of freed blocks per class; unit 0 of a freed block is the next one, 0 ends the list. */
   const freeHead = new Float64Array(SIZE_CLASSES.length);
@@ -93,19 +97,28 @@ export function createArena(): Arena {
   const addPage = (sizeClass: number): number => {
     const page = pagesF64.length;
     if (page >= PAGES_MAX) throw new RangeError('the state arena is full');
-    const buffer = new ArrayBuffer(PAGE_BYTES);
-    pagesF64.push(new Float64Array(buffer));
-    pagesU32.push(new Uint32Array(buffer));
+    if (slabUsed === slab.byteLength) {
+      slab = new ArrayBuffer(Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES);
+      slabUsed = 0;
+    }
+    pagesF64.push(new Float64Array(slab, slabUsed, PAGE_UNITS));
+    pagesU32.push(new Uint32Array(slab, slabUsed, PAGE_UNITS * 2));
+    slabUsed += PAGE_BYTES;
     pageClass.push(sizeClass);
     pageUsed.push(page === 0 ? 1 : 0);
     if (page === 0) pagesF64[0]![CLOCK] = FREE;
     return page;
   };
 
+  const bytesOf = (page: number): Uint8Array => {
+    const { buffer, byteOffset } = pagesF64[page]!;
+    return new Uint8Array(buffer, byteOffset, PAGE_BYTES);
+  };
+
   const beforeWrite = (page: number): void => {
     if (cutState === undefined || page >= cutState.pending.length || cutState.pending[page] === 0) return;
     cutState.pending[page] = 0;
-    cutState.copies.set(page, new Uint8Array(pagesF64[page]!.buffer.slice(0)));
+    cutState.copies.set(page, bytesOf(page).slice());
   };
 
   const allocate = (units: number): number => {
@@ -166,6 +179,8 @@ export function createArena(): Arena {
     sizeOf: (address) => SIZE_CLASSES[pageClass[address >>> PAGE_BITS]!]!,
     beforeWrite,
     touch(address) {
+      // A key that is not there; without any page there is nothing to read at 0.
+      if (address === 0) return 0;
       const f64 = pagesF64[address >>> PAGE_BITS]!;
       const at = address & (PAGE_UNITS - 1);
       // Eight units are a cache line; the next lines come with the processor's own prefetching of neighbours.
@@ -191,7 +206,7 @@ export function createArena(): Arena {
             into.set(copy);
             state.copies.delete(page);
           } else {
-            into.set(new Uint8Array(pagesF64[page]!.buffer));
+            into.set(bytesOf(page));
             state.pending[page] = 0;
           }
           return { sizeClass: pageClass[page]!, used: state.used[page]! };
@@ -204,7 +219,7 @@ export function createArena(): Arena {
     },
     restorePage(sizeClass, used, bytes) {
       const page = addPage(sizeClass);
-      new Uint8Array(pagesF64[page]!.buffer).set(bytes);
+      bytesOf(page).set(bytes);
       pageUsed[page] = used;
       if ((used + 1) * SIZE_CLASSES[sizeClass]! <= PAGE_UNITS) openPage[sizeClass] = page;
     },

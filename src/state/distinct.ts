@@ -82,7 +82,7 @@ export function createDistinct(options: {
     const hash = mix(value);
     const register = hash >>> (32 - REGISTER_BITS);
     const rank = Math.clz32((hash << REGISTER_BITS) | (1 << (REGISTER_BITS - 1))) + 1;
-    const bytes = new Uint8Array(f64.buffer, registersAt * 8, REGISTERS);
+    const bytes = new Uint8Array(f64.buffer, f64.byteOffset + registersAt * 8, REGISTERS);
     if (bytes[register]! >= rank) return;
     bytes[register] = rank;
     // The stored estimate is of no use any more.
@@ -96,7 +96,7 @@ export function createDistinct(options: {
       const pane = u32[(segment + 2) * 2 + slot]!;
       if (pane <= first || pane > last) continue;
       const at = segment + 2 + ((reach + 1) >> 1) + slot * REGISTER_UNITS;
-      const bytes = new Uint8Array(f64.buffer, at * 8, REGISTERS);
+      const bytes = new Uint8Array(f64.buffer, f64.byteOffset + at * 8, REGISTERS);
       for (let register = 0; register < REGISTERS; register++) {
         if (bytes[register]! > merged[register]!) merged[register] = bytes[register]!;
       }
