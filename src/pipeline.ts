@@ -13,7 +13,8 @@ import type { AlertData } from './alerts/alert.ts';
 import type { Engine } from './engine.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { decodeMessage, type Rejection } from './record/decode.ts';
+import { type DecodedMessage, decodeMessage, type Rejection } from './record/decode.ts';
+import type { UsageRecord } from './record/usage-record.ts';
 import { parseRules } from './rules/load.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
@@ -24,8 +25,12 @@ import { type Position, writeCheckpoint } from './state/checkpoint.ts';
 export const FUTURE_MS_MAX = 600_000;
 /** Longest stretch of work between two turns of the event loop. */
 const SLICE_MS = 4;
-/** The clock is looked at once in so many messages. */
-const MESSAGES_PER_CLOCK_LOOK = 16;
+/**
+ * Records that are decoded before the first of them is applied, and whose state is fetched together (`engine.warm`). More would
+ * push each other out of the cache again: with 200,000 subscribers a record took 6.2 us without, 4.8 with 16, 4.9
+ * with 64 and 5.3 with 256.
+ */
+const RECORDS_AHEAD = 64;
 /** Alerts handed over and not yet durable, beyond which no further message is taken. */
 const ALERTS_IN_FLIGHT_MAX = 1_024;
 /** After so much silence the owner of a partition writes a tick into it, so that silence itself can be noticed. */
@@ -84,6 +89,9 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   /** Forgotten with the alert itself. */
   const firedAt = new WeakMap<AlertData, number>();
   const alerts: AlertData[] = [];
+  /** The messages decoded ahead, undefined where one is a control message, and all their records. */
+  const decoded: (DecodedMessage | undefined)[] = [];
+  const ahead: UsageRecord[] = [];
   let stopping = false;
   let lastCheckpointAt = performance.now();
   let lastCheckpointMs = 0;
@@ -173,32 +181,58 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       let decodeMs = 0;
       let applyMs = 0;
 
-      for (let index = 0; index < messages.length && !stopping; index++) {
-        const { data, subject, sequence, timeMs } = messages[index]!;
-        if (subject.endsWith('.tick')) {
-          engine.tick(timeMs, alerts);
-        } else if (subject.endsWith('.rules')) {
-          swapRules(data, subject, sequence);
-        } else {
-          const decodeBegan = performance.now();
-          const { records, rejections } = decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX });
-          const applyBegan = performance.now();
-          for (let at = 0; at < records.length; at++) {
-            const record = records[at]!;
-            metrics.countRecords(record.recordType, engine.apply(record, alerts));
+      for (let first = 0; first < messages.length && !stopping; ) {
+        // A few messages are decoded before the first of them is applied, so that the engine can fetch what they all need.
+        const decodeBegan = performance.now();
+        let beyond = first;
+        ahead.length = 0;
+        while (beyond < messages.length && ahead.length < RECORDS_AHEAD) {
+          const { data, subject, timeMs } = messages[beyond]!;
+          if (isControl(subject)) {
+            decoded[beyond - first] = undefined;
+          } else {
+            const message = decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX });
+            decoded[beyond - first] = message;
+            for (let at = 0; at < message.records.length; at++) ahead.push(message.records[at]!);
           }
-          applyMs += performance.now() - applyBegan;
-          decodeMs += applyBegan - decodeBegan;
-          for (const rejection of rejections) refuse(rejection, subject, sequence);
+          beyond++;
         }
-        appliedSequence = sequence;
-        if (alerts.length > 0) handOver(timeMs);
-        if (index % MESSAGES_PER_CLOCK_LOOK === 0 && performance.now() - sliceBegan > SLICE_MS) {
+        const applyBegan = performance.now();
+        decodeMs += applyBegan - decodeBegan;
+        let appliedAhead = 0;
+        let warmAhead = 0;
+
+        for (let index = first; index < beyond && !stopping; index++) {
+          const { data, subject, sequence, timeMs } = messages[index]!;
+          const message = decoded[index - first];
+          if (message === undefined) {
+            if (subject.endsWith('.tick')) engine.tick(timeMs, alerts);
+            else swapRules(data, subject, sequence);
+          } else {
+            const { records, rejections } = message;
+            for (let at = 0; at < records.length; at++) {
+              if (appliedAhead === warmAhead) {
+                warmAhead = Math.min(appliedAhead + RECORDS_AHEAD, ahead.length);
+                engine.warm(ahead, appliedAhead, warmAhead);
+              }
+              appliedAhead++;
+              const record = records[at]!;
+              metrics.countRecords(record.recordType, engine.apply(record, alerts));
+            }
+            for (let at = 0; at < rejections.length; at++) refuse(rejections[at]!, subject, sequence);
+          }
+          appliedSequence = sequence;
+          if (alerts.length > 0) handOver(timeMs);
+          // The broker is the buffer: while alerts or rejected records cannot be stored, no further message is taken.
+          if (publisher.inFlight() > ALERTS_IN_FLIGHT_MAX) await publisher.room();
+        }
+        first = beyond;
+        const now = performance.now();
+        applyMs += now - applyBegan;
+        if (now - sliceBegan > SLICE_MS) {
           await breathe();
           sliceBegan = performance.now();
         }
-        // The broker is the buffer: while alerts or rejected records cannot be stored, no further message is taken.
-        if (publisher.inFlight() > ALERTS_IN_FLIGHT_MAX) await publisher.room();
       }
       metrics.observeStage('decode', decodeMs / 1000);
       metrics.observeStage('apply', applyMs / 1000);
@@ -289,6 +323,8 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     firedBy: (alert) => firedAt.get(alert),
   };
 }
+
+const isControl = (subject: string): boolean => subject.endsWith('.tick') || subject.endsWith('.rules');
 
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

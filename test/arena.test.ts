@@ -179,3 +179,12 @@ describe('cut', () => {
     expect(copy.usedBytes()).toBe(arena.usedBytes() + 1_667 * 14 * 8);
   });
 });
+
+test('touching reads what is there and changes nothing; the address of no block reads nothing', () => {
+  const arena = createArena();
+  expect(arena.touch(0)).toBe(0);
+  const address = arena.allocate(40);
+  arena.f64(0)[address] = 7;
+  expect(arena.touch(address)).toBeGreaterThanOrEqual(7);
+  expect(arena.f64(0)[address]).toBe(7);
+});
