@@ -27,6 +27,7 @@ export function createKeyState(): KeyState {
     record: BLANK_RECORD,
     cursor,
     now: 0,
+    look: 0,
     destination: undefined,
     homeCountry: '',
     international: false,
@@ -49,6 +50,7 @@ export function createKeyState(): KeyState {
       if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
       scope.record = record;
       scope.now = clockOf(cursor);
+      scope.look++;
       for (const operator of operators) operator.update(scope, blocks);
     },
     look(key, now = 0) {
@@ -57,6 +59,7 @@ export function createKeyState(): KeyState {
       blocks.bind(address);
       scope.record = BLANK_RECORD;
       scope.now = Math.max(now, clockOf(cursor));
+      scope.look++;
       return true;
     },
   };
