@@ -16,10 +16,10 @@ import { ensureStreams, usageStream } from '../src/source/streams.ts';
 /** Of the usage streams of the benchmarks there is one. */
 export const STREAM = usageStream(0, 1);
 /** A long call in so many records of a filled stream. */
-const RECORDS_PER_LONG_CALL = 1_000;
+export const RECORDS_PER_LONG_CALL = 1_000;
 /** Each subscriber is heard of once in so long: slowly enough that no other rule fires. */
 const SUBSCRIBER_PERIOD_SEC = 120;
-/** What the record ids of long calls begin with. */
+/** What the record ids of long calls begin with; in a filled stream their position follows. */
 export const LONG_CALL = 'long-call.';
 /** The numbers of their callers lie outside the population's. */
 const CALLER_PREFIX = '86188';

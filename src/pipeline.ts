@@ -30,7 +30,7 @@ const SLICE_MS = 4;
  * push each other out of the cache again: with 200,000 subscribers a record took 6.2 us without, 4.8 with 16, 4.9
  * with 64 and 5.3 with 256.
  */
-const RECORDS_AHEAD = 64;
+export const RECORDS_AHEAD = 64;
 /** Alerts handed over and not yet durable, beyond which no further message is taken. */
 const ALERTS_IN_FLIGHT_MAX = 1_024;
 /** After so much silence the owner of a partition writes a tick into it, so that silence itself can be noticed. */

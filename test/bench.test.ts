@@ -55,7 +55,8 @@ describe('each suite runs and says what it measured', () => {
   test('end-to-end', { timeout: 60_000 }, async () => {
     const figures = await figuresOf((report) =>
       endToEndSuite(report, {
-        records: 2_500,
+        records: 1_500,
+        residentRecords: 1_000,
         subscribers: 100,
         repetitions: 1,
         loads: [
