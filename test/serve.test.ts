@@ -1,10 +1,14 @@
 /** `serve` against a real broker, as a process: the same records give the same alerts, whichever way they come. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { jetstreamManager, RetentionPolicy } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
-import type { RuleSummary } from '../src/http/schemas.ts';
+import type { RuleSummary, SubscriberView } from '../src/http/schemas.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import {
   alertsIn,
@@ -12,15 +16,22 @@ import {
   endProcesses,
   expectSameAlerts,
   publish,
+  readiness,
+  recordsTaken,
   replayed,
+  ringfence,
   rulesVersion,
+  run,
   type Serving,
+  scrape,
   send,
+  serveArguments,
   startServe,
   storedIn,
   taken,
   temporaryFolder,
   until,
+  whenReady,
   writePopulation,
 } from './serving.ts';
 
@@ -71,7 +82,7 @@ describe('rules that change while it runs', () => {
   const burst = (version: number, warningSec: number): string =>
     readFileSync(join(projectFolder, 'rules/fraud/international-burst.yaml'), 'utf8')
       .replace(/^version: .*$/m, `version: ${version}`)
-      .replace(/warningSec: \d+/, `warningSec: ${warningSec}`)
+      .replace(/warningSec: \d+/, `warningSec: ${warningSec}`);
   const write = (directory: string, text: string): void => {
     mkdirSync(join(directory, 'fraud'), { recursive: true });
     writeFileSync(join(directory, 'fraud/international-burst.yaml'), text);
@@ -206,3 +217,234 @@ describe('rules that change while it runs', () => {
     expect((await serving.end()).code).toBe(0);
   });
 });
+
+describe('NATS', () => {
+  test('that is away at the start and later is waited for, and readiness says so', async () => {
+    const opsPort = await freePort();
+    const url = broker.url;
+    const { port, storeDir } = broker;
+    await broker.kill();
+    const running = ringfence([...serveArguments({ nats: url, data: data() }), '--ops-listen', `127.0.0.1:${opsPort}`]);
+    await running.said('does not answer');
+    const ops = `http://127.0.0.1:${opsPort}`;
+    const away = await readiness(ops);
+    expect(away.status).toBe(503);
+    expect(away.text).toContain('natsConnected (waiting for NATS)');
+
+    broker = await startBroker({ port, storeDir });
+    const serving = (await whenReady(running))!;
+    expect(await readiness(ops)).toEqual({ status: 200, text: 'ok\n' });
+
+    await broker.kill();
+    const lost = await until('not ready', async () => (await readiness(ops)).status === 503 && readiness(ops));
+    expect(lost.text).toMatch(/natsConnected \(waiting for NATS\).*reading/);
+    const refused = await fetch(`${serving.http}/v1/usage`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(invoice('a')),
+    });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    broker = await startBroker({ port, storeDir });
+    await until('ready again', async () => (await readiness(ops)).status === 200);
+    await send(broker.url, [message(invoice('b'))]);
+    await taken(ops, 1);
+    expect((await running.end()).code).toBe(0);
+  });
+
+  test('that never comes does not keep serve from ending', async () => {
+    const { url } = broker;
+    await broker.kill();
+    const running = ringfence(serveArguments({ nats: url, data: data() }));
+    await running.said('does not answer');
+    const { code, stdout } = await running.end();
+    expect([code, stdout]).toEqual([0, '']);
+  });
+
+  test.each([
+    ['other subjects', { subjects: ['usage.0.>'] }, /^Stream USAGE exists with the subjects usage\.0\.> instead of/m],
+    [
+      'work-queue retention',
+      { retention: RetentionPolicy.Workqueue },
+      /^Stream USAGE exists with workqueue retention/m,
+    ],
+  ])('with a stream of %s is refused', async (_what, config, sentence) => {
+    const nc = await connect({ servers: broker.url });
+    await (await jetstreamManager(nc)).streams.add({ name: 'USAGE', subjects: ['usage.>'], ...config });
+    await nc.close();
+    const { code, stdout, stderr } = await run(serveArguments({ nats: broker.url, data: data() }));
+    expect([code, stdout]).toEqual([3, '']);
+    expect(stderr).toMatch(sentence);
+  });
+});
+
+describe('a start that cannot be', () => {
+  const wrongRule = join(folder.path, 'wrong-rule');
+  const wrongConfig = join(folder.path, 'wrong.yaml');
+  const busy = createServer().listen(0, '127.0.0.1');
+  beforeAll(() => {
+    mkdirSync(wrongRule);
+    const text = readFileSync(join(projectFolder, 'rules/fraud/long-call.yaml'), 'utf8');
+    writeFileSync(join(wrongRule, 'long.yaml'), text.replace('callDuration >=', 'callDurations >='));
+    writeFileSync(wrongConfig, 'partitions: 1\nlatenes: 5\n');
+  });
+  afterAll(() => busy.close());
+  const taken = (): string => `127.0.0.1:${(busy.address() as AddressInfo).port}`;
+
+  test.each<[what: string, args: () => string[], code: number, sentence: RegExp]>([
+    ['beyond loopback', () => ['--listen', '0.0.0.0:0'], 3, /^Refusing to listen on 0\.0\.0\.0: .*\n/],
+    ['metrics beyond loopback', () => ['--ops-listen', '[::]:0'], 3, /^Refusing to listen on ::: .*\n/],
+    [
+      'on a taken port',
+      () => ['--listen', taken()],
+      3,
+      /^Cannot listen on 127\.0\.0\.1:\d+: another process listens there\.\n/m,
+    ],
+    [
+      'metrics on a taken port',
+      () => ['--ops-listen', taken()],
+      3,
+      /^Cannot listen on 127\.0\.0\.1:\d+: another process/,
+    ],
+    ['with no address', () => ['--listen', 'here'], 3, /^'here' is no HOST:PORT\.\n/],
+    [
+      'without rules',
+      () => ['--rules', join(folder.path, 'nowhere')],
+      3,
+      /^The rules folder .*nowhere cannot be read: .*\n/,
+    ],
+    ['with a wrong rule', () => ['--rules', wrongRule], 2, /^.*wrong-rule\/long\.yaml:\d+:\d+: .*callDurations.*\n/],
+    [
+      'with an unknown key',
+      () => ['--config', wrongConfig],
+      3,
+      /^.*wrong\.yaml:2:1: 'latenes' is no configuration key\n/,
+    ],
+    ['with a wrong value', () => ['--partitions', '0'], 3, /^--partitions: '0' .*\n/],
+    ['with an unknown flag', () => ['--lissten', 'x'], 3, /^error: unknown option '--lissten'/],
+    ['with no NATS address', () => ['--nats', 'nats://bad host:x'], 3, /^.* is not the address of a NATS server\.\n/],
+  ])('%s ends with the exit code and one clear line', async (_what, args, code, sentence) => {
+    const exit = await run([...serveArguments({ nats: broker.url, data: data() }), ...args()]);
+    expect([exit.code, exit.stdout], exit.stderr).toEqual([code, '']);
+    expect(exit.stderr).toMatch(sentence);
+    expect(exit.stderr.trim().split('\n').length).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('records that are not new', () => {
+  test('count once, before a restart and after it', async () => {
+    const directory = data();
+    const first = await startServe({ nats: broker.url, data: directory });
+    const messages = ['a', 'b', 'a', 'c', 'b'].map((id) => message(invoice(id)));
+    await send(broker.url, messages);
+    await taken(first.ops, 5);
+    const countsOf = async ({ ops }: Serving): Promise<number[]> => {
+      const metrics = await scrape(ops);
+      return ['applied', 'duplicate', 'late'].map((result) => metrics.value('ringfence_records_total', { result }));
+    };
+    expect(await countsOf(first)).toEqual([3, 2, 0]);
+    expect((await first.end()).code).toBe(0);
+
+    const second = await startServe({ nats: broker.url, data: directory });
+    await send(broker.url, [...messages, message(invoice('d'))]);
+    await taken(second.ops, 6);
+    expect(await countsOf(second)).toEqual([1, 5, 0]);
+    expect((await second.end()).code).toBe(0);
+  });
+
+  test('that are older than every window are counted, and rules on the record itself fire', async () => {
+    // Others remember for ever, an account's open invoices for instance, so that nothing is too old for them.
+    const rules = join(folder.path, 'windows-only');
+    mkdirSync(rules);
+    for (const name of ['long-call', 'international-burst']) {
+      copyFileSync(join(projectFolder, `rules/fraud/${name}.yaml`), join(rules, `${name}.yaml`));
+    }
+    const serving = await startServe({ nats: broker.url, data: data(), rules });
+    const at = Date.UTC(2025, 5, 1);
+    const old = at - 400 * DAY_MS;
+    await send(broker.url, [
+      message(voice('now', at, 10)),
+      message(voice('short', old, 10)),
+      message(voice('long', old, 20_000)),
+    ]);
+    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    const metrics = await scrape(serving.ops);
+    expect(metrics.value('ringfence_records_total', { type: 'voice', result: 'late' })).toBe(2);
+    expect((await serving.end()).code).toBe(0);
+    const alerts = await alertsIn(broker.url);
+    expect(alerts.map(({ catalogue, triggerRecordId }) => [catalogue, triggerRecordId])).toEqual([['F09', 'long']]);
+  });
+});
+
+test('a tick moves the clock of a silent partition, so that what is due then fires', async () => {
+  const serving = await startServe({ nats: broker.url, data: data() });
+  const issuedAt = Date.now() - 60 * DAY_MS;
+  await send(broker.url, [message(invoice('a', issuedAt, issuedAt + 14 * DAY_MS))]);
+  await taken(serving.ops, 1);
+  expect(await countIn(broker.url, 'ALERTS')).toBe(0);
+  await send(broker.url, [{ subject: 'usage.0.tick', body: '{}' }]);
+  await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+  // A tick is no record.
+  expect(await recordsTaken(serving.ops)).toBe(1);
+  expect((await serving.end()).code).toBe(0);
+  expect((await alertsIn(broker.url)).map(({ catalogue }) => catalogue)).toEqual(['A02']);
+});
+
+test('two partitions have a stream each, and the API knows the subscribers of both', async () => {
+  const file = join(folder.path, 'two.ndjson');
+  const records = writePopulation(file, { seed: 13, subscribers: 40, recordsPerSubscriberDay: 2 });
+  const serving = await startServe({ nats: broker.url, data: data(), args: ['--partitions', '2'] });
+  await publish(file, broker.url, ['--partitions', '2', '--batch', '16']);
+  await taken(serving.ops, records);
+
+  // Each partition is an engine of its own, so the oracle is a replay of each stream.
+  const expected: AlertData[] = [];
+  const subscribers: Set<string>[] = [];
+  for (const stream of ['USAGE_0', 'USAGE_1']) {
+    const lines = (await storedIn(broker.url, stream)).flatMap(({ bytes }) =>
+      JSON.parse(Buffer.from(bytes).toString()),
+    );
+    const part = join(folder.path, `${stream}.ndjson`);
+    writeFileSync(part, lines.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    expected.push(...(await replayed(part)));
+    subscribers.push(new Set(lines.map(({ servedMsisdn }) => servedMsisdn as string)));
+  }
+  expect(subscribers.map((set) => set.size > 10)).toEqual([true, true]);
+  expect([...subscribers[0]!].filter((msisdn) => subscribers[1]!.has(msisdn))).toEqual([]);
+
+  for (const set of subscribers) {
+    const [msisdn] = set;
+    const view = (await (await fetch(`${serving.http}/v1/subscribers/${msisdn}`)).json()) as SubscriberView;
+    expect(view.servedMsisdn).toBe(msisdn);
+    expect(view.features.length).toBeGreaterThan(0);
+  }
+  expect((await fetch(`${serving.http}/v1/subscribers/12345`)).status).toBe(404);
+  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
+  expect((await serving.end()).code).toBe(0);
+  expectSameAlerts(await alertsIn(broker.url), expected);
+});
+
+const DAY_MS = 86_400_000;
+
+function invoice(recordId: string, eventTime = Date.UTC(2025, 0, 1), dueTime = eventTime + 14 * DAY_MS): object {
+  const servedMsisdn = '8613900000001';
+  return { recordId, recordType: 'invoice', eventTime, servedMsisdn, invoiceId: recordId, amount: 50, dueTime };
+}
+
+function voice(recordId: string, eventTime: number, durationSec: number): object {
+  const parties = { servedMsisdn: '8613900000001', direction: 'mo', otherNumber: '8613700000001' };
+  return { recordId, recordType: 'voice', eventTime, durationSec, ...parties };
+}
+
+function message(record: object): { subject: string; body: string } {
+  return { subject: 'usage.0.voice', body: JSON.stringify(record) };
+}
+
+/** A port that nobody listens on at the moment. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
