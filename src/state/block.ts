@@ -33,6 +33,10 @@ const LINK = 5;
 export const SEGMENT_UNITS_MAX = 16_384;
 /** Operator ids have 16 bits and index `segmentAt`. */
 export const OPERATORS_MAX = 4_096;
+/** Room for the segments that a first record makes; with it most keys move once or twice in their life. */
+const FIRST_SEGMENTS_UNITS = 10;
+/** A block that moves gets so much more than it needs: half as many moves for about a tenth more memory. */
+const SPARE_FACTOR = 1.2;
 /** The number of segments has 24 bits in the header; a block could not hold more than this many operators anyway. */
 export const SEGMENTS_MAX = OPERATORS_MAX;
 
@@ -105,54 +109,103 @@ export function createBlocks(arena: Arena): Blocks {
     return cursor;
   };
 
-  /**
-   * Lays the bound block out anew with `operator` at `units` (0: without it): in place where it fits, else in a larger
-   * block. Rebuilding through a scratch copy keeps one code path for growing, shrinking and removing.
-   */
-  const scratch = new Float64Array(PAGE_UNITS);
-  const scratchU32 = new Uint32Array(scratch.buffer);
-  const layOut = (operator: number, units: number): void => {
-    if (units > SEGMENT_UNITS_MAX) throw new RangeError(`operator ${operator} asked for ${units} units`);
-    const { f64, u32, base, segmentAt, segmentUnits } = cursor;
-    const had = segmentAt[operator] !== 0;
-    const count = presentCount + (units > 0 && !had ? 1 : 0) - (units === 0 && had ? 1 : 0);
-    const directoryUnits = (count + 1) >> 1;
-    for (let unit = 0; unit < HEADER_UNITS; unit++) scratch[unit] = f64[base + unit]!;
-    let at = HEADER_UNITS + directoryUnits;
-    let index = 0;
-    if ((count & 1) === 1) scratchU32[(HEADER_UNITS + directoryUnits) * 2 - 1] = 0;
-    const put = (id: number, from: number, keep: number, size: number): void => {
-      scratchU32[HEADER_UNITS * 2 + index++] = (id << 16) | size;
-      for (let unit = 0; unit < size; unit++) scratch[at + unit] = unit < keep ? f64[from + unit]! : 0;
-      at += size;
-    };
-    for (let slot = 0; slot < presentCount; slot++) {
-      const id = present[slot]!;
-      if (id !== operator) put(id, segmentAt[id]!, segmentUnits[id]!, segmentUnits[id]!);
-      else if (units > 0) put(id, segmentAt[id]!, Math.min(units, segmentUnits[id]!), units);
+  /** Units in use of the bound block, counted from its start. */
+  const usedOf = (): number => cursor.u32[(cursor.base + META) * 2 + 1]!;
+  const setMeta = (count: number, used: number): void => {
+    const at = (cursor.base + META) * 2;
+    cursor.u32[at] = (cursor.u32[at]! & 0xff) | (count << 8);
+    cursor.u32[at + 1] = used;
+  };
+
+  /** Moves the bound block where it has no room for `units` in all, with some more to spare for what comes next. */
+  const makeRoom = (units: number): void => {
+    const from = cursor.address;
+    if (units <= arena.sizeOf(from)) return;
+    const address = arena.allocate(Math.max(units, Math.min(PAGE_UNITS, Math.ceil(units * SPARE_FACTOR))));
+    const page = address >>> PAGE_BITS;
+    const base = address & (PAGE_UNITS - 1);
+    const f64 = arena.f64(page);
+    f64.set(cursor.f64.subarray(cursor.base, cursor.base + usedOf()), base);
+    const shift = base - cursor.base;
+    for (let index = 0; index < presentCount; index++) cursor.segmentAt[present[index]!]! += shift;
+    cursor.f64 = f64;
+    cursor.u32 = arena.u32(page);
+    cursor.address = address;
+    cursor.base = base;
+    arena.free(from);
+    moved(keyTypeOf(cursor), keyOf(cursor), address);
+  };
+
+  const append = (operator: number, units: number): void => {
+    const { segmentAt, segmentUnits } = cursor;
+    // The directory grows by a unit with every other segment; then all segments move up by one.
+    const widen = presentCount & 1 ? 0 : 1;
+    makeRoom(usedOf() + units + widen);
+    const { f64, u32, base } = cursor;
+    const used = usedOf();
+    const directory = base + HEADER_UNITS;
+    if (widen === 1) {
+      const first = directory + (presentCount >> 1);
+      f64.copyWithin(first + 1, first, base + used);
+      f64[first] = 0;
+      for (let index = 0; index < presentCount; index++) segmentAt[present[index]!]!++;
     }
-    if (units > 0 && !had) put(operator, 0, 0, units);
-    const keyType = u32[(base + META) * 2]! & 0xff;
-    scratchU32[META * 2] = keyType | (count << 8);
-    scratchU32[META * 2 + 1] = at;
-    let address = cursor.address;
-    if (at > arena.sizeOf(address)) {
-      const key = f64[base + KEY]!;
-      address = arena.allocate(at);
-      const page = address >>> PAGE_BITS;
-      arena.f64(page).set(scratch.subarray(0, at), address & (PAGE_UNITS - 1));
-      arena.free(cursor.address);
-      moved(keyType, key, address);
-    } else {
-      f64.set(scratch.subarray(0, at), base);
+    const at = base + used + widen;
+    f64.fill(0, at, at + units);
+    u32[directory * 2 + presentCount] = (operator << 16) | units;
+    segmentAt[operator] = at;
+    segmentUnits[operator] = units;
+    present[presentCount++] = operator;
+    setMeta(presentCount, used + widen + units);
+  };
+
+  const slotOf = (operator: number): number => {
+    let slot = 0;
+    while (present[slot] !== operator) slot++;
+    return slot;
+  };
+
+  /** Changes the size of a segment that is there; those behind it move. */
+  const change = (operator: number, units: number): void => {
+    const { segmentAt, segmentUnits } = cursor;
+    const before = segmentUnits[operator]!;
+    const delta = units - before;
+    makeRoom(usedOf() + delta);
+    const { f64, u32, base } = cursor;
+    const used = usedOf();
+    const tail = segmentAt[operator]! + before;
+    f64.copyWithin(tail + delta, tail, base + used);
+    if (delta > 0) f64.fill(0, tail, tail + delta);
+    const slot = slotOf(operator);
+    for (let index = slot + 1; index < presentCount; index++) segmentAt[present[index]!]! += delta;
+    u32[(base + HEADER_UNITS) * 2 + slot] = (operator << 16) | units;
+    segmentUnits[operator] = units;
+    setMeta(presentCount, used + delta);
+  };
+
+  /** Takes a segment and its entry in the directory out. */
+  const drop = (operator: number): void => {
+    change(operator, 0);
+    const { f64, u32, base, address } = cursor;
+    const entries = (base + HEADER_UNITS) * 2;
+    const slot = slotOf(operator);
+    u32.copyWithin(entries + slot, entries + slot + 1, entries + presentCount);
+    u32[entries + presentCount - 1] = 0;
+    const used = usedOf();
+    // An odd last entry leaves a unit of the directory empty; the segments move down into it.
+    const narrow = presentCount & 1;
+    if (narrow === 1) {
+      const first = base + HEADER_UNITS + ((presentCount + 1) >> 1);
+      f64.copyWithin(first - 1, first, base + used);
     }
+    setMeta(presentCount - 1, used - narrow);
     bind(address);
   };
 
   return {
     cursor,
     create(keyType, key, eventTime) {
-      const address = arena.allocate(HEADER_UNITS + 1);
+      const address = arena.allocate(HEADER_UNITS + FIRST_SEGMENTS_UNITS);
       const page = address >>> PAGE_BITS;
       const f64 = arena.f64(page);
       const base = address & (PAGE_UNITS - 1);
@@ -166,21 +219,30 @@ export function createBlocks(arena: Arena): Blocks {
     },
     bind,
     ensure(operator, units) {
-      if (cursor.segmentAt[operator] === 0) layOut(operator, units);
+      if (cursor.segmentAt[operator] === 0) {
+        assertSize(operator, units);
+        append(operator, units);
+      }
       return cursor.segmentAt[operator]!;
     },
     resize(operator, units) {
-      layOut(operator, units);
+      assertSize(operator, units);
+      if (cursor.segmentAt[operator] === 0) append(operator, units);
+      else change(operator, units);
       return cursor.segmentAt[operator]!;
     },
     remove(operator) {
-      if (cursor.segmentAt[operator] !== 0) layOut(operator, 0);
+      if (cursor.segmentAt[operator] !== 0) drop(operator);
     },
     segmentIdAt: (index) => present[index]!,
     onMove(listener) {
       moved = listener;
     },
   };
+}
+
+function assertSize(operator: number, units: number): void {
+  if (units > SEGMENT_UNITS_MAX) throw new RangeError(`operator ${operator} asked for ${units} units`);
 }
 
 export const keyOf = (cursor: Cursor): number => cursor.f64[cursor.base + KEY]!;
