@@ -9,7 +9,7 @@ import { docsCommand } from './cli/docs.ts';
 import { publishCommand } from './cli/publish.ts';
 import { replayCommand } from './cli/replay.ts';
 import { rulesCommand } from './cli/rules.ts';
-import { serve } from './cli/serve.ts';
+import { endedEarly, serve } from './cli/serve.ts';
 import { DEFAULTS, type Flag, loadConfig } from './config.ts';
 import { ExitCode, RingfenceError } from './errors.ts';
 
@@ -36,14 +36,7 @@ program
     const stopping = new AbortController();
     let stop = (): void => {};
     const onSignal = (): void => {
-      stopping.abort(
-        new RingfenceError({
-          code: 'serve.stopped',
-          message: 'Stopped before NATS was there.',
-          hint: 'Nothing was started.',
-          exitCode: ExitCode.ok,
-        }),
-      );
+      stopping.abort(endedEarly());
       stop();
     };
     process.once('SIGINT', onSignal);

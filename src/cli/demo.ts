@@ -15,7 +15,7 @@ import type { RawRecord } from '../feed/raw-record.ts';
 import { createLog } from '../log.ts';
 import { startBroker } from '../source/broker.ts';
 import { connectNats } from '../source/connection.ts';
-import { type Serving, serve } from './serve.ts';
+import { endedEarly, type Serving, serve } from './serve.ts';
 import { createUsagePublisher, type UsagePublisher } from './usage-publisher.ts';
 
 /** Records of the past go in batches, live ones in small ones, as a mediation system sends them. */
@@ -28,7 +28,7 @@ const ORPHAN_CHECK_MS = 500;
 async function demo(flags: { listen: string; opsListen: string; seed: string; rate: string }): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'ringfence-demo-'));
   const stopping = new AbortController();
-  const onSignal = (): void => stopping.abort();
+  const onSignal = (): void => stopping.abort(endedEarly());
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   // Whatever ends this process, the folder goes with it.
@@ -95,7 +95,7 @@ async function runFeed(nats: string, flags: { seed: string; rate: string }, sign
 async function feed(nats: string, flags: { seed: string; rate: string }): Promise<void> {
   const stopping = new AbortController();
   const { signal } = stopping;
-  const onSignal = (): void => stopping.abort();
+  const onSignal = (): void => stopping.abort(endedEarly());
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   // A feed whose demo was killed has nobody to feed.

@@ -9,7 +9,7 @@ import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jet
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
-import { RingfenceError } from '../errors.ts';
+import { ExitCode, RingfenceError } from '../errors.ts';
 import { assertLoopback } from '../http/address.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
@@ -54,9 +54,19 @@ interface Partition {
   pipeline: Pipeline;
 }
 
+/** Reason of the signal where a person or an orchestrator ends the waiting for NATS: an end, not an error. */
+export function endedEarly(): RingfenceError {
+  return new RingfenceError({
+    code: 'serve.stopped',
+    message: 'Stopped before NATS was there.',
+    hint: 'Nothing was started.',
+    exitCode: ExitCode.ok,
+  });
+}
+
 /**
  * Starts everything and resolves when records are being read.
- * @param signal ends the waiting for NATS
+ * @param signal ends the waiting for NATS; rejects with its reason then
  */
 export async function serve(config: Config, options: { signal?: AbortSignal; log?: Log } = {}): Promise<Serving> {
   const log = options.log ?? createLog({ level: config.logLevel });
