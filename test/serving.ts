@@ -76,11 +76,19 @@ export async function endProcesses(): Promise<void> {
   );
 }
 
-/** Starts the command line with these arguments. */
-export function ringfence(args: string[], environment: Record<string, string> = {}): Running {
+/**
+ * Starts the command line with these arguments.
+ * @param options.asJob in a process group of its own, to which signals go: what a shell and Ctrl-C do
+ */
+export function ringfence(
+  args: string[],
+  options: { environment?: Record<string, string>; asJob?: boolean } = {},
+): Running {
+  const { environment = {}, asJob = false } = options;
   const child = spawn(process.execPath, [join(projectFolder, 'src/main.ts'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...environment },
+    detached: asJob,
   });
   children.add(child);
   let stdout = '';
@@ -102,7 +110,8 @@ export function ringfence(args: string[], environment: Record<string, string> = 
     });
   });
   const end = (signal: NodeJS.Signals): Promise<Exit> => {
-    child.kill(signal);
+    if (asJob) process.kill(-child.pid!, signal);
+    else child.kill(signal);
     return exited;
   };
   return {
@@ -161,8 +170,8 @@ export async function whenReady(running: Running): Promise<Serving | undefined> 
 }
 
 /** A command that ends by itself. */
-export async function run(args: string[], environment: Record<string, string> = {}): Promise<Exit> {
-  return ringfence(args, environment).exited;
+export async function run(args: string[]): Promise<Exit> {
+  return ringfence(args).exited;
 }
 
 // -- what a process tells --------------------------------------------------------------------------------------------
