@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { DEFAULTS, loadConfig, parseAddress, projectFolder } from '../config.ts';
 import { RingfenceError } from '../errors.ts';
@@ -74,7 +75,10 @@ async function demo(flags: { listen: string; opsListen: string; seed: string; ra
 async function runFeed(nats: string, flags: { seed: string; rate: string }, signal: AbortSignal): Promise<void> {
   const child = spawn(
     process.execPath,
-    [join(projectFolder, 'src/main.ts'), 'demo-feed', '--nats', nats, '--seed', flags.seed, '--rate', flags.rate],
+    [
+      ...[join(projectFolder, 'src/main.ts'), 'demo-feed', '--nats', nats, '--seed', flags.seed, '--rate', flags.rate],
+      ...['--parent', String(process.pid)],
+    ],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   );
   const kill = (): void => void child.kill('SIGTERM');
@@ -92,57 +96,45 @@ async function runFeed(nats: string, flags: { seed: string; rate: string }, sign
   }
 }
 
-async function feed(nats: string, flags: { seed: string; rate: string }): Promise<void> {
-  const stopping = new AbortController();
-  const { signal } = stopping;
-  const onSignal = (): void => stopping.abort(endedEarly());
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  // A feed whose demo was killed has nobody to feed.
-  const parent = process.ppid;
-  const orphaned = setInterval(() => process.ppid !== parent && process.exit(), ORPHAN_CHECK_MS);
+interface FeedFlags {
+  nats: string;
+  seed: string;
+  rate: string;
+  parent?: string;
+}
+
+/** Runs until a signal. It holds nothing that could be lost, so it ends where it stands, also while NATS is away. */
+async function feed({ nats, seed, rate, parent }: FeedFlags): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit());
+  // A feed whose demo was killed has nobody to feed; that may have happened before this line.
+  setInterval(() => {
+    if (parent !== undefined && process.ppid !== Number(parent)) process.exit();
+  }, ORPHAN_CHECK_MS);
   const say = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
-  const nc = await connectNats(nats, { name: 'ringfence demo feed', log: say, signal });
-  try {
-    const source = demoFeed({ seed: Number(flags.seed), now: Date.now(), rate: Number(flags.rate) });
-    const send = async (publisher: UsagePublisher, records: Iterable<RawRecord>): Promise<number> => {
-      let count = 0;
-      for (const record of records) {
-        if (signal.aborted) break;
-        publisher.record(Buffer.from(JSON.stringify(record)), record);
-        count++;
-        const room = publisher.room();
-        if (room !== undefined) await room;
-      }
-      return count;
-    };
-    const past = createUsagePublisher(nc, { partitions: 1, batch: HISTORY_BATCH, log: say });
-    const begun = performance.now();
-    const count = await send(past, source.history());
-    await past.drained();
-    past.close();
-    say(
-      `${count.toLocaleString('en')} records of the past eighty days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`,
-    );
-    const live = createUsagePublisher(nc, { partitions: 1, batch: LIVE_BATCH, log: say });
-    while (!signal.aborted) {
-      await send(live, source.live(Date.now()));
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, LIVE_EVERY_MS);
-        signal.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      });
+  const nc = await connectNats(nats, { name: 'ringfence demo feed', log: say });
+  const source = demoFeed({ seed: Number(seed), now: Date.now(), rate: Number(rate) });
+  const send = async (publisher: UsagePublisher, records: Iterable<RawRecord>): Promise<number> => {
+    let count = 0;
+    for (const record of records) {
+      publisher.record(Buffer.from(JSON.stringify(record)), record);
+      count++;
+      const room = publisher.room();
+      if (room !== undefined) await room;
     }
-    live.close();
-  } finally {
-    clearInterval(orphaned);
-    await nc.close();
+    return count;
+  };
+  const past = createUsagePublisher(nc, { partitions: 1, batch: HISTORY_BATCH, log: say });
+  const begun = performance.now();
+  const count = await send(past, source.history());
+  await past.drained();
+  past.close();
+  say(
+    `${count.toLocaleString('en')} records of the past eighty days sent in ${((performance.now() - begun) / 1000).toFixed(1)} s; the feed is live now`,
+  );
+  const live = createUsagePublisher(nc, { partitions: 1, batch: LIVE_BATCH, log: say });
+  for (;;) {
+    await send(live, source.live(Date.now()));
+    await sleep(LIVE_EVERY_MS);
   }
 }
 
@@ -163,5 +155,6 @@ export function demoFeedCommand(): Command {
     .requiredOption('--nats <url>', 'NATS server')
     .option('--seed <n>', 'seed of the sample population', '1')
     .option('--rate <n>', 'live records per second', '250')
-    .action((flags: { nats: string; seed: string; rate: string }) => feed(flags.nats, flags));
+    .option('--parent <pid>', 'end with this process')
+    .action(feed);
 }
