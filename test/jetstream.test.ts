@@ -189,6 +189,17 @@ describe.each(natsServers)('$name', ({ binary }) => {
       expect(numbers(await read(source, 3_500))).toEqual(range(1, 3_500));
     });
 
+    test('asks for nothing more once the reader is behind and a pull is buffered', async () => {
+      const { nc } = await begin(10_000);
+      const source = await open(nc, { pullMessages: 6_000, silenceLimitMs: 600 });
+      // Half a pull and a whole one were asked for before the first message came.
+      await vi.waitFor(async () => expect(await delivered()).toBe(9_000));
+      await publish(nc, 10_001, 10_002);
+      await vi.waitFor(() => expect(source.pending()).toBe(10_002), { timeout: 5_000 });
+      expect(await delivered()).toBe(9_000);
+      expect(numbers(await read(source, 10_002))).toEqual(range(1, 10_002));
+    });
+
     test('pulls no more bytes than fit while the reader is behind', async () => {
       const { nc } = await begin(100, 60_000);
       const source = await open(nc, { pullBytes: 1 });

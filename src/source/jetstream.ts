@@ -103,6 +103,12 @@ export const NEXT_MESSAGES_MAX = 2_000;
 /** One pull: 8,192 messages are some 15 ms of work, far more than the round trip that has to be hidden. */
 const PULL_MESSAGES = 8_192;
 const PULL_BYTES = 8 * 1024 * 1024;
+/**
+ * While the reader is the slower side, pulls are a quarter of that, and no more than one full pull is buffered or under
+ * way. Messages that wait for long outlive the young generation of the garbage collector, which then copies them: beside
+ * the engine its collections took 17 ms each and 9 % of the time with four full pulls buffered, 5 ms and 3 % with this.
+ */
+const PULL_SHARE_BEHIND = 1 / 4;
 /** Pulls under way. Two: while one is being delivered the next is already at the server. */
 const PULL_SLOTS = 2;
 /** Received and not yet handed out, together with what is still under way, in pulls. */
@@ -312,17 +318,21 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
 
   const pull = (current: Generation, slot: Slot): void => {
     if (current.ended || slot.pull !== 0) return;
-    const underWay = current.slots.filter((other) => other.pull !== 0).length;
-    const roomMessages = (PULLS_BUFFERED_MAX - underWay - 1) * pullMessages - bufferedMessages;
-    const roomBytes = (PULLS_BUFFERED_MAX - underWay - 1) * pullBytes - bufferedBytes;
-    if (roomMessages < 0 || roomBytes < 0) return;
-    slot.pull = ++pulls;
-    slot.received = false;
+    const underWay = current.slots.filter((other) => other.pull !== 0);
+    const isBehind = bufferedMessages > NEXT_MESSAGES_MAX;
     // The server serves waiting pulls in turn. Half a batch for the first of them keeps their ends apart, so that one
     // is always under way while the other is asked for.
-    slot.left = underWay === 0 ? Math.ceil(pullMessages / 2) : pullMessages;
+    const share = isBehind ? PULL_SHARE_BEHIND : underWay.length === 0 ? 1 / 2 : 1;
+    const batch = Math.ceil(pullMessages * share);
+    const messagesMax = isBehind ? pullMessages : PULLS_BUFFERED_MAX * pullMessages;
+    const messages = bufferedMessages + underWay.reduce((sum, other) => sum + other.left, 0);
+    const roomBytes = (PULLS_BUFFERED_MAX - underWay.length - 1) * pullBytes - bufferedBytes;
+    if (messages + batch > messagesMax || roomBytes < 0) return;
+    slot.pull = ++pulls;
+    slot.received = false;
+    slot.left = batch;
     const request = JSON.stringify({
-      batch: slot.left,
+      batch,
       max_bytes: pullBytes,
       expires: nanos(PULL_EXPIRES_MS),
       idle_heartbeat: nanos(silenceLimitMs / HEARTBEATS_PER_SILENCE),
