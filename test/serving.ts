@@ -19,6 +19,8 @@ import type { Frame } from './http-gateway.ts';
 /** Nothing that is waited for takes so long, on the slowest machine. */
 const WAIT_LIMIT_MS = 90_000;
 const POLL_MS = 20;
+/** Compiled modules of the many short processes: it halves the start of each, 0.6 s of a core. */
+const compileCache = join(projectFolder, 'node_modules/.cache/compile');
 const RETRY_MS = 50;
 
 /** Polls until the condition holds; `what` completes the sentence of the failure. */
@@ -87,7 +89,7 @@ export function ringfence(
   const { environment = {}, asJob = false } = options;
   const child = spawn(process.execPath, [join(projectFolder, 'src/main.ts'), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...environment },
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...environment },
     detached: asJob,
   });
   children.add(child);
