@@ -196,7 +196,19 @@ describe('layout', () => {
       ),
     );
     /** Tests of something larger than one file. */
-    const whole = ['tidy', 'deploy', 'console', 'demo', 'end-to-end', 'command-line', 'rules', 'serve', 'replay'];
+    const whole = [
+      'tidy',
+      'deploy',
+      'console',
+      'demo',
+      'end-to-end',
+      'command-line',
+      'rules',
+      'serve',
+      'replay',
+      'recovery',
+      'sichuan',
+    ];
     const tests = files.filter((path) => /^test\/[^/]*\.test\.ts$/.test(path));
     const strange = tests.filter((path) => {
       const name = path.replace(/^test\//, '').replace('.test.ts', '');
