@@ -258,6 +258,7 @@ export function createEngine(options: EngineOptions): Engine {
         }
       }
     }
+    for (const { keyType, asksKnownFor } of next.rules) if (asksKnownFor) idleMs[keyType] = Number.POSITIVE_INFINITY;
   };
 
   const keyNumber = (keyType: number, record: UsageRecord): number => {
@@ -377,12 +378,19 @@ export function createEngine(options: EngineOptions): Engine {
     // itself (a long call that is only reported now) still looks at it.
     let late = false;
     if (record.eventTime < maxEventTime - plan.lateAfterMs) {
-      const address = tables[SUBSCRIBER]!.get(subscriberKey);
-      if (address !== 0) late = record.eventTime < clockOf(blocks.bind(address)) - plan.lateAfterMs;
+      let address = tables[SUBSCRIBER]!.get(subscriberKey);
+      // What is due is settled first here too: a subscriber who was due to be forgotten has no clock any more.
+      while (address !== 0 && queuedAtOf(blocks.bind(address)) <= watermark) {
+        fireKey(queuedAtOf(cursor));
+        derive(record);
+        address = tables[SUBSCRIBER]!.get(subscriberKey);
+      }
+      late = address !== 0 && record.eventTime < clockOf(cursor) - plan.lateAfterMs;
     }
 
     for (let index = 0; index < groups.length; index++) {
-      const { keyType, steps, rules } = groups[index]!;
+      const { keyType, steps, rules, onArrival } = groups[index]!;
+      if (late && !onArrival) continue;
       let touched = false;
       for (let step = 0; step < steps.length; step++) {
         if (truth[steps[step]!.predicate] === 1) touched = true;
@@ -392,10 +400,6 @@ export function createEngine(options: EngineOptions): Engine {
       if (key === 0) continue;
       let address = tables[keyType]!.get(key);
       if (address === 0) {
-        if (late) {
-          if (keyType === SUBSCRIBER_PREFIX) names.releasePair(key);
-          continue;
-        }
         address = blocks.create(keyType, key, record.eventTime);
         tables[keyType]!.set(key, address);
       }
@@ -436,7 +440,7 @@ export function createEngine(options: EngineOptions): Engine {
         }
         if (!triggered || (late && !rule.onArrival)) continue;
         evaluate(rule, false);
-        const next = nextLook(rule, scope.now);
+        const next = nextLook(rule, Math.min(scope.now, watermark), watermark);
         if (next < wakeAt) wakeAt = next;
       }
       if (wakeAt < queuedAtOf(cursor)) enqueue(wakeAt);
@@ -474,23 +478,26 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   /**
-   * When the rule wants to look at the bound key again after `now`; Infinity where it does not. A deterministic phase spreads
-   * regular looks over their interval, so that a million subscribers are not all due at midnight.
+   * When the rule wants to look at the bound key again: at a time of its own after `after`, or regularly after
+   * `regularAfter`; Infinity where it does not. A deterministic phase spreads regular looks over their interval, so that a
+   * million subscribers are not all due at midnight. A record that comes late can make a time due that has passed, but
+   * regular looks of the past are not made good: there may be thousands.
    */
-  const nextLook = (rule: CompiledRule, now: number): number => {
+  const nextLook = (rule: CompiledRule, after: number, regularAfter: number): number => {
     let next = Number.POSITIVE_INFINITY;
     for (let index = 0; index < rule.evaluateAt.length; index++) {
       const at = Math.ceil(rule.evaluateAt[index]!(scope));
-      if (at > now && at < next) next = at;
+      if (at > after && at < next) next = at;
     }
-    if (rule.everyMs > 0 && now <= clockOf(cursor) + rule.reachMs) {
+    if (rule.everyMs > 0) {
       const phase = phaseOf(rule);
-      const at = (Math.floor((now - phase) / rule.everyMs) + 1) * rule.everyMs + phase;
-      if (at < next) next = at;
+      const at = (Math.floor((regularAfter - phase) / rule.everyMs) + 1) * rule.everyMs + phase;
+      if (at < next && isWithinReach(rule, at)) next = at;
     }
     if (hasEpisode(cursor, rule.episode)) {
-      const at = heldAtOf(cursor, rule.episode) + rule.suppressMs;
-      if (at > now && at < next) next = at;
+      // An end that has passed already (a rule that was changed, or was away for a while) comes up as soon as it can.
+      const at = Math.max(heldAtOf(cursor, rule.episode) + rule.suppressMs, after + 1);
+      if (at < next) next = at;
     }
     return next;
   };
@@ -503,6 +510,7 @@ export function createEngine(options: EngineOptions): Engine {
     scope.look++;
     scope.record = BLANK_RECORD;
     scope.destination = undefined;
+    scope.homeCountry = '';
     scope.international = false;
     scope.roaming = false;
     scope.now = Math.max(clockOf(cursor), time);
@@ -514,8 +522,9 @@ export function createEngine(options: EngineOptions): Engine {
     let wakeAt = Number.POSITIVE_INFINITY;
     for (let index = 0; index < timed.length; index++) {
       const rule = timed[index]!;
+      if (!hasSeen(rule)) continue;
       if (isDue(rule, time) && !isEpisodeEnd(rule, time)) evaluate(rule, false);
-      const next = nextLook(rule, time);
+      const next = nextLook(rule, time, time);
       if (next < wakeAt) wakeAt = next;
     }
     // Open episodes, also of rules without timers of their own.
@@ -523,11 +532,11 @@ export function createEngine(options: EngineOptions): Engine {
       const rule = ruleSet.rulesByEpisode[operator];
       if (rule === undefined || !hasEpisode(cursor, operator)) continue;
       if (isEpisodeEnd(rule, time)) evaluate(rule, true);
-      const next = nextLook(rule, time);
+      const next = nextLook(rule, time, time);
       if (next < wakeAt) wakeAt = next;
     }
     const idleAt = clockOf(cursor) + idleMs[keyType]! + 1;
-    if (idleAt <= time && !anyEpisode()) {
+    if (idleAt <= time && wakeAt === Number.POSITIVE_INFINITY && !anyEpisode()) {
       tables[keyType]!.delete(key);
       arena.free(cursor.address);
       if (keyType === SUBSCRIBER_PREFIX) names.releasePair(key);
@@ -537,17 +546,27 @@ export function createEngine(options: EngineOptions): Engine {
     if (wakeAt < Number.POSITIVE_INFINITY) enqueue(wakeAt);
   };
 
+  /** A key that only other rules know is none of the rule's: looking at its empty windows would find nothing but silence. */
+  const hasSeen = ({ operatorIds }: CompiledRule): boolean => {
+    for (let index = 0; index < operatorIds.length; index++) {
+      if (cursor.segmentAt[operatorIds[index]!] !== 0) return true;
+    }
+    return operatorIds.length === 0;
+  };
+
   const isDue = (rule: CompiledRule, time: number): boolean => {
     for (let index = 0; index < rule.evaluateAt.length; index++) {
       if (Math.ceil(rule.evaluateAt[index]!(scope)) === time) return true;
     }
-    if (rule.everyMs === 0) return false;
-    const phase = phaseOf(rule);
-    return (time - phase) % rule.everyMs === 0;
+    return rule.everyMs > 0 && (time - phaseOf(rule)) % rule.everyMs === 0 && isWithinReach(rule, time);
   };
 
+  /** The last regular look is the first one at which the windows are empty. */
+  const isWithinReach = (rule: CompiledRule, time: number): boolean =>
+    time - rule.everyMs <= clockOf(cursor) + rule.reachMs;
+
   const isEpisodeEnd = (rule: CompiledRule, time: number): boolean =>
-    hasEpisode(cursor, rule.episode) && heldAtOf(cursor, rule.episode) + rule.suppressMs === time;
+    hasEpisode(cursor, rule.episode) && heldAtOf(cursor, rule.episode) + rule.suppressMs <= time;
 
   const segmentIds = (): number[] => {
     const count = segmentCountOf(cursor);
@@ -599,7 +618,8 @@ export function createEngine(options: EngineOptions): Engine {
     const errors = (ruleErrors.get(rule) ?? 0) + 1;
     ruleErrors.set(rule, errors);
     options.onRuleError?.(rule.rule.id, error);
-    if (errors >= RULE_ERRORS_MAX) rule.bands.length = 0;
+    // Its bands stay, because episodes that are open are still to be resolved in the words of their band.
+    if (errors >= RULE_ERRORS_MAX) for (const band of rule.bands) band.holds = () => false;
   };
 
   const triggerId = (): string => (scope.record.recordId === '' ? `timer:${scope.now}` : scope.record.recordId);
@@ -877,7 +897,7 @@ const round = (value: number): number => Math.round(value * 1e6) / 1e6;
 function evidenceValue(value: Value, type: ValueType): number | string | null {
   if (typeof value === 'boolean') return value ? 'true' : 'false';
   if (typeof value === 'string') return value === '' ? null : value;
-  if (Number.isNaN(value)) return null;
+  if (!Number.isFinite(value)) return null;
   return round(type === 'duration' ? value / 1000 : value);
 }
 

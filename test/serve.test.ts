@@ -199,6 +199,35 @@ describe('rules that change while it runs', () => {
     expect(await found()).toEqual([[version, 'b', 1510]]);
   });
 
+  test('a change by the API is a change of the file, and is still there after a restart', async () => {
+    const rules = rulesDir();
+    const directory = data();
+    write(rules, burst(3, 1200));
+    const first = await startServe({ nats: broker.url, data: directory, rules });
+    const put = (text: string): Promise<number> =>
+      fetch(`${first.http}/v1/rules/fraud.international-burst`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/yaml' },
+        body: text,
+      }).then(({ status }) => status);
+    expect(await put(burst(3, 900))).toBe(409);
+    expect(await put(burst(4, 900).replace('aggregate: sum', 'aggregate: summ'))).toBe(422);
+    expect(await inForce(first)).toBe('fraud.international-burst 3');
+    expect(await put(burst(4, 900))).toBe(200);
+    expect(await inForce(first)).toBe('fraud.international-burst 4');
+    expect(readFileSync(join(rules, 'fraud/international-burst.yaml'), 'utf8')).toBe(burst(4, 900));
+    expect((await first.end()).code).toBe(0);
+
+    const second = await startServe({ nats: broker.url, data: directory, rules });
+    expect(await inForce(second)).toBe('fraud.international-burst 4');
+    await send(broker.url, [call('a', 950)]);
+    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    expect((await second.end()).code).toBe(0);
+    expect(await found()).toEqual([[4, 'a', 950]]);
+    const control = (await storedIn(broker.url, 'USAGE')).filter(({ subject }) => subject === 'usage.0.rules');
+    expect(control).toHaveLength(1);
+  });
+
   test('a change while NATS is away waits for it', async () => {
     const rules = rulesDir();
     write(rules, burst(3, 1200));

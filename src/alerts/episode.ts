@@ -14,9 +14,9 @@
  * `[first fired, last held, revision | band, alert id (128 bits)]`.
  */
 import { createHash } from 'node:crypto';
+import { EPISODE_UNITS } from '../rules/rule-set.ts';
 import type { Blocks, Cursor } from '../state/block.ts';
 
-const UNITS = 5;
 const FIRED_AT = 0;
 const HELD_AT = 1;
 const REVISION = 2;
@@ -50,13 +50,14 @@ export function beginEpisode(
   episode: number,
   options: { at: number; band: number; identity: readonly string[] },
 ): void {
-  blocks.ensure(episode, UNITS);
+  blocks.ensure(episode, EPISODE_UNITS);
   const segment = cursor.segmentAt[episode]!;
   cursor.f64[segment + FIRED_AT] = options.at;
   cursor.f64[segment + HELD_AT] = options.at;
   cursor.u32[(segment + REVISION) * 2] = 1;
   cursor.u32[(segment + REVISION) * 2 + 1] = options.band;
-  const digest = createHash('sha256').update(options.identity.join('\n')).digest();
+  // Written as JSON, so that no text of a sender can be taken for two.
+  const digest = createHash('sha256').update(JSON.stringify(options.identity)).digest();
   for (let word = 0; word < 4; word++) cursor.u32[(segment + ALERT_ID) * 2 + word] = digest.readUInt32BE(word * 4);
 }
 

@@ -8,7 +8,8 @@
  */
 import { SEVERITIES } from '../alerts/alert.ts';
 import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
-import { clockOf, firstSeenOf, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
+import { PAGE_UNITS } from '../state/arena.ts';
+import { clockOf, firstSeenOf, HEADER_UNITS, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
@@ -42,6 +43,8 @@ import { compileTemplate, type Template } from './template.ts';
 
 export const RULES_MAX = 1_000;
 export const FEATURES_PER_RULE_MAX = 32;
+/** What an open episode takes of a key's block; see alerts/episode.ts. */
+export const EPISODE_UNITS = 5;
 const PANES_DEFAULT = 12;
 const DAY_MS = 86_400_000;
 /** How long single calls are kept where the rule does not say. */
@@ -99,13 +102,17 @@ export interface CompiledRule {
   bands: CompiledBand[];
   /** Features and built-in values that the rule mentions, for evidence. */
   features: CompiledFeature[];
+  /** Operators behind its features and built-in values. */
+  operatorIds: number[];
   evaluateAt: Reader[];
   everyMs: number;
   suppressMs: number;
-  /** Longest reach of its windows: silence beyond it cannot change the rule's values any more. */
+  /** Longest reach of its values: silence beyond it cannot change them any more. Infinity where one grows with time. */
   reachMs: number;
-  /** Judged on arrival also where the record is late for every window. */
+  /** Judged on arrival also where the record is late for every window: it has none, or looks at single calls. */
   onArrival: boolean;
+  /** Asks how long a key has been known: its first record must not be forgotten. */
+  asksKnownFor: boolean;
 }
 
 /** What one record type does to one kind of key. */
@@ -114,6 +121,8 @@ export interface PlanGroup {
   steps: { predicate: number; operators: Operator[] }[];
   /** Rules evaluated when one of their predicates holds. */
   rules: { rule: CompiledRule; predicates: number[] }[];
+  /** One of them judges late records too. */
+  onArrival: boolean;
 }
 
 export interface Plan {
@@ -149,6 +158,16 @@ export interface CompileOptions {
   /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
   since: number;
 }
+
+/** Values that change while nothing happens. */
+const GROWS_WITH_TIME: ReadonlySet<string> = new Set([
+  'now',
+  'knownFor',
+  'ledger.pastDue',
+  'ledger.overdue',
+  'ledger.overdueInvoices',
+  'tickets.oldestAge',
+]);
 
 const keyIndex = (key: KeyType): number => KEY_TYPES.indexOf(key);
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] | undefined =>
@@ -269,7 +288,10 @@ export function compileRuleSet(
 
     const keyType = keyIndex(rule.key);
     const parameters = new Map<string, Binding>();
-    for (const [name, value] of Object.entries(rule.params ?? {})) parameters.set(name, parameterBinding(value));
+    for (const [name, value] of Object.entries(rule.params ?? {})) {
+      if (Object.hasOwn(RECORD_NAMES, name)) problem(['params', name], `'${name}' is a field of the record already`);
+      parameters.set(name, parameterBinding(value));
+    }
     const recordEnvironment: Environment = {
       resolve: (name) => {
         if (!Object.hasOwn(RECORD_NAMES, name)) return parameters.get(name);
@@ -281,6 +303,13 @@ export function compileRuleSet(
     };
 
     const ruleOn = asList(rule.on);
+    /** Two rules that write the same but have other parameter values mean different things and must not share state. */
+    const meaningOf = (node: Node): string => {
+      const values = [...namesIn(node)]
+        .filter((name) => parameters.has(name))
+        .map((name) => `${name}=${JSON.stringify(rule.params?.[name])}`);
+      return canonical(node) + (values.length > 0 ? `{${values.join()}}` : '');
+    };
     const conditionOf = (
       where: string | undefined,
       path: readonly (string | number)[],
@@ -289,14 +318,7 @@ export function compileRuleSet(
       const node = parse(where, path);
       const compiled = compile(node, recordEnvironment, path, 'boolean');
       if (node === undefined || compiled === undefined) return { text: '', holds: always };
-      // Two rules with the same condition but other parameter values must not share a step.
-      const values = [...namesIn(node)]
-        .filter((name) => parameters.has(name))
-        .map((name) => `${name}=${JSON.stringify(rule.params?.[name])}`);
-      return {
-        text: canonical(node) + (values.length > 0 ? `{${values.join()}}` : ''),
-        holds: compiled.evaluate as (scope: Scope) => boolean,
-      };
+      return { text: meaningOf(node), holds: compiled.evaluate as (scope: Scope) => boolean };
     };
     const ruleWhere = conditionOf(rule.where, ['where']);
 
@@ -306,11 +328,13 @@ export function compileRuleSet(
       episode: entryOf(`episode|${rule.id}`).id,
       bands: [],
       features: [],
+      operatorIds: [],
       evaluateAt: [],
       everyMs: rule.evaluateEvery === undefined ? 0 : parseDuration(rule.evaluateEvery)!,
       suppressMs: parseDuration(rule.suppress.for)!,
       reachMs: 0,
       onArrival: false,
+      asksKnownFor: false,
     };
 
     const features = new Map<string, CompiledFeature>();
@@ -430,6 +454,8 @@ export function compileRuleSet(
       isNight: options.isNight,
     };
 
+    let windowed = false;
+    let looksAtCalls = false;
     const triggers = new Set<Step>();
     for (const [name, feature] of featureEntries) {
       const path = ['features', name];
@@ -452,6 +478,7 @@ export function compileRuleSet(
       features.set(name, made);
       triggers.add(step);
     }
+    compiled.onArrival = looksAtCalls || !windowed;
 
     function compileFeature(
       name: string,
@@ -468,7 +495,7 @@ export function compileRuleSet(
       if (feature.of !== undefined && ofNode === undefined) return undefined;
       const of = compile(ofNode, recordEnvironment, [...path, 'of']);
       if (feature.of !== undefined && of === undefined) return undefined;
-      const ofText = ofNode === undefined ? '' : canonical(ofNode);
+      const ofText = ofNode === undefined ? '' : meaningOf(ofNode);
       const base = `${rule.key}|${[...step.on].sort().join()}|${step.where}`;
       const needs = (present: boolean, message: string): boolean => {
         if (!present) problem(path, `${aggregate} ${message}`);
@@ -528,13 +555,14 @@ export function compileRuleSet(
         }
         case 'overlap': {
           const signature = `overlap|${base}|${keepMs}`;
+          windowed = true;
           const { operator, entry } = single(signature, (id) => createOverlap({ id, signature, keepMs }));
           return { name, window: feature.window ?? '', unit: 's', type: 'duration', read: operator.overlapMs, entry };
         }
         case 'callDuration':
         case 'callStartAt': {
           const signature = `calls|${base}|${keepMs}`;
-          compiled.onArrival = true;
+          looksAtCalls = true;
           const { operator, entry } = single(signature, (id) => createCallTotal({ id, signature, keepMs }));
           return aggregate === 'callDuration'
             ? { name, window: '', unit: 's', type: 'duration', read: operator.durationMs, entry }
@@ -560,6 +588,7 @@ export function compileRuleSet(
         return undefined;
       }
       const reach = panes + shift;
+      windowed = true;
       compiled.reachMs = Math.max(compiled.reachMs, reach * paneMs);
       const stretch: Stretch = { panes, shift };
 
@@ -613,8 +642,17 @@ export function compileRuleSet(
       const own = request;
       own.reach = Math.max(own.reach, reach);
       const kind: ColumnKind = aggregate === 'min' || aggregate === 'max' ? aggregate : 'sum';
-      const columnName = `${kind}:${ofText}`;
+      const columnOf = (columnName: string, of: Reader): number => {
+        own.columns.set(columnName, { kind, of });
+        let index = own.entry.columns.indexOf(columnName);
+        if (index < 0) index = own.entry.columns.push(columnName) - 1;
+        own.entry.columnsSince[index] ??= options.since;
+        return index;
+      };
       let perUnit = 1;
+      let column = -1;
+      /** A mean is one over the records that have the value, so those are counted. */
+      let known = -1;
       if (!counts) {
         // Fields that are kept in whole small units are summed in those; anything else in millionths.
         const field = ofNode!.kind === 'name' ? (recordEnvironment.resolve(ofNode!.name) as RecordBinding) : undefined;
@@ -622,11 +660,13 @@ export function compileRuleSet(
         const read: Reader =
           field?.whole !== undefined ? field.whole.read : (scope) => Math.round(evaluate(scope) * 1e6);
         perUnit = field?.whole !== undefined ? field.whole.perUnit : 1e6;
-        own.columns.set(columnName, { kind, of: read });
-        if (!own.entry.columns.includes(columnName)) own.entry.columns.push(columnName);
+        column = columnOf(`${kind}:${ofText}`, read);
+        if (aggregate === 'mean') {
+          known = columnOf(`sum:known(${ofText})`, (scope) => (Number.isNaN(read(scope)) ? Number.NaN : 1));
+        }
       }
-      const column = counts ? -1 : own.entry.columns.indexOf(columnName);
-      if (column >= 0) own.entry.columnsSince[column] ??= options.since;
+      if (aggregate === 'dailyMean' && reach < 2)
+        problem([...path, 'panes'], 'a daily mean needs two panes: of one that has just begun there is no rate');
       const result: CompiledFeature = {
         name,
         window: feature.window!,
@@ -665,7 +705,7 @@ export function compileRuleSet(
         if (column >= 0) result.columnSince = own.entry.columnsSince[column]!;
         if (aggregate === 'count') result.read = readCount(own.list, stretch);
         else if (aggregate === 'mean') {
-          const count = readCount(own.list, stretch);
+          const count = readColumn(own.list, known, stretch, 1);
           const sum = readColumn(own.list, column, stretch, perUnit);
           result.read = (scope) => {
             const records = count(scope);
@@ -761,8 +801,20 @@ export function compileRuleSet(
         const time = compile(node, ruleEnvironment, path, 'time');
         if (time !== undefined) compiled.evaluateAt.push(time.evaluate as Reader);
       });
-      if (compiled.everyMs > 0 && compiled.everyMs < 60_000)
+      if (rule.evaluateEvery !== undefined && compiled.everyMs < 60_000)
         problem(['evaluateEvery'], 'at least 1m: every key pays for it');
+      if (compiled.suppressMs < 1_000)
+        problem(['suppress', 'for'], 'at least 1s, or an episode would end as it begins');
+      compiled.operatorIds = [...features.values(), ...builtIns.values()].flatMap(({ entry }) =>
+        entry === undefined ? [] : [entry.id],
+      );
+      compiled.asksKnownFor = builtIns.has('knownFor');
+      if (
+        [...builtIns.keys()].some((name) => GROWS_WITH_TIME.has(name)) ||
+        featureEntries.some(([, feature]) => feature.aggregate === 'sinceLast')
+      ) {
+        compiled.reachMs = Number.POSITIVE_INFINITY;
+      }
       compiled.features = [
         ...[...features.values()],
         ...[...builtIns.values()].filter((feature) => evidenceNames.has(feature.name)),
@@ -788,6 +840,17 @@ export function compileRuleSet(
 
   for (const complete of finish) complete();
   for (const complete of conditions) complete();
+  // All windows of a key lie in one block, and no block is larger than a page.
+  KEY_TYPES.forEach((key, keyType) => {
+    const own = rules.filter((rule) => rule.keyType === keyType);
+    const kept = new Set([...steps.values()].flatMap((step) => (step.keyType === keyType ? [...step.operators] : [])));
+    let units = HEADER_UNITS + (kept.size + own.length + 2) / 2 + own.length * EPISODE_UNITS;
+    for (const operator of kept) units += operator.unitsMax;
+    if (units <= PAGE_UNITS) return;
+    const { file, positionOf } = sources[rules.indexOf(own.at(-1)!)]!;
+    const message = `the windows of all rules of key '${key}' may take ${Math.ceil(units / 128)} KiB of one key; at most ${PAGE_UNITS / 128}`;
+    problems.push({ file, ...positionOf(['key']), message });
+  });
   if (registry.size >= OPERATORS_MAX) {
     const message = `with the rules before, more than ${OPERATORS_MAX} different features have been asked for`;
     problems.push({ file: sources.at(-1)!.file, line: 1, column: 1, message });
@@ -809,7 +872,7 @@ export function compileRuleSet(
     const groups: PlanGroup[] = [];
     let lateAfterMs = 0;
     KEY_TYPES.forEach((_, keyType) => {
-      const group: PlanGroup = { keyType, steps: [], rules: [] };
+      const group: PlanGroup = { keyType, steps: [], rules: [], onArrival: false };
       const rulePredicates = new Map<CompiledRule, number[]>();
       for (const step of mine) {
         if (step.keyType !== keyType || (step.operators.size === 0 && step.rules.size === 0)) continue;
@@ -823,9 +886,11 @@ export function compileRuleSet(
         for (const rule of step.rules) rulePredicates.set(rule, [...(rulePredicates.get(rule) ?? []), predicate]);
       }
       group.rules = [...rulePredicates].map(([rule, list]) => ({ rule, predicates: [...new Set(list)] }));
+      group.onArrival = group.rules.some(({ rule }) => rule.onArrival);
       if (group.steps.length > 0) groups.push(group);
     });
-    return { predicates, groups, lateAfterMs };
+    // Where there is no window at all, nothing can be too old for one.
+    return { predicates, groups, lateAfterMs: lateAfterMs === 0 ? Number.POSITIVE_INFINITY : lateAfterMs };
   };
 
   const shown = new Map<string, { keyType: number; feature: CompiledFeature; ruleIds: string[] }>();

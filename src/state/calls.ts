@@ -25,6 +25,7 @@ export function createOverlap(options: { id: number; signature: string; keepMs: 
   return {
     id,
     signature: options.signature,
+    unitsMax: 1 + OVERLAP_CALLS_MAX * OVERLAP_ENTRY,
     retentionMs: keepMs,
     lateAfterMs: keepMs,
     onArrival: false,
@@ -108,6 +109,7 @@ export function createCallTotal(options: { id: number; signature: string; keepMs
   return {
     id,
     signature: options.signature,
+    unitsMax: 1 + OPEN_CALLS_MAX * CALL_ENTRY,
     retentionMs: keepMs,
     lateAfterMs: keepMs,
     onArrival: true,

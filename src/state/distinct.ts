@@ -115,6 +115,7 @@ export function createDistinct(options: {
   return {
     id,
     signature: options.signature,
+    unitsMax: Math.max(exactUnits(EXACT_VALUES_MAX), sketchUnits),
     paneMs,
     retentionMs: reach * paneMs,
     lateAfterMs: reach * paneMs,

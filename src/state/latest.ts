@@ -16,6 +16,7 @@ export function createLatest(options: { id: number; signature: string; of: Reade
   return {
     id,
     signature: options.signature,
+    unitsMax: 2,
     retentionMs: Number.POSITIVE_INFINITY,
     // A last value (a credit limit, a home cell) is never too old to be the newest that is known.
     lateAfterMs: of === undefined ? 0 : Number.POSITIVE_INFINITY,
@@ -59,6 +60,7 @@ export function createGaps(options: { id: number; signature: string }): Gaps {
   return {
     id,
     signature: options.signature,
+    unitsMax: 2 + GAPS_MAX / 2,
     retentionMs: Number.POSITIVE_INFINITY,
     lateAfterMs: 0,
     onArrival: false,

@@ -175,6 +175,7 @@ export function createLedger(options: { id: number; signature: string }): Ledger
   return {
     id,
     signature: options.signature,
+    unitsMax: HEADER + INVOICES_MAX * ENTRY,
     retentionMs: Number.POSITIVE_INFINITY,
     lateAfterMs: Number.POSITIVE_INFINITY,
     onArrival: false,

@@ -39,6 +39,8 @@ export interface Operator {
   id: number;
   /** Identical definitions have identical signatures and share one operator and its state across rule sets. */
   signature: string;
+  /** Most units that it ever takes of a key's block. */
+  unitsMax: number;
   /** How long after an update something of it can still matter, ms; Infinity for ever. */
   retentionMs: number;
   /** A record that lies this far behind the key's clock changes nothing any more; 0 where only order matters. */

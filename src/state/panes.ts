@@ -150,6 +150,7 @@ export function createPanes(options: {
   return {
     id,
     signature: options.signature,
+    unitsMax: FIRST_ENTRY + reach * entryUnits,
     paneMs,
     columns,
     retentionMs: reach * paneMs,

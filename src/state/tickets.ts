@@ -25,6 +25,7 @@ export function createTickets(options: { id: number; signature: string }): Ticke
   return {
     id,
     signature: options.signature,
+    unitsMax: 1 + TICKETS_MAX * ENTRY,
     retentionMs: Number.POSITIVE_INFINITY,
     lateAfterMs: Number.POSITIVE_INFINITY,
     onArrival: false,
