@@ -25,7 +25,7 @@ export const suiteNames = Object.keys(SUITES);
 /** Runs the suites in order and hands every figure over as it comes. */
 export async function runBenchmarks(names: readonly string[], show: (measurement: Measurement) => void): Promise<void> {
   for (const suite of names) {
-    collectGarbage();
+    await collectGarbage();
     await SUITES[suite]!((measurement) => show({ suite, ...measurement }));
   }
 }

@@ -59,7 +59,7 @@ export async function decodeSuite(
 
   const rates = forms.map((): number[] => []);
   for (let round = 0; round < ROUNDS; round++) {
-    collectGarbage();
+    await collectGarbage();
     for (const [index, { messages, take }] of forms.entries()) {
       let taken = 0;
       let passes = 0;

@@ -51,7 +51,7 @@ export interface Reading {
 
 /** Reads the usage stream from its beginning to the given sequence. */
 export async function readUsageStream({ nc }: Bench, lastSequence: number): Promise<Reading> {
-  collectGarbage();
+  await collectGarbage();
   const source = await openSource(nc, { stream: STREAM, startSequence: 0 });
   const begun = performance.now();
   const cpuBegun = process.cpuUsage();
