@@ -133,7 +133,9 @@ export const AlertPageSchema = Type.Object(
   {
     alerts: Type.Array(Type.Ref('Alert')),
     next: nullable(Type.String()),
-    seq: Type.Integer({ description: 'Sequence in ALERTS that this page knows: `since` for the live alerts behind it.' }),
+    seq: Type.Integer({
+      description: 'Sequence in ALERTS that this page knows: `since` for the live alerts behind it.',
+    }),
   },
   { $id: 'AlertPage', description: 'The latest revision of each alert, newest event time first.' },
 );
