@@ -71,6 +71,8 @@ process.on('exit', () => {
 export async function endProcesses(): Promise<void> {
   await Promise.all(
     [...children].map((child) => {
+      // Ended already, though its output may still be open: there is no further event to wait for.
+      if (child.exitCode !== null || child.signalCode !== null) return undefined;
       const gone = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGKILL');
       return gone;
