@@ -130,6 +130,7 @@ export function loadConfig(options: {
       });
     }
   }
+  for (const value of Object.values(merged)) Object.freeze(value);
   return Object.freeze(merged) as Config;
 }
 
@@ -145,7 +146,7 @@ function readConfigFile(file: string): Record<string, unknown> {
     });
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const fail = (offset: number, message: string): never => {
     const { line, col } = lines.linePos(offset);
     throw new RingfenceError({
@@ -154,8 +155,13 @@ function readConfigFile(file: string): Record<string, unknown> {
       hint: `Known keys are ${Object.keys(DEFAULTS).join(', ')}.`,
     });
   };
-  if (document.errors.length > 0) fail(document.errors[0]!.pos[0], document.errors[0]!.message.split('\n')[0]!);
-  const content: unknown = document.toJS({ maxAliasCount: 20 }) ?? {};
+  if (document.errors.length > 0) fail(document.errors[0]!.pos[0], document.errors[0]!.message);
+  let content: unknown;
+  try {
+    content = document.toJS({ maxAliasCount: 20 }) ?? {};
+  } catch (error) {
+    return fail(0, (error as Error).message);
+  }
   if (typeof content !== 'object' || content === null || Array.isArray(content))
     return fail(0, 'expected keys and values');
   const values = content as Record<string, unknown>;
@@ -194,7 +200,7 @@ export function parseAddress(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
   const port = Number(address.slice(colon + 1));
-  if (colon < 0 || host === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+  if (host === '' || !/^\d{1,5}$/.test(address.slice(colon + 1)) || port > 65_535) {
     throw new RingfenceError({
       code: 'config.address',
       message: `'${address}' is no HOST:PORT.`,
