@@ -200,7 +200,7 @@ export function parseAddress(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
   const port = Number(address.slice(colon + 1));
-  if (host === '' || !/^\d{1,5}$/.test(address.slice(colon + 1)) || port > 65_535) {
+  if (colon < 0 || host === '' || !/^\d{1,5}$/.test(address.slice(colon + 1)) || port > 65_535) {
     throw new RingfenceError({
       code: 'config.address',
       message: `'${address}' is no HOST:PORT.`,

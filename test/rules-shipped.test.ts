@@ -1,0 +1,121 @@
+/** The rules that come with the program: their own tests, and what every one of them must have. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { runRuleTests } from '../src/cli/rule-test.ts';
+import { DEFAULTS } from '../src/config.ts';
+import { parseRules, readRuleFiles } from '../src/rules/load.ts';
+import { describeProblem, type RuleSource, type RuleTest } from '../src/rules/rule.ts';
+import { engineWith, numberingPlan, utc } from './rule-engine.ts';
+
+const { sources, problems } = parseRules(readRuleFiles(DEFAULTS.rules));
+const each = sources.map((source): [string, RuleSource] => [source.rule.id, source]);
+const hasChinese = (text: string): boolean => /[\u4e00-\u9fff]/.test(text);
+const namesIn = (text: string): string[] => [...text.matchAll(/\{([^}]+)\}/g)].map(([, name]) => name!).sort();
+const fires = ({ expect: expected }: RuleTest): boolean => expected.length > 0;
+
+describe('the shipped rules', () => {
+  test('are read and compiled together without a problem', () => {
+    expect(problems.map(describeProblem)).toEqual([]);
+    expect(engineWith(sources.map(({ rule }) => rule)).ruleSet().rules).toHaveLength(sources.length);
+  });
+
+  test('are these, each catalogue id once, ids named after desk and folder', () => {
+    expect(sources.map(({ rule }) => rule.catalogue).sort()).toEqual([
+      'A02',
+      'A07',
+      'A10',
+      'C01',
+      'C02',
+      'C09',
+      'F03',
+      'F05',
+      'F09',
+      'F23',
+      'F26',
+      'F27',
+    ]);
+    expect(new Set(sources.map(({ rule }) => rule.id)).size).toBe(sources.length);
+    for (const { file, rule } of sources) expect(file).toBe(`${rule.id.replace('.', '/')}.yaml`);
+    const letters = { fraud: 'F', arrears: 'A', retention: 'C' };
+    for (const { rule } of sources) expect(rule.catalogue[0]).toBe(letters[rule.desk]);
+  });
+
+  describe.each(each)('%s', (_id, source) => {
+    const { rule } = source;
+
+    test('passes its own tests', () => {
+      const results = runRuleTests(source, { numberingPlan, localTime: utc });
+      expect(results.filter(({ ok }) => !ok)).toEqual([]);
+      expect(results).toHaveLength(rule.tests.length);
+    });
+
+    test('has tests that fire and tests that stay silent, and each band is reached by one', () => {
+      expect(rule.tests.filter(fires).length).toBeGreaterThan(0);
+      expect(rule.tests.filter((one) => !fires(one)).length).toBeGreaterThan(0);
+      const reached = new Set(rule.tests.flatMap(({ expect: expected }) => expected.map(({ severity }) => severity)));
+      for (const { severity } of rule.bands) expect(reached).toContain(severity);
+    });
+
+    test('says everything in both languages, with the same values', () => {
+      const texts = [
+        rule.title,
+        rule.description,
+        rule.reason,
+        rule.runbook,
+        ...rule.bands.map(({ reason }) => reason),
+      ].filter((text) => text !== undefined);
+      expect(texts.length).toBeGreaterThanOrEqual(4);
+      for (const text of texts) {
+        expect(text.en).not.toBe('');
+        expect(hasChinese(text.en)).toBe(false);
+        expect(hasChinese(text['zh-CN'])).toBe(true);
+        expect(namesIn(text['zh-CN'])).toEqual(namesIn(text.en));
+      }
+      // A reason without a value says nothing that the title did not.
+      expect(namesIn(rule.reason.en).length).toBeGreaterThan(0);
+    });
+
+    test('tells the desk what to do and what may be lawful, and never cries critical on a list of numbers alone', () => {
+      expect(rule.suggestedActions?.length).toBeGreaterThan(0);
+      expect(rule.falsePositives?.length).toBeGreaterThan(0);
+      for (const action of rule.suggestedActions!) expect(action).toMatch(/^[a-z]+(-[a-z]+)*$/);
+    });
+  });
+
+  test('a test that expects something else fails, and says what came', () => {
+    const [source] = sources.filter(({ rule }) => rule.catalogue === 'F03');
+    const wrong = (
+      expected: RuleTest['expect'],
+      steps: RuleTest['steps'] = source!.rule.tests.find(fires)!.steps,
+    ): string => {
+      const tests = [{ name: 'wrong', steps, expect: expected }];
+      const [result] = runRuleTests(
+        { ...source!, rule: { ...source!.rule, tests } },
+        { numberingPlan, localTime: utc },
+      );
+      expect(result!.ok).toBe(false);
+      return result!.detail;
+    };
+    const right = source!.rule.tests.find(fires)!.expect;
+    expect(wrong([])).toMatch(/^expected 0 alerts, got \d+: (warning|critical) firing after \d+ s: /);
+    expect(wrong([...right, ...right])).toMatch(/^expected \d+ alerts, got \d+/);
+    expect(wrong(right.map((one) => ({ ...one, severity: 'info' as const })))).toMatch(
+      /^alert 1: expected \{.*"severity":"info"/,
+    );
+    expect(wrong(right.map((one) => ({ ...one, at: '3s' })))).toMatch(/^alert 1: /);
+    expect(wrong(right.map((one) => ({ ...one, reason: 'something else' })))).toMatch(/^alert 1: /);
+    expect(wrong(right.map((one) => ({ ...one, key: 'nobody' })))).toMatch(/^alert 1: /);
+    expect(wrong(right.map((one) => ({ ...one, status: 'resolved' as const })))).toMatch(/^alert 1: |^expected/);
+    expect(wrong(right, [{ record: { recordType: 'voise' } }])).toMatch(/^record 1 is not valid: recordType/);
+    expect(wrong(right, [{ at: 'soon', record: { recordType: 'voice' } }])).toBe(
+      "'at' is neither a duration nor an RFC 3339 time: soon",
+    );
+  });
+
+  test('the numbering plan says where it comes from', () => {
+    const plan = readFileSync(join(DEFAULTS.rules, 'lists/numbering-plan.csv'), 'utf8');
+    expect(plan.split('\n').length).toBeGreaterThan(200);
+    expect(plan.slice(0, 2_000)).toMatch(/source|from|made/i);
+  });
+});
