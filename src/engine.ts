@@ -34,6 +34,7 @@ import {
   type CompiledFeature,
   type CompiledRule,
   compileRuleSet,
+  type Plan,
   type Registry,
   type RegistryEntry,
   type RuleSet,
@@ -374,10 +375,11 @@ export function createEngine(options: EngineOptions): Engine {
     const { predicates, groups } = plan;
     for (let index = 0; index < predicates.length; index++) truth[index] = predicates[index]!(scope) ? 1 : 0;
 
-    // Late for the subscriber's own clock: no window of this record type reaches back so far. Only what judges the record
+    // Late for the subscriber's own clock: no window that takes this record reaches back so far. Only what judges the record
     // itself (a long call that is only reported now) still looks at it.
     let late = false;
     if (record.eventTime < maxEventTime - plan.lateAfterMs) {
+      const lateAfterMs = longestWindow(plan);
       let address = tables[SUBSCRIBER]!.get(subscriberKey);
       // What is due is settled first here too: a subscriber who was due to be forgotten has no clock any more.
       while (address !== 0 && queuedAtOf(blocks.bind(address)) <= watermark) {
@@ -385,7 +387,7 @@ export function createEngine(options: EngineOptions): Engine {
         derive(record);
         address = tables[SUBSCRIBER]!.get(subscriberKey);
       }
-      late = address !== 0 && record.eventTime < clockOf(cursor) - plan.lateAfterMs;
+      late = address !== 0 && record.eventTime < clockOf(cursor) - lateAfterMs;
     }
 
     for (let index = 0; index < groups.length; index++) {
@@ -451,6 +453,17 @@ export function createEngine(options: EngineOptions): Engine {
     }
     appliedCount++;
     return 'applied';
+  };
+
+  /** The longest of the windows that take the record whose conditions stand in `truth`; Infinity where there is none. */
+  const longestWindow = ({ groups }: Plan): number => {
+    let longest = 0;
+    for (const { steps } of groups) {
+      for (const { predicate, lateAfterMs } of steps) {
+        if (truth[predicate] === 1 && lateAfterMs > longest) longest = lateAfterMs;
+      }
+    }
+    return longest === 0 ? Number.POSITIVE_INFINITY : longest;
   };
 
   /** Links that let people walk from one key to another; rules never read them. */

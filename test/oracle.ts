@@ -4,7 +4,7 @@
  * engine and nothing else. What it gives is what engine and rules promise:
  *
  * - a window of n panes covers, at time t, the panes pane(t)-n+1 ... pane(t), pane(t) = floor(t / length of a pane);
- * - a record is taken once; one that is older than every window of its type, by the clock of its subscriber, is late and
+ * - a record is taken once; one that is older than every window that takes it, by the clock of its subscriber, is late and
  *   changes nothing;
  * - rules look when a record arrives that they or their features take, at the clock of the key;
  * - timers come up when the watermark has passed them, in order of time: at `evaluateAt`, every `evaluateEvery`, at the end of
@@ -129,7 +129,7 @@ const recordHolds = (where: string | undefined, record: UsageRecord): boolean =>
 /** What a feature looks at: its own `on` and `where`, or those of the rule. */
 function filterOf(rule: Rule, feature: RuleFeature): { on: RecordType[]; where: string | undefined } {
   const where = feature.where ?? (feature.on === undefined ? rule.where : undefined);
-  return { on: listOf(feature.on ?? rule.on)!, where };
+  return { on: listOf(feature.on ?? rule.on)!.toSorted(), where };
 }
 
 /** What makes a rule look. */
@@ -271,11 +271,11 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
           ...rulesOf(type).flatMap((rule) => aggregatesOf(rule).map(([, feature]) => memoryOf(feature).retention)),
         );
 
-  /** What is older than this, by the clock of its subscriber, is late. */
-  const lateAfter = (recordType: RecordType): number => {
+  /** The longest window that takes the record: what is older than that, by the clock of its subscriber, is late. */
+  const lateAfter = (record: UsageRecord): number => {
     const reaches = rules.flatMap((rule) =>
       aggregatesOf(rule).flatMap(([, feature]) =>
-        filterOf(rule, feature).on.includes(recordType) ? [memoryOf(feature).lateAfter] : [],
+        takes(filterOf(rule, feature), record) ? [memoryOf(feature).lateAfter] : [],
       ),
     );
     const longest = Math.max(0, ...reaches);
@@ -425,7 +425,7 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
       for (const key of [...keys.values()]) settle(key);
 
       const subscriber = keys.get(`subscriber ${record.servedMsisdn}`);
-      const late = subscriber !== undefined && record.eventTime < subscriber.clock - lateAfter(record.recordType);
+      const late = subscriber !== undefined && record.eventTime < subscriber.clock - lateAfter(record);
       for (const type of new Set(rules.map(({ key }) => key))) {
         const own = rulesOf(type);
         const looking = own.filter((rule) => triggersOf(rule).some((trigger) => takes(trigger, record)));

@@ -24,13 +24,13 @@ const REJECTIONS_NAMED_MAX = 5;
 const TIMERS_PER_TURN = 10_000;
 
 /** Which desk a label column is about; another name is held against all desks. */
-const LABEL_DESKS: Record<string, Desk> = {
-  fraud: 'fraud',
-  arrears: 'arrears',
-  default: 'arrears',
-  churn: 'retention',
-  retention: 'retention',
-};
+const LABEL_DESKS: ReadonlyMap<string, Desk> = new Map([
+  ['fraud', 'fraud'],
+  ['arrears', 'arrears'],
+  ['default', 'arrears'],
+  ['churn', 'retention'],
+  ['retention', 'retention'],
+]);
 
 export interface ReplayOptions {
   rules: string;
@@ -184,7 +184,7 @@ export async function replayFiles(
       recall,
     };
   });
-  const labelDesk = labels === undefined ? undefined : LABEL_DESKS[labels.column];
+  const labelDesk = labels === undefined ? undefined : LABEL_DESKS.get(labels.column);
   const counted = byRule.filter(({ desk }) => labelDesk === undefined || desk === labelDesk);
   const flaggedByDesk = new Set(counted.flatMap(({ ruleId }) => [...tallies.get(ruleId)!.subscribers]));
   return {

@@ -118,7 +118,7 @@ export interface CompiledRule {
 /** What one record type does to one kind of key. */
 export interface PlanGroup {
   keyType: number;
-  steps: { predicate: number; operators: Operator[] }[];
+  steps: { predicate: number; operators: Operator[]; lateAfterMs: number }[];
   /** Rules evaluated when one of their predicates holds. */
   rules: { rule: CompiledRule; predicates: number[] }[];
   /** One of them judges late records too. */
@@ -129,7 +129,10 @@ export interface Plan {
   /** Each condition once, however many rules share it; evaluated once a record. */
   predicates: ((scope: Scope) => boolean)[];
   groups: PlanGroup[];
-  /** A record further behind its subscriber's clock than this is late; Infinity where something never is. */
+  /**
+   * The shortest of all windows. A record that is not further behind is late for nothing; of one that is, the longest window
+   * among the steps that take it decides.
+   */
   lateAfterMs: number;
 }
 
@@ -870,7 +873,7 @@ export function compileRuleSet(
     const predicates: ((scope: Scope) => boolean)[] = [];
     const index = new Map<string, number>();
     const groups: PlanGroup[] = [];
-    let lateAfterMs = 0;
+    let lateAfterMs = Number.POSITIVE_INFINITY;
     KEY_TYPES.forEach((_, keyType) => {
       const group: PlanGroup = { keyType, steps: [], rules: [], onArrival: false };
       const rulePredicates = new Map<CompiledRule, number[]>();
@@ -881,16 +884,20 @@ export function compileRuleSet(
           predicate = predicates.push(step.holds) - 1;
           index.set(step.where, predicate);
         }
-        for (const operator of step.operators) lateAfterMs = Math.max(lateAfterMs, operator.lateAfterMs);
-        group.steps.push({ predicate, operators: [...step.operators] });
+        // A bill or a payment is never too old for the ledger; usage is, when it is too old for every window.
+        const reaches = [...step.operators].map((operator) =>
+          operator === ledger && recordType !== 'invoice' && recordType !== 'payment' ? 0 : operator.lateAfterMs,
+        );
+        const stepLateAfterMs = Math.max(0, ...reaches);
+        if (stepLateAfterMs > 0) lateAfterMs = Math.min(lateAfterMs, stepLateAfterMs);
+        group.steps.push({ predicate, operators: [...step.operators], lateAfterMs: stepLateAfterMs });
         for (const rule of step.rules) rulePredicates.set(rule, [...(rulePredicates.get(rule) ?? []), predicate]);
       }
       group.rules = [...rulePredicates].map(([rule, list]) => ({ rule, predicates: [...new Set(list)] }));
       group.onArrival = group.rules.some(({ rule }) => rule.onArrival);
       if (group.steps.length > 0) groups.push(group);
     });
-    // Where there is no window at all, nothing can be too old for one.
-    return { predicates, groups, lateAfterMs: lateAfterMs === 0 ? Number.POSITIVE_INFINITY : lateAfterMs };
+    return { predicates, groups, lateAfterMs };
   };
 
   const shown = new Map<string, { keyType: number; feature: CompiledFeature; ruleIds: string[] }>();
