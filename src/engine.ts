@@ -10,7 +10,8 @@
  * 2. the watermark moves on, and timers that it has passed fire (those of the record's own keys before anything else);
  * 3. for each key that a rule groups by (subscriber, account, IMSI ...): windows are updated, then the rules that looked at
  *    this record are evaluated. A record counts itself;
- * 4. timers are set for the moments at which a rule wants to look again.
+ * 4. timers are set for the moments at which a rule wants to look again;
+ * 5. alerts that began or rose are looked at as records themselves, where a rule asks for that (alerts/loopback.ts).
  */
 import type { AlertData, Evidence, LocalizedText } from './alerts/alert.ts';
 import {
@@ -24,7 +25,8 @@ import {
   raiseEpisode,
   revisionOf,
 } from './alerts/episode.ts';
-import { BLANK_RECORD, type UsageRecord } from './record/usage-record.ts';
+import { alertRecord, LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from './alerts/loopback.ts';
+import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from './record/usage-record.ts';
 import type { LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
@@ -156,6 +158,8 @@ export interface Engine {
    * needed for a right result; worth it for a few hundred records that are applied right afterwards.
    */
   warm(records: readonly UsageRecord[], from: number, to: number): void;
+  /** For tests of rules: looks at an alert that `record` has made fire, without that record. */
+  applyAlert(record: UsageRecord, alert: AlertNote, alerts: AlertData[]): void;
   /** Moves the clock of a silent partition; changes nothing else. */
   tick(eventTime: number, alerts: AlertData[]): void;
   /** Fires at most `limit` timers that the watermark has passed; returns how many. */
@@ -178,6 +182,8 @@ export interface Engine {
     duplicateHorizon: number;
     names: number;
     warmed: number;
+    /** Alerts that were not looked at as records because one record led to too many of them. */
+    loopbacksCut: number;
   };
   /** Fixes the whole state as of now; see checkpoint.ts. */
   cut(): EngineCut;
@@ -227,6 +233,12 @@ export function createEngine(options: EngineOptions): Engine {
   /** Where revisions go; set at the begin of every public call that can make some. */
   let output: AlertData[] = [];
 
+  /** Alerts to be looked at as records when the one at hand is done; empty between the public calls. */
+  const pending: { record: SeenRecord; depth: number }[] = [];
+  /** How many alerts lie between the usage record at hand and the one that is looked at: 0 for itself. */
+  let depth = 0;
+  let loopbacksCut = 0;
+
   // Derived values that no rule asks for are not worked out.
   let ruleSet = emptyRuleSet();
   let usesDestination = false;
@@ -262,7 +274,7 @@ export function createEngine(options: EngineOptions): Engine {
     for (const { keyType, asksKnownFor } of next.rules) if (asksKnownFor) idleMs[keyType] = Number.POSITIVE_INFINITY;
   };
 
-  const keyNumber = (keyType: number, record: UsageRecord): number => {
+  const keyNumber = (keyType: number, record: SeenRecord): number => {
     switch (keyType) {
       case SUBSCRIBER:
         return subscriberKey;
@@ -297,7 +309,7 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  const derive = (record: UsageRecord): void => {
+  const derive = (record: SeenRecord): void => {
     scope.record = record;
     subscriberKey = names.numberOf(record.servedMsisdn);
     imsiKey = names.numberOf(record.servedImsi);
@@ -369,7 +381,18 @@ export function createEngine(options: EngineOptions): Engine {
     output = alerts;
     advance(record.eventTime);
     if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+    const late = takeIn(record);
+    if (pending.length > 0) lookAtAlerts();
+    if (late) {
+      lateCount++;
+      return 'late';
+    }
+    appliedCount++;
+    return 'applied';
+  };
 
+  /** Windows first, then rules, for each key of the record. True where it is older than every window that takes it. */
+  const takeIn = (record: SeenRecord): boolean => {
     derive(record);
     const plan = ruleSet.plans[record.recordType];
     const { predicates, groups } = plan;
@@ -447,12 +470,30 @@ export function createEngine(options: EngineOptions): Engine {
       }
       if (wakeAt < queuedAtOf(cursor)) enqueue(wakeAt);
     }
-    if (late) {
-      lateCount++;
-      return 'late';
+    return late;
+  };
+
+  /** An alert joins the list while others of it are looked at, so its length is read anew each time. */
+  const lookAtAlerts = (): void => {
+    for (let index = 0; index < pending.length; index++) {
+      depth = pending[index]!.depth;
+      takeIn(pending[index]!.record);
     }
-    appliedCount++;
-    return 'applied';
+    depth = 0;
+    pending.length = 0;
+  };
+
+  const fire = (rule: CompiledRule, band: number): void => {
+    const alert = alertOf(rule, band, 'firing');
+    output.push(alert);
+    if (ruleSet.plans.alert.groups.length === 0) return;
+    if (depth >= LOOPBACK_DEPTH_MAX || pending.length >= LOOPBACK_RECORDS_MAX) {
+      loopbacksCut++;
+      return;
+    }
+    const accountSegment = keyTypeOf(cursor) === SUBSCRIBER ? cursor.segmentAt[ACCOUNT_LINK]! : 0;
+    const account = accountSegment === 0 ? '' : names.textOf(cursor.f64[accountSegment]!);
+    pending.push({ record: alertRecord(scope.record, alert, account), depth: depth + 1 });
   };
 
   /** The longest of the windows that take the record whose conditions stand in `truth`; Infinity where there is none. */
@@ -467,7 +508,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   /** Links that let people walk from one key to another; rules never read them. */
-  const remember = (keyType: number, record: UsageRecord): void => {
+  const remember = (keyType: number, record: SeenRecord): void => {
     if (keyType !== SUBSCRIBER) {
       if (subscriberKey !== 0) setLink(cursor, subscriberKey);
       return;
@@ -616,13 +657,13 @@ export function createEngine(options: EngineOptions): Engine {
       const trigger = triggerId();
       const identity = [rule.rule.id, String(rule.rule.version), rule.rule.key, names.textOf(keyOf(cursor)), trigger];
       beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });
-      output.push(alertOf(rule, reached, 'firing'));
+      fire(rule, reached);
       return;
     }
     holdEpisode(cursor, episode, scope.now);
     if (reached > bandOf(cursor, episode)) {
       raiseEpisode(cursor, episode, reached);
-      output.push(alertOf(rule, reached, 'firing'));
+      fire(rule, reached);
     }
   };
 
@@ -715,6 +756,7 @@ export function createEngine(options: EngineOptions): Engine {
       blocks.bind(address);
       if (queuedAtOf(cursor) !== time) continue;
       fireKey(time);
+      if (pending.length > 0) lookAtAlerts();
       fired++;
     }
     return fired;
@@ -826,6 +868,13 @@ export function createEngine(options: EngineOptions): Engine {
     arena,
     apply,
     warm,
+    applyAlert(record, alert, alerts) {
+      output = alerts;
+      advance(record.eventTime);
+      if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+      takeIn({ ...record, recordType: 'alert', alert });
+      lookAtAlerts();
+    },
     tick(eventTime, alerts) {
       output = alerts;
       advance(eventTime);
@@ -857,6 +906,7 @@ export function createEngine(options: EngineOptions): Engine {
       duplicateHorizon: duplicates.size(),
       names: names.size(),
       warmed,
+      loopbacksCut,
     }),
     cut() {
       const horizon = duplicates.snapshot();

@@ -92,6 +92,7 @@ describe('a record', () => {
       reason: '',
       ticketId: '',
       availableTime: Number.NaN,
+      alert: null,
     } satisfies UsageRecord);
   });
 

@@ -13,7 +13,7 @@
  *   forgotten.
  */
 import type { AlertData } from '../src/alerts/alert.ts';
-import type { RecordType, UsageRecord } from '../src/record/usage-record.ts';
+import type { SeenType, UsageRecord } from '../src/record/usage-record.ts';
 import { type Node, parseExpression } from '../src/rules/expression.ts';
 import type { Rule, RuleFeature } from '../src/rules/rule.ts';
 
@@ -127,13 +127,13 @@ const recordHolds = (where: string | undefined, record: UsageRecord): boolean =>
   where === undefined || evaluate(treeOf(where), (name) => fieldOf(record, name) ?? Number.NaN) === true;
 
 /** What a feature looks at: its own `on` and `where`, or those of the rule. */
-function filterOf(rule: Rule, feature: RuleFeature): { on: RecordType[]; where: string | undefined } {
+function filterOf(rule: Rule, feature: RuleFeature): { on: SeenType[]; where: string | undefined } {
   const where = feature.where ?? (feature.on === undefined ? rule.where : undefined);
   return { on: listOf(feature.on ?? rule.on)!.toSorted(), where };
 }
 
 /** What makes a rule look. */
-function triggersOf(rule: Rule): { on: RecordType[]; where: string | undefined }[] {
+function triggersOf(rule: Rule): { on: SeenType[]; where: string | undefined }[] {
   if (rule.on !== undefined) return [{ on: listOf(rule.on)!, where: rule.where }];
   return aggregatesOf(rule).map(([, feature]) => filterOf(rule, feature));
 }
@@ -141,7 +141,7 @@ function triggersOf(rule: Rule): { on: RecordType[]; where: string | undefined }
 const aggregatesOf = (rule: Rule): [string, RuleFeature][] =>
   Object.entries(rule.features ?? {}).filter(([, feature]) => feature.aggregate !== undefined);
 
-const takes = (filter: { on: RecordType[]; where: string | undefined }, record: UsageRecord): boolean =>
+const takes = (filter: { on: SeenType[]; where: string | undefined }, record: UsageRecord): boolean =>
   filter.on.includes(record.recordType) && recordHolds(filter.where, record);
 
 const paneOf = (feature: RuleFeature): number =>

@@ -4,6 +4,7 @@
 import type { AlertData } from '../alerts/alert.ts';
 import { createEngine, type Engine, type EngineOptions, LATENESS_MS_DEFAULT } from '../engine.ts';
 import { decodeMessage } from '../record/decode.ts';
+import type { AlertNote } from '../record/usage-record.ts';
 import { parseDuration } from '../rules/expression.ts';
 import type { RuleSource, RuleTest, RuleTestStep } from '../rules/rule.ts';
 
@@ -62,6 +63,8 @@ function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
           recordId: `test-${count}`,
           eventTime: now,
           servedMsisdn: SUBSCRIBER_DEFAULT,
+          // An alert that a timer made has no record behind it; only the fields of its key are given.
+          ...(step.alert === undefined ? {} : { recordType: 'account', event: 'profile', attributes: {} }),
           ...numbered(fields, n, timeOf),
         };
         const { records, rejections } = decodeMessage(Buffer.from(JSON.stringify(raw)), {
@@ -69,7 +72,8 @@ function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
         });
         const rejection = rejections[0];
         if (rejection !== undefined) return `record ${count} is not valid: ${rejection.field} ${rejection.detail}`;
-        engine.apply(records[0]!, alerts);
+        if (step.alert === undefined) engine.apply(records[0]!, alerts);
+        else engine.applyAlert(records[0]!, noteOf(step.alert), alerts);
       }
     }
   }
@@ -97,9 +101,20 @@ function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
   return '';
 }
 
+/** The alert that a step gives, with an ordinary one in place of what it leaves out. */
+const noteOf = (alert: NonNullable<RuleTestStep['alert']>): AlertNote => ({
+  ruleId: alert.rule ?? '',
+  catalogue: alert.catalogue ?? '',
+  severity: alert.severity ?? 'warning',
+  desk: alert.desk ?? 'fraud',
+  score: alert.score ?? 50,
+  revision: alert.revision ?? 1,
+});
+
 const recordsOf = (step: RuleTestStep): Record<string, unknown>[] => [
   ...(step.record === undefined ? [] : [step.record]),
   ...(step.records ?? []),
+  ...(step.alert !== undefined && step.record === undefined && step.records === undefined ? [{}] : []),
 ];
 
 /**

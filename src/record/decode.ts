@@ -392,6 +392,7 @@ function readRecord(value: unknown, eventTimeMax: number, wellFormed: boolean): 
     reason: '',
     ticketId: '',
     availableTime: Number.NaN,
+    alert: null,
   };
 
   // Which of the fields that some type needs are there.

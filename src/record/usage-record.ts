@@ -21,6 +21,21 @@ export const RECORD_TYPES = [
 ] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 
+/** What rules may look at: usage, and `alert`, the engine's own alerts as records. Nobody can send those. */
+export const SEEN_TYPES = [...RECORD_TYPES, 'alert'] as const;
+export type SeenType = (typeof SEEN_TYPES)[number];
+
+/** What a record of type `alert` says beside the fields of the record that made the alert fire. */
+export interface AlertNote {
+  ruleId: string;
+  catalogue: string;
+  severity: string;
+  desk: string;
+  score: number;
+  /** 1 where an episode began, more where it rose to a higher band. */
+  revision: number;
+}
+
 export interface UsageRecord {
   recordId: string;
   recordType: RecordType;
@@ -70,7 +85,12 @@ export interface UsageRecord {
   reason: string;
   ticketId: string;
   availableTime: number;
+  /** Only on records of type `alert`; null elsewhere. */
+  alert: AlertNote | null;
 }
+
+/** A record as rules see it. */
+export type SeenRecord = Omit<UsageRecord, 'recordType'> & { recordType: SeenType };
 
 /** A record of which nothing is known: what conditions see while a timer is evaluated. */
 export const BLANK_RECORD: Readonly<UsageRecord> = {
@@ -113,4 +133,5 @@ export const BLANK_RECORD: Readonly<UsageRecord> = {
   reason: '',
   ticketId: '',
   availableTime: Number.NaN,
+  alert: null,
 };

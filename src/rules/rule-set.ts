@@ -7,7 +7,7 @@
  * because ids are what stands in the state. A new rule set therefore finds the windows of the old one as they were.
  */
 import { SEVERITIES } from '../alerts/alert.ts';
-import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
+import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
 import { clockOf, firstSeenOf, HEADER_UNITS, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createOverlap } from '../state/calls.ts';
@@ -141,7 +141,7 @@ export interface RuleSet {
   version: string;
   sources: RuleSource[];
   rules: CompiledRule[];
-  plans: Record<RecordType, Plan>;
+  plans: Record<SeenType, Plan>;
   operators: Map<number, Operator>;
   /** Rules that ask for timers, by key type. */
   timed: CompiledRule[][];
@@ -206,7 +206,7 @@ export function compileRuleSet(
   /** Steps per key type: which operators a record type feeds under which condition. */
   interface Step {
     keyType: number;
-    on: readonly RecordType[];
+    on: readonly SeenType[];
     where: string;
     holds: (scope: Scope) => boolean;
     operators: Set<Operator>;
@@ -214,12 +214,7 @@ export function compileRuleSet(
   }
   const steps = new Map<string, Step>();
   const always = (): boolean => true;
-  const stepOf = (
-    keyType: number,
-    on: readonly RecordType[],
-    where: string,
-    holds: (scope: Scope) => boolean,
-  ): Step => {
+  const stepOf = (keyType: number, on: readonly SeenType[], where: string, holds: (scope: Scope) => boolean): Step => {
     const key = `${keyType}|${[...on].sort().join()}|${where}`;
     let step = steps.get(key);
     if (step === undefined) {
@@ -868,7 +863,7 @@ export function compileRuleSet(
   for (const entry of registry.values()) if (!used.has(entry)) entry.since = null;
   for (const [signature, entry] of registry) options.registry.set(signature, entry);
 
-  const planOf = (recordType: RecordType): Plan => {
+  const planOf = (recordType: SeenType): Plan => {
     const mine = [...steps.values()].filter((step) => step.on.includes(recordType));
     const predicates: ((scope: Scope) => boolean)[] = [];
     const index = new Map<string, number>();
@@ -897,7 +892,8 @@ export function compileRuleSet(
       group.onArrival = group.rules.some(({ rule }) => rule.onArrival);
       if (group.steps.length > 0) groups.push(group);
     });
-    return { predicates, groups, lateAfterMs };
+    // An alert is looked at when it is made, however old the record is that made it.
+    return { predicates, groups, lateAfterMs: recordType === 'alert' ? Number.POSITIVE_INFINITY : lateAfterMs };
   };
 
   const shown = new Map<string, { keyType: number; feature: CompiledFeature; ruleIds: string[] }>();
@@ -918,7 +914,7 @@ export function compileRuleSet(
       version,
       sources,
       rules,
-      plans: Object.fromEntries(RECORD_TYPES.map((type) => [type, planOf(type)])) as Record<RecordType, Plan>,
+      plans: Object.fromEntries(SEEN_TYPES.map((type) => [type, planOf(type)])) as Record<SeenType, Plan>,
       operators,
       timed: KEY_TYPES.map((_, keyType) =>
         rules.filter((rule) => rule.keyType === keyType && (rule.evaluateAt.length > 0 || rule.everyMs > 0)),

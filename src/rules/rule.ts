@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, type Node as YamlNode } from 'yaml';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
-import { RECORD_TYPES } from '../record/usage-record.ts';
+import { SEEN_TYPES } from '../record/usage-record.ts';
 import { closestName } from './compile.ts';
 import { parseDuration } from './expression.ts';
 
@@ -57,8 +57,8 @@ const expression = (description: string) => Type.String({ minLength: 1, maxLengt
 const duration = (description: string) => Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w)$', description });
 const localized = (description: string) => Type.Object({ en: text(description), 'zh-CN': text(description) }, closed);
 const recordTypes = Type.Union(
-  [Type.Enum([...RECORD_TYPES]), Type.Array(Type.Enum([...RECORD_TYPES]), { minItems: 1, uniqueItems: true })],
-  { description: 'Record types that this looks at.' },
+  [Type.Enum([...SEEN_TYPES]), Type.Array(Type.Enum([...SEEN_TYPES]), { minItems: 1, uniqueItems: true })],
+  { description: 'Record types that this looks at; `alert` is an alert of any rule that begins or rises.' },
 );
 
 const feature = Type.Object(
@@ -110,6 +110,22 @@ const testStep = Type.Object(
     ),
     records: Type.Optional(
       Type.Array(Type.Record(Type.String(), Type.Unknown()), { description: 'Several records at the same time.' }),
+    ),
+    alert: Type.Optional(
+      Type.Object(
+        {
+          rule: Type.Optional(Type.String()),
+          catalogue: Type.Optional(Type.String()),
+          severity: Type.Optional(Type.Enum([...SEVERITIES])),
+          desk: Type.Optional(Type.Enum([...DESKS])),
+          score: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+          revision: Type.Optional(Type.Integer({ minimum: 1 })),
+        },
+        {
+          ...closed,
+          description: 'Instead of the record itself the rule sees an alert of another rule that the record made fire.',
+        },
+      ),
     ),
     advance: Type.Optional(duration('Lets this much event time pass without a record of this key.')),
   },

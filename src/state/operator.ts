@@ -5,14 +5,14 @@
  * values out. Operators never look at each other. Rules that ask for the same thing share one operator.
  */
 
-import type { UsageRecord } from '../record/usage-record.ts';
+import type { SeenRecord } from '../record/usage-record.ts';
 import type { Destination } from '../reference/numbering-plan.ts';
 import type { Blocks, Cursor } from './block.ts';
 
 /** One mutable object for the life of the engine; closures read from it instead of taking many arguments. */
 export interface Scope {
   /** The record being applied; a blank one while a timer is evaluated, so that every condition on it is false. */
-  record: UsageRecord;
+  record: SeenRecord;
   /** The bound key. */
   cursor: Cursor;
   /** Evaluation time: the key's clock, or the timer's time where that is later. Epoch ms. */
