@@ -27,6 +27,7 @@ import {
   readCount,
   type Stretch,
 } from '../state/panes.ts';
+import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createTickets } from '../state/tickets.ts';
 import {
   type Binding,
@@ -512,6 +513,11 @@ export function compileRuleSet(
         step.operators.add(operator);
         return { operator, entry };
       };
+      /** Fields that are kept in whole small units are added up in those; anything else in millionths. */
+      const wholeUnits = (node: Node, evaluate: Reader): { read: Reader; perUnit: number } => {
+        const field = node.kind === 'name' ? (recordEnvironment.resolve(node.name) as RecordBinding) : undefined;
+        return field?.whole ?? { read: (scope) => Math.round(evaluate(scope) * 1e6), perUnit: 1e6 };
+      };
       const windowMs = feature.window === undefined ? undefined : parseDuration(feature.window)!;
       const keepMs = windowMs ?? CALLS_KEPT_MS;
 
@@ -565,6 +571,27 @@ export function compileRuleSet(
           return aggregate === 'callDuration'
             ? { name, window: '', unit: 's', type: 'duration', read: operator.durationMs, entry }
             : { name, window: '', unit: 'time', type: 'time', read: operator.startAt, entry };
+        }
+        case 'recentMean':
+        case 'recentMin':
+        case 'recentMax': {
+          if (!needs(of !== undefined && of.type === 'number', "needs 'of', a number")) return undefined;
+          if (!needs(feature.last !== undefined, "needs 'last': how many values")) return undefined;
+          const { last = 1, skip = 0 } = feature;
+          const samplesMin = Math.min(last, feature.samplesMin ?? last);
+          const { perUnit, read } = wholeUnits(ofNode!, of!.evaluate as Reader);
+          const signature = `recent|${base}|${ofText}`;
+          const { operator, entry } = single(signature, (id) => createRecent({ id, signature, of: read }));
+          operator.keep(last + skip);
+          const statistic = aggregate.slice('recent'.length).toLowerCase() as RecentStatistic;
+          return {
+            name,
+            window: '',
+            unit: feature.unit ?? unitOf(false, ofText),
+            type: 'number',
+            read: operator.read(statistic, { last, skip, samplesMin }, perUnit),
+            entry,
+          };
         }
       }
 
@@ -652,12 +679,9 @@ export function compileRuleSet(
       /** A mean is one over the records that have the value, so those are counted. */
       let known = -1;
       if (!counts) {
-        // Fields that are kept in whole small units are summed in those; anything else in millionths.
-        const field = ofNode!.kind === 'name' ? (recordEnvironment.resolve(ofNode!.name) as RecordBinding) : undefined;
-        const evaluate = of!.evaluate as Reader;
-        const read: Reader =
-          field?.whole !== undefined ? field.whole.read : (scope) => Math.round(evaluate(scope) * 1e6);
-        perUnit = field?.whole !== undefined ? field.whole.perUnit : 1e6;
+        const inWhole = wholeUnits(ofNode!, of!.evaluate as Reader);
+        const { read } = inWhole;
+        perUnit = inWhole.perUnit;
         column = columnOf(`${kind}:${ofText}`, read);
         if (aggregate === 'mean') {
           known = columnOf(`sum:known(${ofText})`, (scope) => (Number.isNaN(read(scope)) ? Number.NaN : 1));

@@ -48,6 +48,9 @@ export const AGGREGATES = [
   'baselineMean',
   'baselineDeviation',
   'baselineSamples',
+  'recentMean',
+  'recentMin',
+  'recentMax',
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
@@ -75,7 +78,15 @@ const feature = Type.Object(
     before: Type.Optional(duration('The window ends this long before now instead of now.')),
     every: Type.Optional(duration('Baselines: length of one sample; default 1d.')),
     samplesMin: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, description: 'Baselines: with fewer samples the value is not known.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 1000,
+        description: 'Baselines and recent values: with fewer samples the value is not known.',
+      }),
+    ),
+    last: Type.Optional(Type.Integer({ minimum: 1, maximum: 32, description: 'Recent values: how many.' })),
+    skip: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 32, description: 'Recent values: how many of the newest are left out.' }),
     ),
     unit: Type.Optional(Type.Enum(['s', 'ms', 'bytes', 'currency', 'count', 'share', 'km/h', 'none'])),
   },
