@@ -30,7 +30,7 @@ import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from 
 import type { LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
-import { KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
+import { isShadow, KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import {
   type CompiledBand,
   type CompiledFeature,
@@ -164,8 +164,15 @@ export interface Engine {
   tick(eventTime: number, alerts: AlertData[]): void;
   /** Fires at most `limit` timers that the watermark has passed; returns how many. */
   fireTimers(limit: number, alerts: AlertData[]): number;
-  /** Swaps the whole rule set between two records; on problems nothing changes. */
-  useRules(sources: RuleSource[], version: string): RuleProblem[];
+  /**
+   * Swaps the whole rule set between two records; on problems nothing changes. Open alerts of rules that are in it no longer
+   * are resolved here and now; where there may be thousands of them, call `endEpisodes` before.
+   */
+  useRules(sources: RuleSource[], version: string, alerts?: AlertData[]): RuleProblem[];
+  /** Open alerts that a swap to this set would resolve. */
+  episodesWithout(sources: readonly RuleSource[]): number;
+  /** Resolves at most `limit` of them, as the swap would; returns how many. */
+  endEpisodes(sources: readonly RuleSource[], version: string, limit: number, alerts: AlertData[]): number;
   /** What would be wrong with this set; changes nothing. */
   checkRules(sources: RuleSource[]): RuleProblem[];
   ruleSet(): RuleSet;
@@ -212,6 +219,8 @@ export function createEngine(options: EngineOptions): Engine {
   let duplicateCount = 0;
   let lateCount = 0;
   let ruleErrors = new Map<CompiledRule, number>();
+  /** Keys with an open episode, by its operator id: what a removed rule leaves open is found without walking the state. */
+  const openKeys: (KeyTable | undefined)[] = [];
 
   const { cursor } = blocks;
   const scope: Scope = {
@@ -650,13 +659,16 @@ export function createEngine(options: EngineOptions): Engine {
       if (!atEpisodeEnd) return;
       raiseEpisode(cursor, episode, bandOf(cursor, episode));
       output.push(alertOf(rule, Math.min(bandOf(cursor, episode), bands.length - 1), 'resolved'));
-      blocks.remove(episode);
+      closeEpisode(episode);
       return;
     }
     if (!hasEpisode(cursor, episode)) {
       const trigger = triggerId();
       const identity = [rule.rule.id, String(rule.rule.version), rule.rule.key, names.textOf(keyOf(cursor)), trigger];
+      // A draft that goes live with the same version fires an alert of its own, even on the same record.
+      if (isShadow(rule.rule)) identity.push('shadow');
       beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });
+openKeysOf(episode).set(keyOf(cursor), 1);
       fire(rule, reached);
       return;
     }
@@ -665,6 +677,56 @@ export function createEngine(options: EngineOptions): Engine {
       raiseEpisode(cursor, episode, reached);
       fire(rule, reached);
     }
+  };
+
+  const openKeysOf = (episode: number): KeyTable => {
+    openKeys[episode] ??= createKeyTable();
+    return openKeys[episode];
+  };
+
+  const closeEpisode = (episode: number): void => {
+    blocks.remove(episode);
+    openKeysOf(episode).delete(keyOf(cursor));
+  };
+
+  /** Rules in force whose open alerts nobody would look after under these, and why. */
+  const departing = (sources: readonly RuleSource[]): { rule: CompiledRule; reason: LocalizedText }[] => {
+    const kept = new Map(sources.map(({ rule }) => [rule.id, rule]));
+    return ruleSet.rules.flatMap((rule) => {
+      if ((openKeys[rule.episode]?.size() ?? 0) === 0) return [];
+      const next = kept.get(rule.rule.id);
+      if (next === undefined) return { rule, reason: DEPARTED.removed };
+      if (next.key !== rule.rule.key) return { rule, reason: DEPARTED.otherKey };
+      // The revisions of one alert lie in one stream, and drafts have one of their own.
+      if (isShadow(next) !== isShadow(rule.rule))
+        return { rule, reason: isShadow(next) ? DEPARTED.nowDraft : DEPARTED.nowLive };
+      return [];
+    });
+  };
+
+  /**
+   * In the order of rules and keys, which is the same whatever happened before: the tables' own order is not, after a restart.
+   */
+  const endEpisodes = (sources: readonly RuleSource[], version: string, limit: number): number => {
+    let ended = 0;
+    scope.record = BLANK_RECORD;
+    for (const { rule, reason } of departing(sources)) {
+      const keys = openKeysOf(rule.episode).keys();
+      keys.sort((a, b) => a - b);
+      for (const key of keys) {
+        if (ended === limit) return ended;
+        blocks.bind(tables[rule.keyType]!.get(key));
+        scope.look++;
+        scope.now = maxEventTime;
+        const band = bandOf(cursor, rule.episode);
+        raiseEpisode(cursor, rule.episode, band);
+        const alert = alertOf(rule, Math.min(band, rule.bands.length - 1), 'resolved');
+        output.push({ ...alert, reason: endedReason(reason, alert.reason), triggerRecordId: `rules:${version}` });
+        closeEpisode(rule.episode);
+        ended++;
+      }
+    }
+    return ended;
   };
 
   /** One rule that throws must never stop the pipeline: it is counted, and after RULE_ERRORS_MAX it is left out. */
@@ -711,6 +773,7 @@ export function createEngine(options: EngineOptions): Engine {
       ruleVersion: source.version,
       catalogue: source.catalogue,
       desk: source.desk,
+      ...(isShadow(source) ? { shadow: true as const } : {}),
       severity: band.severity,
       title: source.title,
       key: { type: source.key, value: keyValue },
@@ -821,7 +884,7 @@ export function createEngine(options: EngineOptions): Engine {
       }
       for (const id of segmentIds()) {
         const rule = ruleSet.rulesByEpisode[id];
-        if (rule === undefined) continue;
+        if (rule === undefined || isShadow(rule.rule)) continue;
         view.openAlerts.push({
           alertId: alertIdOf(cursor, id),
           ruleId: rule.rule.id,
@@ -856,10 +919,12 @@ export function createEngine(options: EngineOptions): Engine {
     return view;
   };
 
-  const useRules = (sources: RuleSource[], version: string): RuleProblem[] => {
+  const useRules = (sources: RuleSource[], version: string, alerts: AlertData[] = []): RuleProblem[] => {
     const since = maxEventTime === Number.NEGATIVE_INFINITY ? 0 : maxEventTime;
     const result = compileRuleSet(sources, version, { registry, names, isNight: localTime.isNight, since });
     if ('problems' in result) return result.problems;
+    output = alerts;
+    endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
     return [];
   };
@@ -882,6 +947,12 @@ export function createEngine(options: EngineOptions): Engine {
     },
     fireTimers,
     useRules,
+    episodesWithout: (sources) =>
+      departing(sources).reduce((sum, { rule }) => sum + openKeysOf(rule.episode).size(), 0),
+    endEpisodes(sources, version, limit, alerts) {
+      output = alerts;
+      return endEpisodes(sources, version, limit);
+    },
     checkRules(sources) {
       const result = compileRuleSet(sources, '', {
         registry: new Map(registry),
@@ -942,17 +1013,36 @@ export function createEngine(options: EngineOptions): Engine {
       duplicateCount = meta.duplicates;
       lateCount = meta.late;
       arena.restored();
-      // The key tables and the timer queue are not stored: every block names its key and its timer.
+      const problems = useRules(sources, meta.ruleSetVersion);
+      // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
       arena.walk((address) => {
         blocks.bind(address);
-        tables[keyTypeOf(cursor)]!.set(keyOf(cursor), address);
+        const key = keyOf(cursor);
+        tables[keyTypeOf(cursor)]!.set(key, address);
         const queuedAt = queuedAtOf(cursor);
-        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, keyTypeOf(cursor), keyOf(cursor));
+        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, keyTypeOf(cursor), key);
+        for (let index = segmentCountOf(cursor) - 1; index >= 0; index--) {
+          const id = blocks.segmentIdAt(index);
+          if (ruleSet.rulesByEpisode[id] !== undefined) openKeysOf(id).set(key, 1);
+        }
       });
-      return useRules(sources, meta.ruleSetVersion);
+      return problems;
     },
   };
 }
+
+/** Why an alert was resolved although nothing of the subscriber's has changed. */
+const DEPARTED = {
+  removed: { en: 'the rule was removed', 'zh-CN': '规则已被移除' },
+  otherKey: { en: 'the rule now groups by another key', 'zh-CN': '规则已改为按其他对象分组' },
+  nowLive: { en: 'the draft rule went live', 'zh-CN': '草案规则已转为正式' },
+  nowDraft: { en: 'the rule became a draft', 'zh-CN': '规则已转为草案' },
+} satisfies Record<string, LocalizedText>;
+
+const endedReason = (cause: LocalizedText, last: LocalizedText): LocalizedText => ({
+  en: `resolved because ${cause.en}; ${last.en}`,
+  'zh-CN': `因${cause['zh-CN']}而解除；${last['zh-CN']}`,
+});
 
 const round = (value: number): number => Math.round(value * 1e6) / 1e6;
 

@@ -145,7 +145,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   };
 
   /** A rule set travels in the stream itself, so a replay switches at the same place. */
-  const swapRules = (body: Uint8Array, subject: string, sequence: number): void => {
+  const swapRules = async (body: Uint8Array, subject: string, sequence: number): Promise<void> => {
     const refuseSet = (reason: 'malformed' | 'schema', detail: string): void => {
       log.error({ partition, sequence, detail }, 'rule set in the stream refused, the one in force stays');
       refuse({ index: 0, reason, field: '', detail, recordId: '', body }, subject, sequence);
@@ -159,7 +159,16 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const { version, files } = set;
     if (version === engine.ruleSet().version) return;
     const { sources, problems } = parseRules(files);
-    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version);
+    // A removed rule may leave more alerts open than memory holds as messages. Those beyond are resolved in portions before the
+    // swap, so that a crash in between finds the old set still in force, reads this message again and resolves the rest.
+    if (problems.length === 0 && engine.episodesWithout(sources) > ALERTS_IN_FLIGHT_MAX) {
+      const refused = engine.checkRules(sources);
+      while (refused.length === 0 && engine.endEpisodes(sources, version, ALERTS_IN_FLIGHT_MAX, alerts) > 0) {
+        handOver(Date.now());
+        await publisher.room();
+      }
+    }
+    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version, alerts);
     if (wrong.length > 0) {
       // Sets are checked before they are published, so this one is of a newer program.
       refuseSet('schema', wrong[0]!.message);
@@ -207,7 +216,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           const message = decoded[index - first];
           if (message === undefined) {
             if (subject.endsWith('.tick')) engine.tick(timeMs, alerts);
-            else swapRules(data, subject, sequence);
+            else await swapRules(data, subject, sequence);
           } else {
             const { records, rejections } = message;
             for (let at = 0; at < records.length; at++) {

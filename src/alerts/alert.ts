@@ -38,6 +38,8 @@ export interface AlertData {
   ruleVersion: number;
   catalogue: string;
   desk: Desk;
+  /** Only of a draft rule (status `experimental`): the alert is in the stream SHADOW and no desk sees it. */
+  shadow?: true;
   severity: Severity;
   title: LocalizedText;
   key: { type: string; value: string };
@@ -45,7 +47,7 @@ export interface AlertData {
   servedMsisdn?: string;
   /** Unix epoch milliseconds of the record or timer that made this revision. */
   eventTime: number;
-  /** recordId of that record, or `timer:<epoch ms>`. */
+  /** recordId of that record, `timer:<epoch ms>`, or `rules:<version>` where a swap of the rules resolved it. */
   triggerRecordId: string;
   reason: LocalizedText;
   evidence: Evidence[];
@@ -94,7 +96,10 @@ export function alertEvent(data: AlertData, source: string): AlertEvent {
   };
 }
 
-/** Subject of an alert: one subject an alert, one message a revision. */
-export function alertSubject(data: Pick<AlertData, 'desk' | 'alertId'>): string {
-  return `alerts.${data.desk}.${data.alertId}`;
+/**
+ * Subject of an alert: one subject an alert, one message a revision. Alerts of drafts lie in a stream of their own, so that
+ * nobody who reads `alerts.>` can take one for real.
+ */
+export function alertSubject(data: Pick<AlertData, 'desk' | 'alertId' | 'shadow'>): string {
+  return `${data.shadow === true ? 'shadow' : 'alerts'}.${data.desk}.${data.alertId}`;
 }

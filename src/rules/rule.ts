@@ -54,6 +54,15 @@ export const AGGREGATES = [
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
+/**
+ * `experimental` is a draft: it runs beside the live rules, in shadow. `test` (new, watched closely), `stable` and `deprecated`
+ * (to be removed soon) are live; they differ for people only.
+ */
+export const STATUSES = ['experimental', 'test', 'stable', 'deprecated'] as const;
+
+/** The alerts of this rule are marked and sent to no desk. */
+export const isShadow = ({ status }: Pick<Rule, 'status'>): boolean => status === 'experimental';
+
 const closed = { additionalProperties: false } as const;
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 4_000, description });
 const expression = (description: string) => Type.String({ minLength: 1, maxLength: 2_000, description });
@@ -180,7 +189,10 @@ export const ruleSchema = Type.Object(
       description: 'Goes up with every change; pinned in each alert.',
     }),
     catalogue: Type.String({ pattern: '^[A-Z][0-9]{2}$', description: 'Id in the catalogue of detections.' }),
-    status: Type.Enum(['experimental', 'test', 'stable', 'deprecated']),
+    status: Type.Enum([...STATUSES], {
+      description:
+        'Maturity. An experimental rule is a draft: it runs beside the others, but its alerts go to no desk.',
+    }),
     desk: Type.Enum([...DESKS]),
     title: localized('Short name of the detection.'),
     description: Type.Optional(localized('What is looked for and why it matters.')),

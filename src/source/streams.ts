@@ -1,5 +1,6 @@
 /**
- * The four JetStream streams and their settings: USAGE (one per partition), ALERTS, DEADLETTER, CASES.
+ * The JetStream streams and their settings: USAGE (one per partition), ALERTS, SHADOW (alerts of draft rules, kept as long as
+ * records), DEADLETTER, CASES.
  *
  * All use file storage and limits retention: work-queue retention has repeated reports of loss, and a replay needs the
  * records that were already read. What is missing is created. A stream that somebody else made is used as it is: only
@@ -21,6 +22,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { RingfenceError } from '../errors.ts';
 
 export const ALERTS_STREAM = 'ALERTS';
+export const SHADOW_STREAM = 'SHADOW';
 export const DEADLETTER_STREAM = 'DEADLETTER';
 export const CASES_STREAM = 'CASES';
 
@@ -74,6 +76,7 @@ export async function ensureStreams(
   );
   wanted.push(
     streamConfig(ALERTS_STREAM, 'alerts.>', retentionDays.alerts),
+    streamConfig(SHADOW_STREAM, 'shadow.>', retentionDays.usage),
     streamConfig(DEADLETTER_STREAM, 'deadletter.>', retentionDays.deadletter),
     streamConfig(CASES_STREAM, 'cases.>', 0),
   );

@@ -121,6 +121,8 @@ export interface KeyTable {
   get(key: number): number;
   set(key: number, address: number): void;
   delete(key: number): void;
+  /** All keys, in no order that means anything. */
+  keys(): number[];
   size(): number;
   bytes(): number;
   clear(): void;
@@ -218,6 +220,13 @@ export function createKeyTable(): KeyTable {
       pairs[gap * 2 + 1] = 0;
       sizes[shard]!--;
       total--;
+    },
+    keys() {
+      const keys: number[] = [];
+      for (const pairs of shards) {
+        for (let index = 0; index < pairs.length; index += 2) if (pairs[index] !== 0) keys.push(pairs[index]!);
+      }
+      return keys;
     },
     size: () => total,
     bytes: () => shards.reduce((sum, shard) => sum + (shard === EMPTY_SHARD ? 0 : shard.byteLength), 0),
