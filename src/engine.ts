@@ -495,6 +495,8 @@ export function createEngine(options: EngineOptions): Engine {
   const fire = (rule: CompiledRule, band: number): void => {
     const alert = alertOf(rule, band, 'firing');
     output.push(alert);
+    // What a draft says changes nothing for anybody, so other rules must not build on it.
+    if (isShadow(rule.rule)) return;
     if (ruleSet.plans.alert.groups.length === 0) return;
     if (depth >= LOOPBACK_DEPTH_MAX || pending.length >= LOOPBACK_RECORDS_MAX) {
       loopbacksCut++;
@@ -668,7 +670,7 @@ export function createEngine(options: EngineOptions): Engine {
       // A draft that goes live with the same version fires an alert of its own, even on the same record.
       if (isShadow(rule.rule)) identity.push('shadow');
       beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });
-openKeysOf(episode).set(keyOf(cursor), 1);
+      openKeysOf(episode).set(keyOf(cursor), 1);
       fire(rule, reached);
       return;
     }

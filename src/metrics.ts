@@ -39,6 +39,7 @@ export interface Metrics {
   /** Time that one batch spent in one stage. Call it once a batch. */
   observeStage(stage: Stage, seconds: number): void;
   alertsTotal: Counter<'rule' | 'desk' | 'severity'>;
+  shadowAlertsTotal: Counter<'rule' | 'desk' | 'severity'>;
   /** From the broker time of the record that made an alert fire to the broker's acknowledgement of the alert. */
   observeEventToAlert(seconds: number): void;
   /** The same over the last RECENT_ALERT_MS, as seconds; null where no alert was published in them. */
@@ -64,7 +65,7 @@ export interface Metrics {
   httpRequestsTotal: Counter<'route' | 'method' | 'status'>;
   httpRequestSeconds: Histogram<'route'>;
   /** Starts the series of each rule at 0, so that `rate()` sees the first alert; sets `ringfence_rules_info`. */
-  declareRules(version: string, rules: { id: string; desk: Desk }[]): void;
+  declareRules(version: string, rules: { id: string; desk: Desk; shadow?: boolean }[]): void;
   /** What was declared last. */
   rulesInForce(): { version: string; count: number };
   /** Shows a bounded queue, map or ring next to its limit: `ringfence_queue_items` and `ringfence_queue_limit`. */
@@ -95,6 +96,11 @@ export function createMetrics(): Metrics {
     'result',
   ]);
   const alertsTotal = counter('alerts_total', 'Alert revisions published.', ['rule', 'desk', 'severity']);
+  const shadowAlertsTotal = counter('shadow_alerts_total', 'Alert revisions of draft rules, which no desk sees.', [
+    'rule',
+    'desk',
+    'severity',
+  ]);
   const eventToAlertSeconds = seconds(
     'event_to_alert_seconds',
     'From the broker time of the triggering record to the acknowledgement of its alert.',
@@ -206,6 +212,7 @@ export function createMetrics(): Metrics {
       stageSeconds.observe({ stage }, elapsedSeconds);
     },
     alertsTotal,
+    shadowAlertsTotal,
     observeEventToAlert(elapsedSeconds) {
       eventToAlertSeconds.observe(elapsedSeconds);
       recentAt[recentNext] = performance.now();
@@ -247,7 +254,8 @@ export function createMetrics(): Metrics {
       rulesInfo.set({ version }, 1);
       for (const rule of rules) {
         ruleErrorsTotal.inc({ rule: rule.id }, 0);
-        for (const severity of SEVERITIES) alertsTotal.inc({ rule: rule.id, desk: rule.desk, severity }, 0);
+        const alerts = rule.shadow === true ? shadowAlertsTotal : alertsTotal;
+        for (const severity of SEVERITIES) alerts.inc({ rule: rule.id, desk: rule.desk, severity }, 0);
       }
     },
     rulesInForce: () => rulesDeclared,

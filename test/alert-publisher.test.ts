@@ -116,6 +116,20 @@ describe.each(natsServers)('$name', ({ binary }) => {
       });
     });
 
+    test('alerts of drafts go to a stream of their own, revision by revision', async () => {
+      const { jsm, publisher } = await side(broker);
+      publisher.publish(alert(7, 1, { shadow: true }));
+      publisher.publish(alert(7, 2, { shadow: true }));
+      await publisher.drained();
+      const again = await side(broker);
+      again.publisher.publish(alert(7, 2, { shadow: true }));
+      await again.publisher.drained();
+      expect((await jsm.streams.info('ALERTS')).state.messages).toBe(0);
+      expect((await jsm.streams.info('SHADOW')).state.messages).toBe(2);
+      const last = await jsm.streams.getMessage('SHADOW', { last_by_subj: `shadow.fraud.${alert(7, 1).alertId}` });
+      expect(last?.json<AlertEvent>().data).toEqual(alert(7, 2, { shadow: true }));
+    });
+
     test('a replay by a new process finds what is there and adds what is not', async () => {
       const first = await side(broker);
       for (const [id, revision] of [

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { AlertData } from '../src/alerts/alert.ts';
+import { type AlertData, alertSubject } from '../src/alerts/alert.ts';
 import { DEFAULTS } from '../src/config.ts';
 import { createEngine, type Engine, type EngineMeta, RULE_ERRORS_MAX, TIMERS_PER_RECORD_MAX } from '../src/engine.ts';
 import { population } from '../src/feed/population.ts';
@@ -63,6 +63,20 @@ const pass = (engine: Engine, at: number, latenessMs = 5 * MINUTE_MS): AlertData
   engine.tick(BEGIN + at + latenessMs, alerts);
   while (engine.fireTimers(1_000, alerts) > 0);
   return alerts;
+};
+/** The same state in a new engine, as a restart finds it; `sources` are those in force. */
+const restart = (engine: Engine): Engine => {
+  const cut = engine.cut();
+  const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
+  const bytes = new Uint8Array(PAGE_UNITS * 8);
+  for (let page = 0; page < cut.arena.pages; page++) {
+    const { sizeClass, used } = cut.arena.take(page, bytes);
+    next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
+  }
+  const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
+  expect(next.restore(meta, engine.ruleSet().sources, cut.names, cut.duplicates)).toEqual([]);
+  cut.release();
+  return next;
 };
 const calls = (minutes: readonly number[], fields: Partial<UsageRecord> = {}): UsageRecord[] =>
   minutes.map((minute) => recordAt(minute * MINUTE_MS, fields));
@@ -534,14 +548,88 @@ describe('a new rule set', () => {
     expect(alerts[0]!.alertId).toBe(first[0]!.alertId);
   });
 
-  test('a rule that was away for a while ends what it had left open', () => {
+  test('resolves at its position what a removed rule had left open, and says so', () => {
+    const engine = engineWith([burst(), silence()]);
+    const first = applyAll(engine, calls([0, 1, 2]));
+    applyAll(engine, calls([0, 3, 4, 5, 7], { servedMsisdn: '861390000002' }));
+    const resolved: AlertData[] = [];
+    expect(engine.episodesWithout([sourceOf(silence())])).toBe(2);
+    expect(engine.useRules([sourceOf(silence())], 'without', resolved)).toEqual([]);
+    expect(resolved.map(lineOf)).toEqual(['2 warning resolved 7', '3 critical resolved 7']);
+    expect(resolved[0]).toMatchObject({
+      alertId: first[0]!.alertId,
+      triggerRecordId: 'rules:without',
+      reason: {
+        en: 'resolved because the rule was removed; over, last true 2026-03-02 10:02 UTC; now: 3 calls (threshold 3)',
+        'zh-CN': expect.stringMatching(/^因规则已被移除而解除/),
+      },
+    });
+    expect(engine.episodesWithout([])).toBe(0);
+    expect(engine.inspectSubscriber(SUBSCRIBER)!.openAlerts).toEqual([]);
+    // It comes back as if it were new.
+    engine.useRules([sourceOf(burst())], 'again');
+    const alerts = applyAll(engine, calls([200, 201, 202]));
+    expect(alerts.map(lineOf)).toEqual(['1 warning firing 202']);
+    expect(alerts[0]!.alertId).not.toBe(first[0]!.alertId);
+  });
+
+  test('resolves in portions, in the same order after a restart', () => {
+    const subscribers = Array.from({ length: 10 }, (_, n) => `86139000001${(n * 7) % 10}`);
+    const records = subscribers.flatMap((servedMsisdn) => calls([0, 1, 2], { servedMsisdn }));
+    const engine = engineWith([burst()]);
+    applyAll(engine, records);
+    const restored = restart(engine);
+    const portions: AlertData[] = [];
+    expect(engine.endEpisodes([], 'none', 4, portions)).toBe(4);
+    expect(engine.endEpisodes([], 'none', 4, portions)).toBe(4);
+    expect(engine.endEpisodes([], 'none', 4, portions)).toBe(2);
+    expect(engine.endEpisodes([], 'none', 4, portions)).toBe(0);
+    const atOnce: AlertData[] = [];
+    restored.useRules([], 'none', atOnce);
+    expect(atOnce).toEqual(portions);
+    expect(atOnce.map(({ key }) => key.value)).toEqual(subscribers.toSorted());
+  });
+
+  test('resolves what a rule had open that now groups by another key', () => {
     const engine = engineWith([burst()]);
     applyAll(engine, calls([0, 1, 2]));
-    engine.useRules([sourceOf(silence())], 'without');
-    pass(engine, 3 * HOUR_MS);
-    engine.useRules([sourceOf(burst())], 'again');
-    const alerts = [...applyAll(engine, calls([300])), ...pass(engine, 6 * HOUR_MS)];
-    expect(alerts.map(lineOf)).toEqual([expect.stringMatching(/^2 warning resolved/)]);
+    const resolved: AlertData[] = [];
+    engine.useRules([sourceOf(burst({ key: 'account' }))], 'next', resolved);
+    expect(resolved.map(lineOf)).toEqual(['2 warning resolved 2']);
+    expect(resolved[0]).toMatchObject({
+      key: { type: 'subscriber' },
+      reason: { en: expect.stringMatching(/another key/) },
+    });
+  });
+
+  test('turns a draft live, and a live rule into a draft, without a mix of their alerts', () => {
+    const draft = burst({ status: 'experimental' });
+    const engine = engineWith([draft]);
+    const [shadow] = applyAll(engine, calls([0, 1, 2]));
+    expect(shadow).toMatchObject({ shadow: true });
+    expect(alertSubject(shadow!)).toBe(`shadow.fraud.${shadow!.alertId}`);
+    expect(engine.inspectSubscriber(SUBSCRIBER)!.openAlerts).toEqual([]);
+    const swapped: AlertData[] = [];
+    engine.useRules([sourceOf(burst())], 'live', swapped);
+    expect(swapped.map(lineOf)).toEqual(['2 warning resolved 2']);
+    expect(swapped[0]).toMatchObject({ shadow: true, alertId: shadow!.alertId });
+    // The same windows: the draft's are the live rule's.
+    const [live] = applyAll(engine, calls([3]));
+    expect(live).toMatchObject({ revision: 1, status: 'firing', evidence: [{ value: 4 }] });
+    expect(live).not.toHaveProperty('shadow');
+    expect(alertSubject(live!)).toBe(`alerts.fraud.${live!.alertId}`);
+    engine.useRules([sourceOf(draft)], 'draft', swapped);
+    expect(swapped.slice(1).map(lineOf)).toEqual(['2 warning resolved 3']);
+    expect(swapped[1]!.alertId).toBe(live!.alertId);
+  });
+
+  test('a draft fires alerts of its own, also on the record that makes the live rule of its version fire', () => {
+    const ids = [burst(), burst({ status: 'experimental' })].map(
+      (rule) =>
+        applyAll(engineWith([rule]), calls([0, 1]).concat({ ...recordAt(2 * MINUTE_MS), recordId: 'third' }))[0]!,
+    );
+    expect(ids[0]!.triggerRecordId).toBe(ids[1]!.triggerRecordId);
+    expect(ids[0]!.alertId).not.toBe(ids[1]!.alertId);
   });
 
   test('a rule that is taken away is silent, and its keys can be forgotten', () => {

@@ -58,6 +58,8 @@ function ruleShelf() {
     catalogue: 'F03',
     desk: 'fraud',
     status: 'stable',
+    shadow: false,
+    features: [],
     key: 'subscriber',
     title: { en: id, 'zh-CN': id },
     text,

@@ -14,6 +14,7 @@ import { decodeMessage } from '../record/decode.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
+import { isShadow } from '../rules/rule.ts';
 import { checkReadable, readLines } from '../source/file.ts';
 
 /** Files may lie in the future of this machine, not in that of telephony. */
@@ -43,6 +44,8 @@ export interface RuleFigures {
   ruleId: string;
   catalogue: string;
   desk: Desk;
+  /** A draft: counted here and in no total. */
+  shadow: boolean;
   alerts: number;
   revisions: number;
   alertsPerDay: number;
@@ -176,6 +179,7 @@ export async function replayFiles(
       ruleId: rule.id,
       catalogue: rule.catalogue,
       desk: rule.desk,
+      shadow: isShadow(rule),
       alerts: ids.size,
       revisions: own,
       alertsPerDay: perDay(ids.size),
@@ -185,7 +189,7 @@ export async function replayFiles(
     };
   });
   const labelDesk = labels === undefined ? undefined : LABEL_DESKS.get(labels.column);
-  const counted = byRule.filter(({ desk }) => labelDesk === undefined || desk === labelDesk);
+  const counted = byRule.filter(({ desk, shadow }) => !shadow && (labelDesk === undefined || desk === labelDesk));
   const flaggedByDesk = new Set(counted.flatMap(({ ruleId }) => [...tallies.get(ruleId)!.subscribers]));
   return {
     records,
@@ -193,7 +197,7 @@ export async function replayFiles(
     rejected,
     duplicates: counts.duplicate,
     late: counts.late,
-    alerts: byRule.reduce((sum, { alerts: own }) => sum + own, 0),
+    alerts: byRule.reduce((sum, { alerts: own, shadow }) => sum + (shadow ? 0 : own), 0),
     revisions,
     subscribers: engine.stats().subscribers,
     days,
@@ -202,7 +206,7 @@ export async function replayFiles(
     byDesk: Object.fromEntries(
       DESKS.map((desk) => [
         desk,
-        byRule.filter((rule) => rule.desk === desk).reduce((sum, { alerts: own }) => sum + own, 0),
+        byRule.filter((rule) => rule.desk === desk && !rule.shadow).reduce((sum, { alerts: own }) => sum + own, 0),
       ]),
     ) as Record<Desk, number>,
     byRule,
@@ -270,7 +274,7 @@ function describeSummary(summary: ReplaySummary): string {
     `${'rule'.padEnd(36)}${'id'.padEnd(5)}${'alerts'.padStart(8)}${'per day'.padStart(10)}${'subscribers'.padStart(13)}${'precision'.padStart(11)}${'recall'.padStart(8)}`,
     ...summary.byRule.map(
       (rule) =>
-        `${rule.ruleId.padEnd(36)}${rule.catalogue.padEnd(5)}${String(rule.alerts).padStart(8)}${number(rule.alertsPerDay).padStart(10)}${String(rule.subscribers).padStart(13)}${share(rule.precision).padStart(11)}${share(rule.recall).padStart(8)}`,
+        `${(rule.shadow ? `${rule.ruleId} (draft)` : rule.ruleId).padEnd(36)}${rule.catalogue.padEnd(5)}${String(rule.alerts).padStart(8)}${number(rule.alertsPerDay).padStart(10)}${String(rule.subscribers).padStart(13)}${share(rule.precision).padStart(11)}${share(rule.recall).padStart(8)}`,
     ),
   ];
   if (summary.labels !== null) {

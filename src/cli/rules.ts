@@ -8,7 +8,7 @@ import { ExitCode, RingfenceError } from '../errors.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { KEY_TYPES, type RuleSource } from '../rules/rule.ts';
+import { isShadow, KEY_TYPES, type RuleSource } from '../rules/rule.ts';
 import type { CompiledRule, RuleSet } from '../rules/rule-set.ts';
 import { runRuleTests } from './rule-test.ts';
 
@@ -131,23 +131,18 @@ export function rulesCommand(): Command {
   sub('list', 'List the rules.').action((directory: string, flags: { timeZone: string; output: string }) => {
     requireForm(flags.output);
     const { sources } = loadRules(directory, flags.timeZone);
-    const list = sources.map(({ rule: { id, version, catalogue, desk, status, key, title } }) => ({
-      id,
-      version,
-      catalogue,
-      desk,
-      status,
-      key,
-      title,
-    }));
+    const list = sources.map(({ rule }) => {
+      const { id, version, catalogue, desk, status, key, title } = rule;
+      return { id, version, catalogue, desk, status, shadow: isShadow(rule), key, title };
+    });
     list.sort((a, b) => (a.catalogue < b.catalogue ? -1 : 1));
     if (flags.output === 'json') {
       process.stdout.write(`${JSON.stringify(list)}\n`);
       return;
     }
-    for (const { catalogue, id, version, desk, status, key, title } of list) {
+    for (const { catalogue, id, version, desk, status, shadow, key, title } of list) {
       process.stdout.write(
-        `${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${status.padEnd(12)} ${key.padEnd(18)} ${title.en}\n`,
+        `${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${(shadow ? 'shadow' : status).padEnd(12)} ${key.padEnd(18)} ${title.en}\n`,
       );
     }
   });

@@ -21,7 +21,8 @@ import { type Pipeline, readRulesMessage, rulesMessage, startPipeline } from '..
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { parseRule, type RuleSource } from '../rules/rule.ts';
+import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
+import { observedFeatures } from '../rules/rule-set.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
 import { createDeadLetterSink } from '../sinks/dead-letter.ts';
 import { ClosedError, createDurablePublisher, type DurablePublisher } from '../sinks/outbox.ts';
@@ -154,7 +155,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       const { version, rules } = partitions[0]!.engine.ruleSet();
       metrics.declareRules(
         version,
-        rules.map(({ rule }) => rule),
+        rules.map(({ rule }) => ({ id: rule.id, desk: rule.desk, shadow: isShadow(rule) })),
       );
     };
 
@@ -194,7 +195,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         onTrouble,
         onPublished(alert, _sequence, duplicate) {
           if (duplicate) return;
-          metrics.alertsTotal.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
+          const counter = alert.shadow === true ? metrics.shadowAlertsTotal : metrics.alertsTotal;
+          counter.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
+          if (alert.shadow === true) return;
           const firedAt = pipeline.firedBy(alert);
           if (firedAt !== undefined) metrics.observeEventToAlert(Math.max(0, Date.now() - firedAt) / 1000);
         },
@@ -380,7 +383,9 @@ function createRulesAccess(
 ): RulesAccess {
   const detailOf = ({ rule, text }: RuleSource): RuleDetail => {
     const { id, version, catalogue, desk, status, key, title } = rule;
-    return { id, version, catalogue, desk, status, key, title, text };
+    const compiled = engine.ruleSet().rules.find(({ rule: one }) => one.id === id);
+    const features = compiled === undefined ? [] : observedFeatures(compiled);
+    return { id, version, catalogue, desk, status, shadow: isShadow(rule), key, title, features, text };
   };
   const withFile = (file: string, text: string): { file: string; text: string }[] =>
     [...currentFiles().filter((entry) => entry.file !== file), { file, text }].sort((a, b) =>

@@ -51,12 +51,17 @@ export const AlertSchema = Type.Object(
     ruleVersion: Type.Integer(),
     catalogue: Type.String({ description: 'Id of the detection in the rule catalogue, e.g. F03.' }),
     desk,
+    shadow: Type.Optional(
+      Type.Literal(true, { description: 'The alert is one of a draft rule: it is in no list and on no desk.' }),
+    ),
     severity,
     title: localizedText,
     key: Type.Object({ type: Type.String(), value: Type.String() }, { description: 'What the rule groups by.' }),
     servedMsisdn: Type.Optional(Type.String({ description: 'The subscriber, where there is one.' })),
     eventTime: epochMs('Event time of the record or timer that made this revision.'),
-    triggerRecordId: Type.String(),
+    triggerRecordId: Type.String({
+      description: 'recordId, `timer:<epoch ms>`, or `rules:<version>` where a change of the rules resolved it.',
+    }),
     reason: localizedText,
     evidence: Type.Array(
       Type.Object({
@@ -245,8 +250,17 @@ const ruleSummary = {
   catalogue: Type.String(),
   desk,
   status: Type.String({ description: 'Maturity, as the rule file states it.' }),
+  shadow: Type.Boolean({ description: 'A draft (status `experimental`): it runs, but its alerts go to no desk.' }),
   key: Type.String({ description: 'What the rule groups by.' }),
   title: localizedText,
+  features: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      window: Type.String({ description: 'As the rule writes it; empty where it has none.' }),
+      since: epochMs('Event time since which it has seen every record; 0: from the first one on.'),
+    }),
+    { description: 'What the rule keeps of the records.' },
+  ),
 };
 export const RuleSummarySchema = Type.Object(ruleSummary, { $id: 'RuleSummary' });
 export type RuleSummary = Static<typeof RuleSummarySchema>;

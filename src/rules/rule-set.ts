@@ -177,6 +177,16 @@ const keyIndex = (key: KeyType): number => KEY_TYPES.indexOf(key);
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] | undefined =>
   value === undefined ? undefined : Array.isArray(value) ? (value as readonly T[]) : [value as T];
 
+/**
+ * The features that keep something of the records, and the event time since which they have seen all of them; 0: from the first
+ * record on. A window that is longer than that is not full yet.
+ */
+export function observedFeatures(rule: CompiledRule): { name: string; window: string; since: number }[] {
+  return rule.features.flatMap(({ name, window, entry, columnSince }) =>
+    entry === undefined ? [] : [{ name, window, since: Math.max(entry.since ?? 0, columnSince ?? 0) }],
+  );
+}
+
 /** Compiles a set, or says everything that is wrong with it. The registry only changes when the set is right. */
 export function compileRuleSet(
   sources: RuleSource[],
