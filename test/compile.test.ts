@@ -332,6 +332,8 @@ describe('names of a record', () => {
     ["attributes.tier != 'vip'", false],
     ['attributes.contractEndAt > eventTime', false],
     ['has(attributes.monthlyFee)', false],
+    ['has(attributes.resolved)', true],
+    ['has(attributes.dualSim)', false],
   ])('%s is %j', (text, value) => {
     const { evaluate } = compileExpression(parseExpression(text), {
       ...environment,

@@ -501,4 +501,20 @@ describe('values', () => {
     ]);
     expect(alerts[0]!.reason.en).toBe('2 (2), 120 s 60 s 60 s 60 8613700000000 n/a');
   });
+
+  test('a parameter is written in the unit of the feature that it is compared with', () => {
+    const rule = ruleWith({
+      params: { mostShare: 0.25, mostSec: 90, other: 5 },
+      features: {
+        n: { aggregate: 'count', window: '1h' },
+        sum: { aggregate: 'sum', of: 'durationSec', window: '1h' },
+        share: { value: 'n / 100', unit: 'share' },
+      },
+      bands: [{ severity: 'warning', if: 'n > 0 && sum < mostSec && share <= mostShare', score: 7 }],
+      reason: { en: '{mostShare} {mostSec} {other}', 'zh-CN': '{n}' },
+    });
+    const alerts: AlertData[] = [];
+    engineWith([rule]).apply(recordAt(0), alerts);
+    expect(alerts[0]!.reason.en).toBe('25% 90 s 5');
+  });
 });

@@ -284,6 +284,11 @@ export const zhCn: Messages = {
     'care-message': '发送关怀短信',
     'offer-plan-review': '提供套餐评估',
     'resolve-ticket': '处理未结工单',
+    'offer-renewal': '推荐合约续约',
+    'check-coverage': '核查网络覆盖',
+    'offer-data-plan': '推荐流量套餐',
+    'call-within-one-hour': '一小时内致电',
+    'check-setup': '检查入网设置',
     'win-back-offer': '提供挽回优惠',
   },
 };

@@ -288,6 +288,11 @@ export const en = {
     'care-message': 'Care message',
     'offer-plan-review': 'Offer a plan review',
     'resolve-ticket': 'Resolve the ticket',
+    'offer-renewal': 'Offer a renewal',
+    'check-coverage': 'Check the coverage',
+    'offer-data-plan': 'Offer a data plan',
+    'call-within-one-hour': 'Call within one hour',
+    'check-setup': 'Check the set-up',
     'win-back-offer': 'Win-back offer',
   },
 };

@@ -23,6 +23,8 @@ export interface Compiled<T extends Value = Value> {
 export interface Binding extends Compiled {
   /** A list parameter, usable on the right of `in` only. */
   items?: Value[];
+  /** Was it given? For booleans of which false does not say whether they were. */
+  given?: (scope: Scope) => boolean;
 }
 
 /** What the names of an expression stand for. */
@@ -217,9 +219,12 @@ export function compileExpression(root: Node, environment: Environment, expected
       }
       case 'has': {
         wants(1, 1);
-        const { type, evaluate } = compile(node.arguments[0]!);
-        // A boolean field that was left out is false; whether it was there is not known any more.
-        if (type === 'boolean') return fail('has() takes a value, not a condition', node.arguments[0]!.at);
+        const [argument] = node.arguments;
+        const given = argument!.kind === 'name' ? environment.resolve(argument!.name)?.given : undefined;
+        if (given !== undefined) return { type: 'boolean', evaluate: given };
+        const { type, evaluate } = compile(argument!);
+        // Any other boolean field that was left out is false; whether it was there is not known any more.
+        if (type === 'boolean') return fail('has() takes a value, not a condition', argument!.at);
         if (type === 'text') return { type: 'boolean', evaluate: (scope) => evaluate(scope) !== '' };
         return { type: 'boolean', evaluate: (scope) => !Number.isNaN(evaluate(scope) as number) };
       }

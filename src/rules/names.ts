@@ -33,7 +33,7 @@ const attribute = (name: string, type: 'text' | 'number' | 'time' | 'boolean'): 
         return typeof found === 'string' ? found : '';
       });
     case 'boolean':
-      return boolean((scope) => value(scope) === true);
+      return { ...boolean((scope) => value(scope) === true), given: (scope) => typeof value(scope) === 'boolean' };
     default:
       return {
         type,

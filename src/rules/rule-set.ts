@@ -778,6 +778,8 @@ export function compileRuleSet(
       }
       const evidenceNames = new Set<string>();
       let previousRank = -1;
+      /** A parameter that a feature is compared with is written in the unit of the feature. */
+      const unitOfParameter = new Map<string, string>();
       rule.bands.forEach((band, index) => {
         const path = ['bands', index, 'if'];
         const node = parse(band.if, path);
@@ -792,6 +794,8 @@ export function compileRuleSet(
           node,
           (name) => features.has(name) || builtIns.has(name),
           (name, threshold) => {
+            if (threshold.kind === 'name' && parameters.has(threshold.name))
+              unitOfParameter.set(threshold.name, (features.get(name) ?? builtIns.get(name))!.unit);
             const value = compile(threshold, ruleEnvironment, path);
             if (value !== undefined && !thresholds.has(name)) thresholds.set(name, value.evaluate);
           },
@@ -813,7 +817,10 @@ export function compileRuleSet(
             (own ? band.reason! : rule.reason)[language],
             language,
             textEnvironment,
-            (name) => (name === 'threshold' ? firstFeature?.unit : (features.get(name) ?? builtIns.get(name))?.unit),
+            (name) =>
+              name === 'threshold'
+                ? firstFeature?.unit
+                : ((features.get(name) ?? builtIns.get(name))?.unit ?? unitOfParameter.get(name)),
           );
           if (error !== undefined) problem(textPath, error.message, error.at);
           return made;
