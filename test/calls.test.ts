@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createCallTotal, createOverlap, OPEN_CALLS_MAX, OVERLAP_CALLS_MAX } from '../src/state/calls.ts';
+import {
+  CONCURRENT_CALLS_MAX,
+  createCallTotal,
+  createConcurrency,
+  createOverlap,
+  OPEN_CALLS_MAX,
+  OVERLAP_CALLS_MAX,
+} from '../src/state/calls.ts';
 import { createKeyState } from './key-state.ts';
 
 const BEGIN = 1_767_225_600_000;
@@ -134,5 +141,82 @@ describe('call total', () => {
     state.apply(1, { eventTime: BEGIN, durationMs: 60_000, callId: 'a' }, total);
     state.look(1);
     expect([total.durationMs(state.scope), total.startAt(state.scope)]).toEqual([Number.NaN, Number.NaN]);
+  });
+});
+
+describe('concurrency', () => {
+  const call = fc.record({
+    key: fc.integer({ min: 1, max: 2 }),
+    startMin: fc.integer({ min: 0, max: 300 }),
+    durationMin: fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 0, max: 60 }) }, fc.constant(Number.NaN)),
+    callId: fc.oneof({ weight: 3, arbitrary: fc.constant('') }, fc.constantFrom('a', 'b', '77')),
+  });
+
+  test('is the most calls in progress at one minute of the call, itself included, whichever record came first', () => {
+    fc.assert(
+      fc.property(fc.array(call, { maxLength: CONCURRENT_CALLS_MAX }), (calls) => {
+        const state = createKeyState();
+        const concurrency = createConcurrency({ id: 1, signature: '', keepMs: 24 * HOUR_MS });
+        const seen: { key: number; callId: string; from: number; to: number }[] = [];
+        for (const { key, startMin, durationMin, callId } of calls) {
+          const eventTime = BEGIN + startMin * 60_000;
+          state.apply(key, { eventTime, durationMs: durationMin * 60_000, callId }, concurrency);
+          if (!(durationMin > 0)) {
+            expect(concurrency.concurrent(state.scope)).toBe(Number.NaN);
+            continue;
+          }
+          const same = callId === '' ? undefined : seen.find((one) => one.key === key && one.callId === callId);
+          if (same === undefined) seen.push({ key, callId, from: startMin, to: startMin + durationMin });
+          else {
+            same.to = Math.max(same.to, startMin + durationMin);
+            same.from = Math.min(same.from, startMin);
+          }
+          let most = 0;
+          for (let minute = startMin; minute < startMin + durationMin; minute++) {
+            most = Math.max(
+              most,
+              seen.filter((one) => one.key === key && one.from <= minute && minute < one.to).length,
+            );
+          }
+          expect(concurrency.concurrent(state.scope)).toBe(most);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('leaves out calls that ended longer ago than they are kept, also where they are still in memory', () => {
+    const state = createKeyState();
+    const concurrency = createConcurrency({ id: 1, signature: '', keepMs: 3 * HOUR_MS });
+    const at = (minute: number, duration: number): number => {
+      state.apply(1, { eventTime: BEGIN + minute * 60_000, durationMs: duration * 60_000 }, concurrency);
+      return concurrency.concurrent(state.scope);
+    };
+    at(100, 10);
+    at(289, 1);
+    expect(at(90, 180)).toBe(2);
+    at(290, 1);
+    expect(at(90, 181)).toBe(2);
+  });
+
+  test('of more calls than are kept, the one that ended first makes room', () => {
+    const state = createKeyState();
+    const concurrency = createConcurrency({ id: 1, signature: '', keepMs: 6 * HOUR_MS });
+    const at = (minute: number, duration: number): number => {
+      state.apply(1, { eventTime: BEGIN + minute * 60_000, durationMs: duration * 60_000 }, concurrency);
+      return concurrency.concurrent(state.scope);
+    };
+    at(0, 300);
+    at(0, 301);
+    for (let n = 0; n < 100; n++) expect(at(n, 1)).toBe(3);
+    expect(state.scope.cursor.segmentUnits[1]).toBe(1 + CONCURRENT_CALLS_MAX * 2);
+  });
+
+  test('while a timer is evaluated there is no call', () => {
+    const state = createKeyState();
+    const concurrency = createConcurrency({ id: 1, signature: '', keepMs: HOUR_MS });
+    state.apply(1, { eventTime: BEGIN, durationMs: 60_000 }, concurrency);
+    state.look(1);
+    expect(concurrency.concurrent(state.scope)).toBe(Number.NaN);
   });
 });

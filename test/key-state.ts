@@ -13,6 +13,8 @@ export interface KeyState {
   scope: Scope;
   /** Takes a record into the operators of one key. */
   apply(key: number, fields: Partial<UsageRecord>, ...operators: Operator[]): void;
+  /** The same with a record that other keys have seen already. */
+  applySame(key: number, record: Scope['record'], ...operators: Operator[]): void;
   /** Binds a key as of `now`, at least its clock; without it as of its clock. False where it has no block. */
   look(key: number, now?: number): boolean;
 }
@@ -35,24 +37,25 @@ export function createKeyState(): KeyState {
     night: false,
     weekend: false,
   };
+  const applySame: KeyState['applySame'] = (key, record, ...operators) => {
+    let address = addresses.get(key);
+    if (address === undefined) {
+      address = blocks.create(0, key, record.eventTime);
+      addresses.set(key, address);
+    }
+    blocks.bind(address);
+    if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
+    scope.record = record;
+    scope.now = clockOf(cursor);
+    scope.look++;
+    for (const operator of operators) operator.update(scope, blocks);
+  };
   return {
     arena,
     blocks,
     scope,
-    apply(key, fields, ...operators) {
-      const record = { ...BLANK_RECORD, ...fields };
-      let address = addresses.get(key);
-      if (address === undefined) {
-        address = blocks.create(0, key, record.eventTime);
-        addresses.set(key, address);
-      }
-      blocks.bind(address);
-      if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
-      scope.record = record;
-      scope.now = clockOf(cursor);
-      scope.look++;
-      for (const operator of operators) operator.update(scope, blocks);
-    },
+    applySame,
+    apply: (key, fields, ...operators) => applySame(key, { ...BLANK_RECORD, ...fields }, ...operators),
     look(key, now = 0) {
       const address = addresses.get(key);
       if (address === undefined) return false;

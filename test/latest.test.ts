@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createGaps, createLatest, GAPS_MAX } from '../src/state/latest.ts';
+import { createChange, createFirst, createGaps, createLatest, GAPS_MAX } from '../src/state/latest.ts';
 import { createKeyState } from './key-state.ts';
 
 const BEGIN = 1_767_225_600_000;
@@ -49,6 +49,70 @@ describe('latest', () => {
     const latest = createLatest({ id: 2, signature: '', of: () => Number.NaN });
     state.apply(1, { eventTime: BEGIN }, latest);
     expect([latest.value(state.scope), latest.at(state.scope)]).toEqual([Number.NaN, Number.NaN]);
+  });
+});
+
+describe('first', () => {
+  test('is the earliest by event time, whichever came first', () => {
+    fc.assert(
+      fc.property(records, (stream) => {
+        const state = createKeyState();
+        const first = createFirst({ id: 2, signature: '' });
+        const earliest = new Map<number, number>();
+        let at = BEGIN;
+        for (const { key, jump } of stream) {
+          at += jump;
+          state.apply(key, { eventTime: at }, first);
+          earliest.set(key, Math.min(earliest.get(key) ?? at, at));
+          expect(first.at(state.scope)).toBe(earliest.get(key));
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('is not known before there was one', () => {
+    const state = createKeyState();
+    state.apply(1, { eventTime: BEGIN });
+    expect(createFirst({ id: 2, signature: '' }).at(state.scope)).toBe(Number.NaN);
+  });
+});
+
+describe('change', () => {
+  test('is the time of the newest record whose value is not that of the one before; old records make none', () => {
+    fc.assert(
+      fc.property(records, (stream) => {
+        const state = createKeyState();
+        let value = 0;
+        const change = createChange({ id: 2, signature: '', of: () => value });
+        const last = new Map<number, { at: number; value: number; changedAt: number }>();
+        let at = BEGIN;
+        for (const record of stream) {
+          at += record.jump;
+          value = record.value % 3;
+          state.apply(record.key, { eventTime: at }, change);
+          const before = last.get(record.key);
+          if (!Number.isNaN(value) && (before === undefined || at >= before.at)) {
+            const changed = before !== undefined && before.value !== value;
+            last.set(record.key, { at, value, changedAt: changed ? at : (before?.changedAt ?? Number.NaN) });
+          }
+          expect(change.changedAt(state.scope)).toBe(last.get(record.key)?.changedAt ?? Number.NaN);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('takes room for a time only once there has been one', () => {
+    const state = createKeyState();
+    let value = 1;
+    const change = createChange({ id: 2, signature: '', of: () => value });
+    state.apply(1, { eventTime: BEGIN }, change);
+    expect(state.scope.cursor.segmentUnits[2]).toBe(2);
+    value = 2;
+    state.apply(1, { eventTime: BEGIN }, change);
+    expect(state.scope.cursor.segmentUnits[2]).toBe(3);
+    expect(change.changedAt(state.scope)).toBe(BEGIN);
   });
 });
 

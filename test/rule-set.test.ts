@@ -103,6 +103,28 @@ describe('a rule set', () => {
     ],
     ['{ aggregate: count, window: 1h }', '¦{ aggregate: count }', "count needs 'window'"],
     ['{ aggregate: lastAt }', '¦{ aggregate: last }', "last needs 'of'"],
+    ['{ aggregate: lastAt }', '¦{ aggregate: changedAt }', "changedAt needs 'of', a text or number"],
+    ['{ aggregate: lastAt }', '¦{ aggregate: sequence }', "sequence needs 'steps'"],
+    [
+      '{ aggregate: lastAt }',
+      "¦{ aggregate: sequence, steps: [{ where: direction == 'mo', count: 2 }, { where: direction == 'mt' }] }",
+      "sequence needs 'within' in a first step that counts",
+    ],
+    [
+      '{ aggregate: lastAt }',
+      "{ aggregate: sequence, steps: [{ where: direction == 'mo' }, { where: ¦dirction == 'mt' }] }",
+      "'dirction' is not known here; did you mean 'direction'?",
+    ],
+    [
+      '{ aggregate: lastAt }',
+      "{ aggregate: lastAt, steps: ¦[{ where: direction == 'mo' }, { where: direction == 'mt' }] }",
+      "'steps' belong to a sequence, and take the place of 'where'",
+    ],
+    [
+      '{ aggregate: lastAt }',
+      '¦{ aggregate: run, of: otherNumber, among: durationSec > 0, window: 1h }',
+      "run counts records of a key 'subscriber+prefix'",
+    ],
     [
       '{ aggregate: count, window: 1h }',
       '¦{ aggregate: distinct, of: zeroRated, window: 1h }',

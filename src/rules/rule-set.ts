@@ -10,10 +10,10 @@ import { SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
 import { clockOf, firstSeenOf, HEADER_UNITS, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
-import { createCallTotal, createOverlap } from '../state/calls.ts';
+import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
-import { createGaps, createLatest } from '../state/latest.ts';
+import { createChange, createFirst, createGaps, createLatest } from '../state/latest.ts';
 import { createLedger, type Ledger } from '../state/ledger.ts';
 import type { Operator, Reader, Scope } from '../state/operator.ts';
 import {
@@ -28,6 +28,8 @@ import {
   type Stretch,
 } from '../state/panes.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
+import { createRun, createTurns } from '../state/run.ts';
+import { createSequence } from '../state/sequence.ts';
 import { createTickets } from '../state/tickets.ts';
 import {
   type Binding,
@@ -172,6 +174,20 @@ const GROWS_WITH_TIME: ReadonlySet<string> = new Set([
   'ledger.overdueInvoices',
   'tickets.oldestAge',
 ]);
+
+/** A compiled condition on a record, and the text that tells it from others. */
+interface Condition {
+  text: string;
+  holds: (scope: Scope) => boolean;
+}
+
+const anyOf = (conditions: readonly Condition[]): Condition => ({
+  text: conditions.map(({ text }) => `(${text})`).join('||'),
+  holds: (scope) => {
+    for (let index = 0; index < conditions.length; index++) if (conditions[index]!.holds(scope)) return true;
+    return false;
+  },
+});
 
 const keyIndex = (key: KeyType): number => KEY_TYPES.indexOf(key);
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] | undefined =>
@@ -319,10 +335,7 @@ export function compileRuleSet(
         .map((name) => `${name}=${JSON.stringify(rule.params?.[name])}`);
       return canonical(node) + (values.length > 0 ? `{${values.join()}}` : '');
     };
-    const conditionOf = (
-      where: string | undefined,
-      path: readonly (string | number)[],
-    ): { text: string; holds: (scope: Scope) => boolean } => {
+    const conditionOf = (where: string | undefined, path: readonly (string | number)[]): Condition => {
       if (where === undefined) return { text: '', holds: always };
       const node = parse(where, path);
       const compiled = compile(node, recordEnvironment, path, 'boolean');
@@ -475,14 +488,22 @@ export function compileRuleSet(
         problem(path, `'${name}' needs 'on': the record types that it looks at (or the rule does)`);
         continue;
       }
+      const sequenceSteps = feature.steps ?? [];
+      if (feature.steps !== undefined && (feature.aggregate !== 'sequence' || feature.where !== undefined))
+        problem([...path, 'steps'], "'steps' belong to a sequence, and take the place of 'where'");
+      const sequenceConditions = sequenceSteps.map((one, index) =>
+        conditionOf(one.where, [...path, 'steps', index, 'where']),
+      );
       const where =
-        feature.where !== undefined
-          ? conditionOf(feature.where, [...path, 'where'])
-          : feature.on !== undefined
-            ? { text: '', holds: always }
-            : ruleWhere;
+        sequenceConditions.length > 0
+          ? anyOf(sequenceConditions)
+          : feature.where !== undefined
+            ? conditionOf(feature.where, [...path, 'where'])
+            : feature.on !== undefined
+              ? { text: '', holds: always }
+              : ruleWhere;
       const step = stepOf(keyType, on, where.text, where.holds);
-      const made = compileFeature(name, feature, path, step);
+      const made = compileFeature(name, feature, path, step, sequenceConditions);
       if (made === undefined) continue;
       features.set(name, made);
       triggers.add(step);
@@ -494,8 +515,10 @@ export function compileRuleSet(
       feature: RuleFeature,
       path: (string | number)[],
       step: Step,
+      sequenceConditions: readonly Condition[],
     ): CompiledFeature | undefined {
       const { aggregate } = feature;
+      const sequenceSteps = feature.steps ?? [];
       if (aggregate === undefined) {
         problem(path, `'${name}' needs 'aggregate' or 'value'`);
         return undefined;
@@ -562,6 +585,82 @@ export function compileRuleSet(
             ? { name, window: '', unit: 'time', type: 'time', read: operator.at, entry }
             : { name, window: '', unit: 's', type: 'duration', read: (scope) => scope.now - operator.at(scope), entry };
         }
+        case 'firstAt': {
+          const signature = `first|${base}`;
+          const { operator, entry } = single(signature, (id) => createFirst({ id, signature }));
+          return { name, window: '', unit: 'time', type: 'time', read: operator.at, entry };
+        }
+        case 'changedAt': {
+          if (!needs(of !== undefined && of.type !== 'boolean', "needs 'of', a text or number")) return undefined;
+          const { type, evaluate } = of!;
+          // Only ever compared: a name that a sender invents must not stay in memory.
+          const value: Reader =
+            type === 'text' ? (scope) => fingerprint(evaluate(scope) as string) || Number.NaN : (evaluate as Reader);
+          const signature = `change|${base}|${ofText}`;
+          const { operator, entry } = single(signature, (id) => createChange({ id, signature, of: value }));
+          return { name, window: '', unit: 'time', type: 'time', read: operator.changedAt, entry };
+        }
+        case 'sequence': {
+          if (!needs(feature.steps !== undefined, "needs 'steps'")) return undefined;
+          const withinMs = sequenceSteps.map(({ within }) =>
+            within === undefined ? Number.POSITIVE_INFINITY : parseDuration(within)!,
+          );
+          const counts = sequenceSteps.map(({ count }) => count ?? 1);
+          if (
+            !needs(
+              counts[0] === 1 || sequenceSteps[0]!.within !== undefined,
+              "needs 'within' in a first step that counts",
+            )
+          )
+            return undefined;
+          const signature = `sequence|${base}|${sequenceConditions
+            .map(({ text }, index) => `${text}*${counts[index]}<${withinMs[index]}`)
+            .join(' then ')}`;
+          const { operator, entry } = single(signature, (id) =>
+            createSequence({
+              id,
+              signature,
+              steps: sequenceConditions.map(({ holds }, index) => ({
+                takes: holds,
+                count: counts[index]!,
+                withinMs: withinMs[index]!,
+              })),
+            }),
+          );
+          compiled.reachMs = Math.max(compiled.reachMs, operator.retentionMs);
+          windowed = true;
+          return { name, window: '', unit: 's', type: 'duration', read: operator.tookMs, entry };
+        }
+        case 'run': {
+          if (!needs(rule.key === 'subscriber+prefix', "counts records of a key 'subscriber+prefix'")) return undefined;
+          if (!needs(of !== undefined && of.type === 'text', "needs 'of', the text that ends a run when it changes"))
+            return undefined;
+          if (!needs(feature.among !== undefined, "needs 'among'")) return undefined;
+          if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
+          const among = conditionOf(feature.among, [...path, 'among']);
+          const evaluate = of!.evaluate as (scope: Scope) => string;
+          const turnsSignature = `turns|subscriber|${[...step.on].sort().join()}|${among.text}|${ofText}|${windowMs}`;
+          const turnsEntry = entryOf(turnsSignature);
+          let turns = operators.get(turnsEntry.id) as ReturnType<typeof createTurns> | undefined;
+          if (turns === undefined) {
+            turns = createTurns({
+              id: turnsEntry.id,
+              signature: turnsSignature,
+              of: (scope) => fingerprint(evaluate(scope)),
+              keepMs: windowMs!,
+            });
+            operators.set(turnsEntry.id, turns);
+          }
+          const own = turns;
+          stepOf(keyIndex('subscriber'), step.on, among.text, among.holds).operators.add(own);
+          const signature = `run|${base}|${turnsSignature}`;
+          const { operator, entry } = single(signature, (id) =>
+            createRun({ id, signature, keepMs: windowMs!, otherAt: own.otherAt }),
+          );
+          compiled.reachMs = Math.max(compiled.reachMs, windowMs!);
+          windowed = true;
+          return { name, window: feature.window!, unit: 'count', type: 'number', read: operator.length, entry };
+        }
         case 'usualGap': {
           const signature = `gaps|${base}`;
           const { operator, entry } = single(signature, (id) => createGaps({ id, signature }));
@@ -572,6 +671,19 @@ export function compileRuleSet(
           windowed = true;
           const { operator, entry } = single(signature, (id) => createOverlap({ id, signature, keepMs }));
           return { name, window: feature.window ?? '', unit: 's', type: 'duration', read: operator.overlapMs, entry };
+        }
+        case 'concurrency': {
+          const signature = `concurrency|${base}|${keepMs}`;
+          windowed = true;
+          const { operator, entry } = single(signature, (id) => createConcurrency({ id, signature, keepMs }));
+          return {
+            name,
+            window: feature.window ?? '',
+            unit: 'count',
+            type: 'number',
+            read: operator.concurrent,
+            entry,
+          };
         }
         case 'callDuration':
         case 'callStartAt': {

@@ -7,6 +7,7 @@ import { Compile } from 'typebox/compile';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, type Node as YamlNode } from 'yaml';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES } from '../record/usage-record.ts';
+import { SEQUENCE_COUNT_MAX, SEQUENCE_STEPS_MAX } from '../state/sequence.ts';
 import { closestName } from './compile.ts';
 import { parseDuration } from './expression.ts';
 
@@ -41,8 +42,13 @@ export const AGGREGATES = [
   'last',
   'lastAt',
   'sinceLast',
+  'firstAt',
+  'changedAt',
   'usualGap',
+  'sequence',
+  'run',
   'overlap',
+  'concurrency',
   'callDuration',
   'callStartAt',
   'baselineMean',
@@ -73,6 +79,19 @@ const recordTypes = Type.Union(
   { description: 'Record types that this looks at; `alert` is an alert of any rule that begins or rises.' },
 );
 
+const sequenceStep = Type.Object(
+  {
+    where: expression('Records that this step takes; a record counts for the first step that takes it.'),
+    count: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: SEQUENCE_COUNT_MAX, description: 'So many of them; default 1.' }),
+    ),
+    within: Type.Optional(
+      duration('First step: from its first record to its last. Later: from the end of the step before.'),
+    ),
+  },
+  closed,
+);
+
 const feature = Type.Object(
   {
     aggregate: Type.Optional(Type.Enum([...AGGREGATES], { description: 'What is kept of the records.' })),
@@ -96,6 +115,16 @@ const feature = Type.Object(
     last: Type.Optional(Type.Integer({ minimum: 1, maximum: 32, description: 'Recent values: how many.' })),
     skip: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 32, description: 'Recent values: how many of the newest are left out.' }),
+    ),
+    steps: Type.Optional(
+      Type.Array(sequenceStep, {
+        minItems: 2,
+        maxItems: SEQUENCE_STEPS_MAX,
+        description: 'Sequences: what must happen, in this order.',
+      }),
+    ),
+    among: Type.Optional(
+      expression('Runs: records of the subscriber that belong to the run or end it, as their `of` says.'),
     ),
     unit: Type.Optional(Type.Enum(['s', 'ms', 'bytes', 'currency', 'count', 'share', 'km/h', 'none'])),
   },

@@ -1,5 +1,6 @@
 /**
- * Single calls rather than totals: calls that overlap in time, and the partial records of one long call.
+ * Single calls rather than totals: calls that overlap in time, how many are in progress at once, and the partial records of
+ * one long call.
  */
 import type { Blocks } from './block.ts';
 import { fingerprint } from './key-table.ts';
@@ -153,6 +154,109 @@ export function createCallTotal(options: { id: number; signature: string; keepMs
     startAt: (scope) => {
       const at = find(scope);
       return at !== 0 ? scope.cursor.f64[at + 1]! : scope.record.eventTime > 0 ? scope.record.eventTime : Number.NaN;
+    },
+  };
+}
+
+/** Calls remembered per key for concurrency; the one that ended first makes room. Only busy telephone systems need so many. */
+export const CONCURRENT_CALLS_MAX = 32;
+const CONCURRENT_ENTRY = 2;
+
+/**
+ * Calls in progress at the same instant: `[length]`, then `[start, (duration ms, call)]` per call, the second unit as two u32.
+ *
+ * ```
+ *   A  |-----------------|                 A record arrives when its call ends: C is seen first, then B, then A.
+ *   B       |--------|                     When A arrives, three calls were in progress at the instant of C's begin,
+ *   C          |-|                         the record's own among them.
+ * ```
+ *
+ * A call lasts from its begin to before its end, so one that begins the moment another ends overlaps with nothing. Partial
+ * records of one callId are one call, from the first begin to the last end. Calls that ended longer than `keepMs` ago are
+ * left out.
+ */
+export interface Concurrency extends Operator {
+  /** Most calls in progress at one instant of the call that the record being applied reports, itself included. */
+  concurrent: Reader;
+}
+
+export function createConcurrency(options: { id: number; signature: string; keepMs: number }): Concurrency {
+  const { id, keepMs } = options;
+  /** 0 where the record names no call. 32 bits do: only the calls of one key within hours are compared. */
+  const callOf = (callId: string): number => (callId === '' ? 0 : (fingerprint(callId) | 0) >>> 0 || 1);
+  return {
+    id,
+    signature: options.signature,
+    unitsMax: 1 + CONCURRENT_CALLS_MAX * CONCURRENT_ENTRY,
+    retentionMs: keepMs,
+    lateAfterMs: keepMs,
+    onArrival: false,
+    update(scope: Scope, blocks: Blocks) {
+      const { record, cursor } = scope;
+      const start = record.eventTime;
+      const duration = Math.min(record.durationMs, 0xffffffff);
+      if (!(duration > 0) || start + duration <= scope.now - keepMs) return;
+      const call = callOf(record.callId);
+      let segment = cursor.segmentAt[id]!;
+      if (segment === 0) segment = blocks.ensure(id, 1 + CONCURRENT_ENTRY);
+      const length = cursor.u32[segment * 2]!;
+      let slot = length;
+      if (call !== 0) {
+        for (let index = 0; index < length; index++) {
+          const at = segment + 1 + index * CONCURRENT_ENTRY;
+          if (cursor.u32[at * 2 + 3] !== call) continue;
+          const from = cursor.f64[at]!;
+          const to = Math.max(from + cursor.u32[at * 2 + 2]!, start + duration);
+          cursor.f64[at] = Math.min(from, start);
+          cursor.u32[at * 2 + 2] = Math.min(to - Math.min(from, start), 0xffffffff);
+          return;
+        }
+      }
+      const capacity = ((cursor.segmentUnits[id]! - 1) / CONCURRENT_ENTRY) | 0;
+      if (length === capacity) {
+        let earliest = 0;
+        let earliestEnd = Number.POSITIVE_INFINITY;
+        for (let index = 0; index < length; index++) {
+          const at = segment + 1 + index * CONCURRENT_ENTRY;
+          const end = cursor.f64[at]! + cursor.u32[at * 2 + 2]!;
+          if (end < earliestEnd) {
+            earliest = index;
+            earliestEnd = end;
+          }
+        }
+        if (earliestEnd <= scope.now - keepMs || capacity >= CONCURRENT_CALLS_MAX) slot = earliest;
+        else segment = blocks.resize(id, 1 + Math.min(CONCURRENT_CALLS_MAX, capacity * 2) * CONCURRENT_ENTRY);
+      }
+      if (slot === length) cursor.u32[segment * 2] = length + 1;
+      const at = segment + 1 + slot * CONCURRENT_ENTRY;
+      cursor.f64[at] = start;
+      cursor.u32[at * 2 + 2] = duration;
+      cursor.u32[at * 2 + 3] = call;
+    },
+    concurrent: (scope) => {
+      const { record, cursor } = scope;
+      const segment = cursor.segmentAt[id]!;
+      if (segment === 0 || !(record.durationMs > 0)) return Number.NaN;
+      const { f64, u32 } = cursor;
+      const start = record.eventTime;
+      const end = start + record.durationMs;
+      const oldest = scope.now - keepMs;
+      const first = segment + 1;
+      const behind = first + u32[segment * 2]! * CONCURRENT_ENTRY;
+      const inProgress = (instant: number): number => {
+        let count = 0;
+        for (let at = first; at < behind; at += CONCURRENT_ENTRY) {
+          const to = f64[at]! + u32[at * 2 + 2]!;
+          if (f64[at]! <= instant && instant < to && to > oldest) count++;
+        }
+        return count;
+      };
+      // The number only rises where a call begins, so those instants and the record's own begin are enough.
+      let most = inProgress(start);
+      for (let at = first; at < behind; at += CONCURRENT_ENTRY) {
+        if (f64[at]! > start && f64[at]! < end) most = Math.max(most, inProgress(f64[at]!));
+      }
+      return most;
     },
   };
 }

@@ -1,5 +1,6 @@
 /**
- * The last of something: its value, when it was, and how long it usually takes until the next.
+ * The last of something: its value, when it was, when it became another, and how long it usually takes until the next; and
+ * when it was for the first time.
  */
 import type { Blocks } from './block.ts';
 import type { Operator, Reader, Scope } from './operator.ts';
@@ -38,6 +39,77 @@ export function createLatest(options: { id: number; signature: string; of: Reade
     at: (scope) => {
       const segment = scope.cursor.segmentAt[id]!;
       return segment === 0 ? Number.NaN : scope.cursor.f64[segment]!;
+    },
+  };
+}
+
+/** Time of the first such record: `[time]`. */
+export interface First extends Operator {
+  /** Epoch ms, NaN where there was none. */
+  at: Reader;
+}
+
+export function createFirst(options: { id: number; signature: string }): First {
+  const { id } = options;
+  return {
+    id,
+    signature: options.signature,
+    unitsMax: 1,
+    retentionMs: Number.POSITIVE_INFINITY,
+    lateAfterMs: 0,
+    onArrival: false,
+    update(scope: Scope, blocks: Blocks) {
+      const segment = scope.cursor.segmentAt[id]!;
+      const time = scope.record.eventTime;
+      if (segment === 0) scope.cursor.f64[blocks.ensure(id, 1)] = time;
+      else if (time < scope.cursor.f64[segment]!) scope.cursor.f64[segment] = time;
+    },
+    at: (scope) => {
+      const segment = scope.cursor.segmentAt[id]!;
+      return segment === 0 ? Number.NaN : scope.cursor.f64[segment]!;
+    },
+  };
+}
+
+/**
+ * When a value last became another: `[time, value]`, and `[changed]` behind them once it has. The first value is no change; a
+ * record that is older than the newest one is none either, because what was before it is not known any more.
+ */
+export interface Change extends Operator {
+  /** Epoch ms of the record that brought the value of now, NaN while there has been one value only. */
+  changedAt: Reader;
+}
+
+export function createChange(options: { id: number; signature: string; of: Reader }): Change {
+  const { id, of } = options;
+  return {
+    id,
+    signature: options.signature,
+    unitsMax: 3,
+    retentionMs: Number.POSITIVE_INFINITY,
+    lateAfterMs: 0,
+    onArrival: false,
+    update(scope: Scope, blocks: Blocks) {
+      const value = of(scope);
+      if (value !== value) return;
+      const { cursor } = scope;
+      const time = scope.record.eventTime;
+      let segment = cursor.segmentAt[id]!;
+      if (segment === 0) {
+        segment = blocks.ensure(id, 2);
+      } else {
+        if (time < cursor.f64[segment]!) return;
+        if (cursor.f64[segment + 1] !== value) {
+          if (cursor.segmentUnits[id] === 2) segment = blocks.resize(id, 3);
+          cursor.f64[segment + 2] = time;
+        }
+      }
+      cursor.f64[segment] = time;
+      cursor.f64[segment + 1] = value;
+    },
+    changedAt: (scope) => {
+      const segment = scope.cursor.segmentAt[id]!;
+      return segment === 0 || scope.cursor.segmentUnits[id] === 2 ? Number.NaN : scope.cursor.f64[segment + 2]!;
     },
   };
 }
