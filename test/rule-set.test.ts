@@ -478,6 +478,17 @@ describe('values', () => {
     });
   });
 
+  test('a sum of a field that a condition chooses stays whole, however many bytes a week has', () => {
+    const features: Record<string, RuleFeature> = {
+      free: { aggregate: 'sum', of: 'zeroRated ? bytes : 0', window: '7d', panes: 7 },
+    };
+    const day = (at: number, zeroRated: boolean): [number, object] => [
+      at * DAY_MS,
+      { bytesUp: 1, bytesDown: 999_999_999_999_998, zeroRated },
+    ];
+    expect(valuesOf(features, [day(0, true), day(1, false), day(2, true)])).toEqual({ free: 1_999_999_999_999_998 });
+  });
+
   test('texts, truths and times are remembered as what they are', () => {
     const features: Record<string, RuleFeature> = {
       cell: { aggregate: 'last', of: 'cellId' },

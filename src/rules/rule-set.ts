@@ -343,6 +343,18 @@ export function compileRuleSet(
       return { text: meaningOf(node), holds: compiled.evaluate as (scope: Scope) => boolean };
     };
     const ruleWhere = conditionOf(rule.where, ['where']);
+    /**
+     * Reads a value in the whole small units that its field is kept in, also where a condition chooses between the field and
+     * nothing: `zeroRated ? bytes : 0`. In millionths a week of gigabytes would pass 2^53.
+     */
+    const wholeOf = (node: Node): RecordBinding['whole'] => {
+      if (node.kind === 'name') return (recordEnvironment.resolve(node.name) as RecordBinding | undefined)?.whole;
+      if (node.kind !== 'conditional' || !(node.no.kind === 'number' && node.no.value === 0)) return undefined;
+      const chosen = wholeOf(node.yes);
+      if (chosen === undefined) return undefined;
+      const test = compileExpression(node.test, recordEnvironment, 'boolean').evaluate as (scope: Scope) => boolean;
+      return { read: (scope) => (test(scope) ? chosen.read(scope) : 0), perUnit: chosen.perUnit };
+    };
 
     const compiled: CompiledRule = {
       rule,
@@ -548,8 +560,7 @@ export function compileRuleSet(
       };
       /** Fields that are kept in whole small units are added up in those; anything else in millionths. */
       const wholeUnits = (node: Node, evaluate: Reader): { read: Reader; perUnit: number } => {
-        const field = node.kind === 'name' ? (recordEnvironment.resolve(node.name) as RecordBinding) : undefined;
-        return field?.whole ?? { read: (scope) => Math.round(evaluate(scope) * 1e6), perUnit: 1e6 };
+        return wholeOf(node) ?? { read: (scope) => Math.round(evaluate(scope) * 1e6), perUnit: 1e6 };
       };
       const windowMs = feature.window === undefined ? undefined : parseDuration(feature.window)!;
       const keepMs = windowMs ?? CALLS_KEPT_MS;
