@@ -27,7 +27,8 @@ import {
 } from './alerts/episode.ts';
 import { alertRecord, LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from './alerts/loopback.ts';
 import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from './record/usage-record.ts';
-import type { LocalTime } from './reference/local-time.ts';
+import { parseLists, type ReferenceLists } from './reference/lists.ts';
+import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
 import { isShadow, KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
@@ -90,7 +91,7 @@ export interface EngineOptions {
   localTime: LocalTime;
   latenessMs?: number;
   horizonRecords?: number;
-  /** Networks (MCC+MNC) that are home; empty: the network that the IMSI names. */
+  /** Networks (MCC+MNC) that are home; empty: those of the list `networks`, or else the network that the IMSI names. */
   homePlmns?: readonly string[];
   onRuleError?: (ruleId: string, error: unknown) => void;
 }
@@ -132,6 +133,7 @@ export interface SubscriberView {
 /** Everything a checkpoint holds besides the arena's pages; plain data. */
 export interface EngineMeta {
   ruleSetVersion: string;
+  /** Rule files and reference lists. */
   rules: { file: string; text: string }[];
   registry: [string, RegistryEntry][];
   watermark: number;
@@ -165,16 +167,17 @@ export interface Engine {
   /** Fires at most `limit` timers that the watermark has passed; returns how many. */
   fireTimers(limit: number, alerts: AlertData[]): number;
   /**
-   * Swaps the whole rule set between two records; on problems nothing changes. Open alerts of rules that are in it no longer
-   * are resolved here and now; where there may be thousands of them, call `endEpisodes` before.
+   * Swaps the whole rule set and the lists that it asks between two records; on problems nothing changes. Without lists every
+   * list is empty. Open alerts of rules that are in the set no longer are resolved here and now; where there may be thousands
+   * of them, call `endEpisodes` before.
    */
-  useRules(sources: RuleSource[], version: string, alerts?: AlertData[]): RuleProblem[];
+  useRules(sources: RuleSource[], version: string, alerts?: AlertData[], lists?: ReferenceLists): RuleProblem[];
   /** Open alerts that a swap to this set would resolve. */
   episodesWithout(sources: readonly RuleSource[]): number;
   /** Resolves at most `limit` of them, as the swap would; returns how many. */
   endEpisodes(sources: readonly RuleSource[], version: string, limit: number, alerts: AlertData[]): number;
   /** What would be wrong with this set; changes nothing. */
-  checkRules(sources: RuleSource[]): RuleProblem[];
+  checkRules(sources: RuleSource[], lists?: ReferenceLists): RuleProblem[];
   ruleSet(): RuleSet;
   inspectSubscriber(msisdn: string): SubscriberView | undefined;
   watermark(): number;
@@ -201,7 +204,6 @@ export interface Engine {
 
 export function createEngine(options: EngineOptions): Engine {
   const latenessMs = options.latenessMs ?? LATENESS_MS_DEFAULT;
-  const homePlmns = new Set(options.homePlmns ?? []);
   const { numberingPlan, localTime } = options;
 
   const arena = createArena();
@@ -234,6 +236,8 @@ export function createEngine(options: EngineOptions): Engine {
     roaming: false,
     night: false,
     weekend: false,
+    shift: '',
+    holiday: false,
   };
   const truth = new Uint8Array(4_096);
   /** Keys that nearly every record has, worked out once for all that use them. */
@@ -249,11 +253,14 @@ export function createEngine(options: EngineOptions): Engine {
   let loopbacksCut = 0;
 
   // Derived values that no rule asks for are not worked out.
-  let ruleSet = emptyRuleSet();
+  let ruleSet = emptyRuleSet(localTime);
   let usesDestination = false;
   let usesHome = false;
   let usesRoaming = false;
   let usesLocalTime = false;
+  let usesShift = false;
+  let homePlmns: ReadonlySet<string> = new Set(options.homePlmns ?? []);
+  let holidays: ReadonlySet<number> = new Set();
   /** Longest retention of the operators of a key type; Infinity where one remembers for ever. */
   let idleMs: number[] = [];
 
@@ -271,6 +278,13 @@ export function createEngine(options: EngineOptions): Engine {
     usesHome = next.uses.has('homeCountry');
     usesRoaming = next.uses.has('roaming');
     usesLocalTime = next.uses.has('night') || next.uses.has('weekend');
+    usesShift = next.uses.has('shift') || next.uses.has('holiday');
+    holidays = holidaysOf(next.lists?.get('holidays')?.valuesOf('date') ?? []);
+    const networks = next.lists?.get('networks');
+    const listed = networks
+      ?.valuesOf('plmn')
+      .filter((plmn) => networks.textAt(networks.find(plmn), 'class') === 'home');
+    homePlmns = new Set(options.homePlmns?.length ? options.homePlmns : listed);
     idleMs = KEY_TYPES.map(() => 0);
     for (const plan of Object.values(next.plans)) {
       for (const group of plan.groups) {
@@ -344,6 +358,12 @@ export function createEngine(options: EngineOptions): Engine {
       scope.night = localTime.isNight(record.eventTime);
       scope.weekend = localTime.isWeekend(record.eventTime);
     }
+    if (usesShift) deriveShift(record.eventTime);
+  };
+
+  const deriveShift = (epochMs: number): void => {
+    scope.shift = localTime.shiftOf(epochMs, holidays);
+    scope.holiday = holidays.has(localTime.dayNumber(epochMs));
   };
 
   const advance = (eventTime: number): void => {
@@ -583,6 +603,7 @@ export function createEngine(options: EngineOptions): Engine {
       scope.night = localTime.isNight(scope.now);
       scope.weekend = localTime.isWeekend(scope.now);
     }
+    if (usesShift) deriveShift(scope.now);
     const timed = ruleSet.timed[keyType]!;
     let wakeAt = Number.POSITIVE_INFINITY;
     for (let index = 0; index < timed.length; index++) {
@@ -921,9 +942,14 @@ export function createEngine(options: EngineOptions): Engine {
     return view;
   };
 
-  const useRules = (sources: RuleSource[], version: string, alerts: AlertData[] = []): RuleProblem[] => {
+  const useRules = (
+    sources: RuleSource[],
+    version: string,
+    alerts: AlertData[] = [],
+    lists?: ReferenceLists,
+  ): RuleProblem[] => {
     const since = maxEventTime === Number.NEGATIVE_INFINITY ? 0 : maxEventTime;
-    const result = compileRuleSet(sources, version, { registry, names, isNight: localTime.isNight, since });
+    const result = compileRuleSet(sources, version, { registry, names, localTime, lists, since });
     if ('problems' in result) return result.problems;
     output = alerts;
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
@@ -955,11 +981,12 @@ export function createEngine(options: EngineOptions): Engine {
       output = alerts;
       return endEpisodes(sources, version, limit);
     },
-    checkRules(sources) {
+    checkRules(sources, lists) {
       const result = compileRuleSet(sources, '', {
         registry: new Map(registry),
         names,
-        isNight: localTime.isNight,
+        localTime,
+        lists,
         since: 0,
       });
       return 'problems' in result ? result.problems : [];
@@ -987,7 +1014,7 @@ export function createEngine(options: EngineOptions): Engine {
       return {
         meta: {
           ruleSetVersion: ruleSet.version,
-          rules: ruleSet.sources.map(({ file, text }) => ({ file, text })),
+          rules: [...ruleSet.sources, ...(ruleSet.lists?.files ?? [])].map(({ file, text }) => ({ file, text })),
           registry: [...registry],
           watermark,
           maxEventTime,
@@ -1015,7 +1042,8 @@ export function createEngine(options: EngineOptions): Engine {
       duplicateCount = meta.duplicates;
       lateCount = meta.late;
       arena.restored();
-      const problems = useRules(sources, meta.ruleSetVersion);
+      // Rules and lists of a checkpoint were in force together, so the lists of it are right.
+      const problems = useRules(sources, meta.ruleSetVersion, [], parseLists(meta.rules).lists);
       // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
       arena.walk((address) => {
         blocks.bind(address);
@@ -1056,11 +1084,12 @@ function evidenceValue(value: Value, type: ValueType): number | string | null {
   return round(type === 'duration' ? value / 1000 : value);
 }
 
-function emptyRuleSet(): RuleSet {
+function emptyRuleSet(localTime: LocalTime): RuleSet {
   const compiled = compileRuleSet([], '', {
     registry: new Map(),
     names: createNames(),
-    isNight: () => false,
+    localTime,
+    lists: undefined,
     since: 0,
   });
   if ('problems' in compiled) throw new Error('the empty rule set must compile');

@@ -144,7 +144,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     deadLetters.publish(rejection, { subject, sequence });
   };
 
-  /** A rule set travels in the stream itself, so a replay switches at the same place. */
+  /** A rule set travels with its lists in the stream itself, so a replay switches at the same place. */
   const swapRules = async (body: Uint8Array, subject: string, sequence: number): Promise<void> => {
     const refuseSet = (reason: 'malformed' | 'schema', detail: string): void => {
       log.error({ partition, sequence, detail }, 'rule set in the stream refused, the one in force stays');
@@ -158,17 +158,17 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     }
     const { version, files } = set;
     if (version === engine.ruleSet().version) return;
-    const { sources, problems } = parseRules(files);
+    const { sources, lists, problems } = parseRules(files);
     // A removed rule may leave more alerts open than memory holds as messages. Those beyond are resolved in portions before the
     // swap, so that a crash in between finds the old set still in force, reads this message again and resolves the rest.
     if (problems.length === 0 && engine.episodesWithout(sources) > ALERTS_IN_FLIGHT_MAX) {
-      const refused = engine.checkRules(sources);
+      const refused = engine.checkRules(sources, lists);
       while (refused.length === 0 && engine.endEpisodes(sources, version, ALERTS_IN_FLIGHT_MAX, alerts) > 0) {
         handOver(Date.now());
         await publisher.room();
       }
     }
-    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version, alerts);
+    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version, alerts, lists);
     if (wrong.length > 0) {
       // Sets are checked before they are published, so this one is of a newer program.
       refuseSet('schema', wrong[0]!.message);

@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BLANK_RECORD, type UsageRecord } from '../src/record/usage-record.ts';
+import { parseLists } from '../src/reference/lists.ts';
 import {
   type Binding,
   compileExpression,
   type Environment,
+  FUNCTIONS,
   unknownName,
   type Value,
   type ValueType,
@@ -33,10 +35,17 @@ const bindings: Record<string, Binding> = {
   words: { type: 'text', evaluate: () => '', items: ['abc', 'def', ''] },
   numbers: { type: 'number', evaluate: () => 0, items: [1, 4] },
 };
+const { lists } = parseLists([
+  { file: 'lists/hot.csv', text: 'kind,value,class,ratePerMin\nsender,abc,loud,0.25\n' },
+  { file: 'lists/far.csv', text: 'kind,value\nprefix,44\n' },
+]);
 const environment: Environment = {
   resolve: (name) => (Object.hasOwn(bindings, name) ? bindings[name] : undefined),
   names: () => Object.keys(bindings),
   isNight: (epochMs) => epochMs < 6 * HOUR_MS,
+  timeOfDayMs: (epochMs) => epochMs % (24 * HOUR_MS),
+  list: (name) => lists.get(name),
+  listNames: () => lists.names(),
 };
 const compiled = (text: string, expected?: ValueType) =>
   compileExpression(parseExpression(text), environment, expected);
@@ -85,6 +94,13 @@ describe('values', () => {
     ['startsWith(text, "b")', false],
     ['isNight(at)', false],
     ['isNight(at - 5h)', true],
+    ['timeOfDay(at) >= 10h && timeOfDay(at) < 601m', true],
+    ["inList(text, 'hot')", true],
+    ["inList(text, 'far')", false],
+    ["inList(unText, 'hot')", false],
+    ["fromList(text, 'hot', 'class') == 'loud'", true],
+    ["fromList(text, 'hot', 'ratePerMin')", 0.25],
+    ["has(fromList(text, 'far', 'ratePerMin'))", false],
     ['has(n) && has(text) && has(at) && has(zero)', true],
     ['yes && no || yes', true],
     ['n >= 4 && n <= 4 && !(n > 4) && !(n < 4)', true],
@@ -165,6 +181,7 @@ describe('what is not known', () => {
       'roaming',
       'night',
       'weekend',
+      'holiday',
       'attributes.dualSim',
       'attributes.resolved',
     ];
@@ -210,8 +227,8 @@ describe('types', () => {
     ['n in [1, ¦"a"]', 'a text in a list of numbers'],
     ['n in [1, ¦zero]', 'the items of a list must be fixed values'],
     ['n in ¦zero', 'the items of a list must be fixed values'],
-    ['¦avg(n)', 'there is no function avg(); known are min, max, abs, has, startsWith, isNight'],
-    ['¦toString()', 'there is no function toString(); known are min, max, abs, has, startsWith, isNight'],
+    ['¦avg(n)', `there is no function avg(); known are ${FUNCTIONS.join(', ')}`],
+    ['¦toString()', `there is no function toString(); known are ${FUNCTIONS.join(', ')}`],
     ['¦min(n)', 'min() takes 2 to 8 arguments'],
     ['¦max(n,n,n,n,n,n,n,n,n)', 'max() takes 2 to 8 arguments'],
     ['¦abs()', 'abs() takes 1 argument'],
@@ -220,6 +237,16 @@ describe('types', () => {
     ['has(¦yes)', 'has() takes a value, not a condition'],
     ['¦startsWith(text, n)', 'startsWith() takes two texts'],
     ['¦isNight(n)', 'isNight() takes a time'],
+    ['¦timeOfDay(wait)', 'timeOfDay() takes a time'],
+    ["inList(¦n, 'hot')", "a list is asked for a text, 'n' is a number"],
+    ["inList(text, ¦'hut')", "there is no list 'hut'; did you mean 'hot'?"],
+    ["inList(text, ¦'elsewhere')", "there is no list 'elsewhere'; known are hot, far"],
+    ['inList(text, ¦text)', 'the name of a list must be a fixed text'],
+    [
+      "fromList(text, 'hot', ¦'colour')",
+      "a list has no column 'colour' to read; known are kind, class, latitude, longitude, ratePerMin",
+    ],
+    ["¦fromList(text, 'hot')", 'fromList() takes 3 arguments'],
   ])('%j: %s', (marked, message) => {
     const error = errorOf(marked.replace('¦', ''));
     expect([error.message, error.at]).toEqual([message, marked.indexOf('¦')]);

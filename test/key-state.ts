@@ -36,6 +36,8 @@ export function createKeyState(): KeyState {
     roaming: false,
     night: false,
     weekend: false,
+    shift: '',
+    holiday: false,
   };
   const applySame: KeyState['applySame'] = (key, record, ...operators) => {
     let address = addresses.get(key);

@@ -347,7 +347,8 @@ describe('the registry of operators', () => {
     const result = compileRuleSet(rules.map(sourceOf), '', {
       registry,
       names: createNames(),
-      isNight: () => false,
+      localTime: utc,
+      lists: undefined,
       since,
     });
     if ('problems' in result) throw new Error(result.problems.map(({ message }) => message).join());

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runRuleTests } from '../src/cli/rule-test.ts';
 import { DEFAULTS } from '../src/config.ts';
+import { createEngine } from '../src/engine.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import { describeProblem, type RuleSource, type RuleTest } from '../src/rules/rule.ts';
 import { engineWith, numberingPlan, utc } from './rule-engine.ts';
 
-const { sources, problems } = parseRules(readRuleFiles(DEFAULTS.rules));
+const { sources, lists, problems } = parseRules(readRuleFiles(DEFAULTS.rules));
 const each = sources.map((source): [string, RuleSource] => [source.rule.id, source]);
 const hasChinese = (text: string): boolean => /[\u4e00-\u9fff]/.test(text);
 const namesIn = (text: string): string[] => [...text.matchAll(/\{([^}]+)\}/g)].map(([, name]) => name!).sort();
@@ -18,6 +19,16 @@ describe('the shipped rules', () => {
   test('are read and compiled together without a problem', () => {
     expect(problems.map(describeProblem)).toEqual([]);
     expect(engineWith(sources.map(({ rule }) => rule)).ruleSet().rules).toHaveLength(sources.length);
+    // Every list that a rule names is among those that come with them.
+    const engine = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
+    expect(engine.checkRules(sources, lists)).toEqual([]);
+  });
+
+  test('come with lists that are examples, and say so', () => {
+    expect(lists.names().length).toBeGreaterThan(5);
+    for (const { file, text } of lists.files) {
+      expect([file, text.startsWith('# EXAMPLE, to be replaced')]).toEqual([file, true]);
+    }
   });
 
   test('carry each catalogue id once, ids named after desk and folder', () => {

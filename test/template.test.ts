@@ -16,6 +16,9 @@ const environment: Environment = {
   resolve: (name) => (Object.hasOwn(bindings, name) ? bindings[name] : undefined),
   names: () => Object.keys(bindings),
   isNight: () => false,
+  timeOfDayMs: () => 0,
+  list: () => undefined,
+  listNames: () => [],
 };
 
 describe('a value in a sentence', () => {

@@ -26,7 +26,8 @@ const EVENT_RATE = 20_000;
 function newEngine(rulesFolder = DEFAULTS.rules): Engine {
   const engine = createEngine({ numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime('UTC') });
   const files = readRuleFiles(rulesFolder);
-  const problems = engine.useRules(parseRules(files).sources, versionOf(files));
+  const { sources, lists } = parseRules(files);
+  const problems = engine.useRules(sources, versionOf(files), [], lists);
   if (problems.length > 0) throw new Error(`the shipped rules are wrong: ${problems[0]!.message}`);
   return engine;
 }

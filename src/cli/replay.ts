@@ -89,12 +89,12 @@ export async function replayFiles(
   await checkReadable(files);
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
   const ruleFiles = readRuleFiles(options.rules);
-  const { sources, problems } = parseRules(ruleFiles);
+  const { sources, lists, problems } = parseRules(ruleFiles);
   const engine = createEngine({
     numberingPlan: loadNumberingPlan(numberingPlanFile),
     localTime: localTime(options.timeZone),
   });
-  const wrong = problems.length > 0 ? problems : engine.useRules(sources, versionOf(ruleFiles));
+  const wrong = problems.length > 0 ? problems : engine.useRules(sources, versionOf(ruleFiles), [], lists);
   if (wrong.length > 0) throw ruleError(wrong, options.rules);
 
   const tallies = new Map(

@@ -5,8 +5,9 @@ import type { AlertData } from '../alerts/alert.ts';
 import { createEngine, type Engine, type EngineOptions, LATENESS_MS_DEFAULT } from '../engine.ts';
 import { decodeMessage } from '../record/decode.ts';
 import type { AlertNote } from '../record/usage-record.ts';
+import { EMPTY_LIST, listFile, listText, parseLists } from '../reference/lists.ts';
 import { parseDuration } from '../rules/expression.ts';
-import type { RuleSource, RuleTest, RuleTestStep } from '../rules/rule.ts';
+import { describeProblem, type RuleSource, type RuleTest, type RuleTestStep } from '../rules/rule.ts';
 
 const BEGIN_DEFAULT = '2026-03-02T10:00:00Z';
 /** The subscriber of a test record that names none; the number is from a range that no operator assigns. */
@@ -27,8 +28,15 @@ export function runRuleTests(
 ): RuleTestResult[] {
   return source.rule.tests.map((test) => {
     const engine = createEngine({ ...options, horizonRecords: 16_384 });
-    const problems = engine.useRules([source], 'test');
-    const detail = problems.length > 0 ? problems[0]!.message : runTest(engine, source, test);
+    const files = Object.entries(test.lists ?? {}).map(([name, rows]) => ({
+      file: listFile(name),
+      text: listText(rows),
+    }));
+    const read = parseLists(files);
+    // A list that the test does not bring is empty, whatever the folder holds: its rows are the operator's.
+    const lists = { ...read.lists, get: (name: string) => read.lists.get(name) ?? EMPTY_LIST };
+    const problems = read.problems.length > 0 ? read.problems : engine.useRules([source], 'test', [], lists);
+    const detail = problems.length > 0 ? describeProblem(problems[0]!) : runTest(engine, source, test);
     return { ruleId: source.rule.id, catalogue: source.rule.catalogue, test: test.name, ok: detail === '', detail };
   });
 }

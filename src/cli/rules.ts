@@ -15,14 +15,14 @@ import { runRuleTests } from './rule-test.ts';
 /** Parses and compiles a folder. @throws RingfenceError with exit code 2 and a line for everything that is wrong */
 function loadRules(directory: string, timeZone: string): { sources: RuleSource[]; ruleSet: RuleSet } {
   const files = readRuleFiles(directory);
-  const { sources, problems } = parseRules(files);
+  const { sources, lists, problems } = parseRules(files);
   if (problems.length > 0) throw ruleError(problems, directory);
   const engine = createEngine({
     numberingPlan: loadNumberingPlan(numberingPlanFile),
     localTime: localTime(timeZone),
     horizonRecords: 1_024,
   });
-  const wrong = engine.useRules(sources, versionOf(files));
+  const wrong = engine.useRules(sources, versionOf(files), [], lists);
   if (wrong.length > 0) throw ruleError(wrong, directory);
   return { sources, ruleSet: engine.ruleSet() };
 }

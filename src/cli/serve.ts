@@ -93,11 +93,11 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       },
     });
   let files = readRuleFiles(config.rules);
-  const checkFiles = (candidate: RuleFiles): { sources: RuleSource[]; version: string } => {
-    const { sources, problems } = parseRules(candidate);
-    const wrong = problems.length > 0 ? problems : newEngine().checkRules(sources);
+  const checkFiles = (candidate: RuleFiles) => {
+    const { sources, lists, problems } = parseRules(candidate);
+    const wrong = problems.length > 0 ? problems : newEngine().checkRules(sources, lists);
     if (wrong.length > 0) throw ruleError(wrong, config.rules);
-    return { sources, version: versionOf(candidate) };
+    return { sources, lists, version: versionOf(candidate) };
   };
   const first = checkFiles(files);
 
@@ -166,7 +166,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       for (const bad of rejected)
         log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
       if (checkpoint === undefined) {
-        engine.useRules(first.sources, first.version);
+        engine.useRules(first.sources, first.version, [], first.lists);
       } else {
         for (const { sizeClass, used, bytes } of checkpoint.pages) engine.arena.restorePage(sizeClass, used, bytes);
         const { sources, problems } = parseRules(checkpoint.meta.rules);
@@ -392,8 +392,8 @@ function createRulesAccess(
       a.file < b.file ? -1 : 1,
     );
   const problemsOf = (files: { file: string; text: string }[]) => {
-    const { sources, problems } = parseRules(files);
-    return problems.length > 0 ? problems : engine.checkRules(sources);
+    const { sources, lists, problems } = parseRules(files);
+    return problems.length > 0 ? problems : engine.checkRules(sources, lists);
   };
   const sources = (): RuleSource[] => engine.ruleSet().sources;
 

@@ -21,12 +21,23 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const NIGHT_FROM_HOUR = 22;
 const NIGHT_TO_HOUR = 6;
+const DAY_FROM_HOUR = 9;
+const DAY_TO_HOUR = 17;
+const WEEK_HOURS = 168;
+/** Friday 22:00, hours from Sunday 00:00. */
+const WEEKEND_FROM_HOUR = 5 * 24 + NIGHT_FROM_HOUR;
+
+/** What people work by: the weekend, else night 22-06, day 09-17, and evening for the hours between. */
+export const SHIFTS = ['day', 'evening', 'night', 'weekend'] as const;
+export type Shift = (typeof SHIFTS)[number];
 
 export interface LocalTime {
   /** 0-23. */
   hourOf(epochMs: number): number;
   /** 0-1439. */
   minuteOfDay(epochMs: number): number;
+  /** Since local midnight as the clocks on the wall count it. */
+  timeOfDayMs(epochMs: number): number;
   /** 0 = Sunday. */
   dayOfWeek(epochMs: number): number;
   /** 22:00 to 06:00. */
@@ -37,6 +48,18 @@ export interface LocalTime {
   hourOfWeek(epochMs: number): number;
   /** Days since 1970-01-01 on the local calendar. */
   dayNumber(epochMs: number): number;
+  /** A holiday (a day number) is one shift of its own, called weekend; '' where the time is not known. */
+  shiftOf(epochMs: number, holidays: ReadonlySet<number>): Shift | '';
+  /**
+   * Names the shift that the time lies in, apart from every other one: the local hour in which it began, counted from 1970.
+   * A weekend is one shift, from Friday evening to Monday morning.
+   */
+  shiftNumber(epochMs: number, holidays: ReadonlySet<number>): number;
+}
+
+/** Local days of dates such as 2026-01-31. */
+export function holidaysOf(dates: readonly string[]): ReadonlySet<number> {
+  return new Set(dates.map((date) => Date.parse(`${date}T00:00:00Z`) / DAY_MS));
 }
 
 /** Local time never jumps within a span but at `changeAt`, which is the end of the span where the clocks do not change. */
@@ -93,21 +116,48 @@ export function localTime(timeZone: string): LocalTime {
   const days = (epochMs: number): number => Math.floor(wall(epochMs) / DAY_MS);
   const remainder = (value: number, divisor: number): number => value - divisor * Math.floor(value / divisor);
   const hourOf = (epochMs: number): number => remainder(hours(epochMs), 24);
-  const hourOfWeek = (epochMs: number): number => remainder(hours(epochMs) + 4 * 24, 168);
+  const hourOfWeek = (epochMs: number): number => remainder(hours(epochMs) + 4 * 24, WEEK_HOURS);
+  const isWeekend = (epochMs: number): boolean => {
+    const hour = hourOfWeek(epochMs);
+    return hour >= WEEKEND_FROM_HOUR || hour < 24 + NIGHT_TO_HOUR;
+  };
+  const shiftOf = (epochMs: number, holidays: ReadonlySet<number>): Shift | '' => {
+    const hour = hourOf(epochMs);
+    if (hour !== hour) return '';
+    if (isWeekend(epochMs) || (holidays.size > 0 && holidays.has(days(epochMs)))) return 'weekend';
+    if (hour >= NIGHT_FROM_HOUR || hour < NIGHT_TO_HOUR) return 'night';
+    return hour >= DAY_FROM_HOUR && hour < DAY_TO_HOUR ? 'day' : 'evening';
+  };
   return {
     hourOf,
     minuteOfDay: (epochMs) => remainder(Math.floor(wall(epochMs) / MINUTE_MS), 1440),
+    timeOfDayMs: (epochMs) => remainder(wall(epochMs), DAY_MS),
     dayOfWeek: (epochMs) => remainder(days(epochMs) + 4, 7),
     isNight: (epochMs) => {
       const hour = hourOf(epochMs);
       return hour >= NIGHT_FROM_HOUR || hour < NIGHT_TO_HOUR;
     },
-    isWeekend: (epochMs) => {
-      const hour = hourOfWeek(epochMs);
-      return hour >= 5 * 24 + NIGHT_FROM_HOUR || hour < 24 + NIGHT_TO_HOUR;
-    },
+    isWeekend,
     hourOfWeek,
     dayNumber: days,
+    shiftOf,
+    shiftNumber: (epochMs, holidays) => {
+      const now = hours(epochMs);
+      if (isWeekend(epochMs)) return now - remainder(hourOfWeek(epochMs) - WEEKEND_FROM_HOUR, WEEK_HOURS);
+      const hour = hourOf(epochMs);
+      switch (shiftOf(epochMs, holidays)) {
+        case 'weekend':
+          return now - hour;
+        case 'night':
+          return now - remainder(hour - NIGHT_FROM_HOUR, 24);
+        case 'day':
+          return now - hour + DAY_FROM_HOUR;
+        case 'evening':
+          return now - hour + (hour < DAY_FROM_HOUR ? NIGHT_TO_HOUR : DAY_TO_HOUR);
+        default:
+          return Number.NaN;
+      }
+    },
   };
 }
 

@@ -7,6 +7,13 @@
  *
  * Not known: a missing number is NaN and a missing text is `''`. Every comparison with one of them is false, `!=` too.
  */
+import {
+  NUMBER_COLUMNS,
+  type NumberColumn,
+  type ReferenceList,
+  TEXT_COLUMNS,
+  type TextColumn,
+} from '../reference/lists.ts';
 import type { Scope } from '../state/operator.ts';
 import { canonical, ExpressionError, type Node } from './expression.ts';
 
@@ -33,11 +40,28 @@ export interface Environment {
   /** Names for the "did you mean" of an error. */
   names(): string[];
   isNight(epochMs: number): boolean;
+  /** Since local midnight, ms. */
+  timeOfDayMs(epochMs: number): number;
+  /** The reference list of this name, and which there are. */
+  list(name: string): ReferenceList | undefined;
+  listNames(): string[];
 }
 
 type NumberOf = (scope: Scope) => number;
 type BooleanOf = (scope: Scope) => boolean;
 type TextOf = (scope: Scope) => string;
+
+export const FUNCTIONS = [
+  'min',
+  'max',
+  'abs',
+  'has',
+  'startsWith',
+  'isNight',
+  'timeOfDay',
+  'inList',
+  'fromList',
+] as const;
 
 const NUMERIC: readonly ValueType[] = ['number', 'time', 'duration'];
 
@@ -179,6 +203,33 @@ export function compileExpression(root: Node, environment: Environment, expected
     }
   };
 
+  /** The value that is looked up in a list. */
+  const listed = (node: Node): TextOf => {
+    const { type, evaluate } = compile(node);
+    if (type !== 'text') fail(`a list is asked for a text, '${canonical(node)}' is a ${type}`, node.at);
+    return evaluate as TextOf;
+  };
+  /** Which list it is stands when the rule is loaded, so that no record ever asks for one that is not there. */
+  const fixedText = (node: Node, what: string): string => {
+    const { constant } = compile(node);
+    if (typeof constant !== 'string') return fail(`${what} must be a fixed text`, node.at);
+    return constant;
+  };
+  const listNamed = (node: Node): ReferenceList => {
+    const name = fixedText(node, 'the name of a list');
+    const list = environment.list(name);
+    if (list !== undefined) return list;
+    const known = environment.listNames();
+    const close = closestName(name, known);
+    const hint =
+      close !== undefined
+        ? `did you mean '${close}'?`
+        : known.length === 0
+          ? 'the folder lists holds none'
+          : `known are ${known.join(', ')}`;
+    return fail(`there is no list '${name}'; ${hint}`, node.at);
+  };
+
   const call = (node: Node & { kind: 'call' }): Compiled => {
     const count = node.arguments.length;
     const wants = (least: number, most: number): void => {
@@ -248,8 +299,35 @@ export function compileExpression(root: Node, environment: Environment, expected
           },
         };
       }
+      case 'timeOfDay': {
+        wants(1, 1);
+        const { type, read } = numbers(node.arguments[0]!);
+        if (type !== 'time') fail('timeOfDay() takes a time', node.at);
+        return { type: 'duration', evaluate: (scope) => environment.timeOfDayMs(read(scope)) };
+      }
+      case 'inList': {
+        wants(2, 2);
+        const value = listed(node.arguments[0]!);
+        const list = listNamed(node.arguments[1]!);
+        return { type: 'boolean', evaluate: (scope) => list.find(value(scope)) >= 0 };
+      }
+      case 'fromList': {
+        wants(3, 3);
+        const value = listed(node.arguments[0]!);
+        const list = listNamed(node.arguments[1]!);
+        const column = fixedText(node.arguments[2]!, 'the column of a list');
+        if ((NUMBER_COLUMNS as readonly string[]).includes(column)) {
+          const read = column as NumberColumn;
+          return { type: 'number', evaluate: (scope) => list.numberAt(list.find(value(scope)), read) };
+        }
+        const known = [...TEXT_COLUMNS, ...NUMBER_COLUMNS];
+        if (!(TEXT_COLUMNS as readonly string[]).includes(column))
+          return fail(`a list has no column '${column}' to read; known are ${known.join(', ')}`, node.arguments[2]!.at);
+        const read = column as TextColumn;
+        return { type: 'text', evaluate: (scope) => list.textAt(list.find(value(scope)), read) };
+      }
       default:
-        return fail(`there is no function ${node.name}(); known are min, max, abs, has, startsWith, isNight`, node.at);
+        return fail(`there is no function ${node.name}(); known are ${FUNCTIONS.join(', ')}`, node.at);
     }
   };
 

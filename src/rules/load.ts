@@ -5,6 +5,14 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ExitCode, RingfenceError } from '../errors.ts';
+import {
+  isListFile,
+  LIST_BYTES_MAX,
+  LISTS_FOLDER,
+  NUMBERING_PLAN,
+  parseLists,
+  type ReferenceLists,
+} from '../reference/lists.ts';
 import { describeProblem, parseRule, type RuleProblem, type RuleSource } from './rule.ts';
 
 export const RULE_FILES_MAX = 2_000;
@@ -16,34 +24,48 @@ export function versionOf(files: readonly { file: string; text: string }[]): str
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Parses files that are already in memory (a checkpoint, a control message). */
+/** Parses files that are already in memory (a checkpoint, a control message): rules, and the lists that they ask. */
 export function parseRules(files: readonly { file: string; text: string }[]): {
   sources: RuleSource[];
+  lists: ReferenceLists;
   problems: RuleProblem[];
 } {
   const sources: RuleSource[] = [];
-  const problems: RuleProblem[] = [];
+  const { lists, problems } = parseLists(files);
   for (const { file, text } of files) {
+    if (isListFile(file)) continue;
     const parsed = parseRule(file, text);
     if ('source' in parsed) sources.push(parsed.source);
     else problems.push(...parsed.problems);
   }
-  return { sources, problems };
+  return { sources, lists, problems };
 }
 
 /**
- * All `*.yaml` and `*.yml` files of a folder and the folders in it, by name; `lists` holds reference data, not rules. File
- * names are relative to the folder, so that the version does not depend on where it stands.
+ * All `*.yaml` and `*.yml` files of a folder and the folders in it, by name, and the reference lists in its folder `lists`
+ * (`*.csv`): together they are the rule set, and change together. File names are relative to the folder, so that the
+ * version does not depend on where it stands.
  */
 export function readRuleFiles(directory: string): { file: string; text: string }[] {
   const files: { file: string; text: string }[] = [];
+  let rules = 0;
+  const visitLists = (parent: string, folder: string): void => {
+    if (parent !== directory) return;
+    for (const name of readdirSync(folder).sort()) {
+      if (!name.endsWith('.csv') || name.startsWith('.') || name === NUMBERING_PLAN) continue;
+      const path = join(folder, name);
+      if (statSync(path).size > LIST_BYTES_MAX) throw new Error(`${path} is larger than ${LIST_BYTES_MAX} bytes`);
+      files.push({ file: `${LISTS_FOLDER}/${name}`, text: readFileSync(path, 'utf8') });
+    }
+  };
   const visit = (folder: string): void => {
     for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) {
-        if (entry.name !== 'lists' && !entry.name.startsWith('.')) visit(path);
+        if (entry.name === LISTS_FOLDER) visitLists(folder, path);
+        else if (!entry.name.startsWith('.')) visit(path);
       } else if (entry.name.endsWith('.yaml') || entry.name.endsWith('.yml')) {
-        if (files.length >= RULE_FILES_MAX) throw tooMany(directory);
+        if (++rules > RULE_FILES_MAX) throw tooMany(directory);
         files.push({ file: relative(directory, path), text: readFileSync(path, 'utf8') });
       }
     }
@@ -60,7 +82,7 @@ export function readRuleFiles(directory: string): { file: string; text: string }
       cause: error,
     });
   }
-  if (files.length === 0) {
+  if (rules === 0) {
     throw new RingfenceError({
       code: 'rules.empty',
       message: `There is no rule file (*.yaml) in ${directory}.`,

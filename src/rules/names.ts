@@ -45,6 +45,10 @@ const attribute = (name: string, type: 'text' | 'number' | 'time' | 'boolean'): 
   }
 };
 
+/** In whole millionths, so that 0.29 for 87 s is 0.20 a minute and not a little less. NaN for what has no duration. */
+const chargePerMinMicros = ({ record: { chargeMicros, durationMs } }: Scope): number =>
+  durationMs > 0 ? Math.round((chargeMicros * 60_000) / durationMs) : Number.NaN;
+
 export const RECORD_NAMES: Readonly<Record<string, RecordBinding>> = {
   recordType: text((scope) => scope.record.recordType),
   eventTime: time((scope) => scope.record.eventTime),
@@ -72,6 +76,7 @@ export const RECORD_NAMES: Readonly<Record<string, RecordBinding>> = {
   ratingGroup: text((scope) => scope.record.ratingGroup),
   zeroRated: boolean((scope) => scope.record.zeroRated),
   charge: whole((scope) => scope.record.chargeMicros, 1e6),
+  chargePerMin: whole(chargePerMinMicros, 1e6),
   amount: whole((scope) => scope.record.amountMicros, 1e6),
   outcome: text((scope) => scope.record.outcome),
   declineCode: text((scope) => scope.record.declineCode),
@@ -94,6 +99,8 @@ export const RECORD_NAMES: Readonly<Record<string, RecordBinding>> = {
   roaming: boolean((scope) => scope.roaming),
   night: boolean((scope) => scope.night),
   weekend: boolean((scope) => scope.weekend),
+  shift: text((scope) => scope.shift),
+  holiday: boolean((scope) => scope.holiday),
   homeCountry: text((scope) => scope.homeCountry),
   destinationCountry: text((scope) => (scope.destination === undefined ? '' : scope.destination.country)),
   destinationPrefix: text((scope) => (scope.destination === undefined ? '' : scope.destination.prefix)),

@@ -8,6 +8,8 @@
  */
 import { SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
+import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
+import { holidaysOf, type LocalTime } from '../reference/local-time.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
 import { clockOf, firstSeenOf, HEADER_UNITS, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
@@ -27,6 +29,7 @@ import {
   readCount,
   type Stretch,
 } from '../state/panes.ts';
+import { createPeriodTotal } from '../state/period.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createRun, createTurns } from '../state/run.ts';
 import { createSequence } from '../state/sequence.ts';
@@ -50,6 +53,8 @@ export const FEATURES_PER_RULE_MAX = 32;
 export const EPISODE_UNITS = 5;
 const PANES_DEFAULT = 12;
 const DAY_MS = 86_400_000;
+/** The longest shift, a weekend, with an hour for the change of the clocks. */
+const SHIFT_MS_MAX = 57 * 3_600_000;
 /** How long single calls are kept where the rule does not say. */
 const CALLS_KEPT_MS = 12 * 3_600_000;
 
@@ -143,6 +148,8 @@ export interface RuleSet {
   /** Hash over the files, hexadecimal; changes with any change of any rule. */
   version: string;
   sources: RuleSource[];
+  /** The reference lists that its rules ask. */
+  lists: ReferenceLists | undefined;
   rules: CompiledRule[];
   plans: Record<SeenType, Plan>;
   operators: Map<number, Operator>;
@@ -160,7 +167,9 @@ export interface RuleSet {
 export interface CompileOptions {
   registry: Registry;
   names: Names;
-  isNight(epochMs: number): boolean;
+  localTime: LocalTime;
+  /** Undefined: every list is empty, whatever its name; what a rule alone is checked and tested with. */
+  lists: ReferenceLists | undefined;
   /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
   since: number;
 }
@@ -210,6 +219,14 @@ export function compileRuleSet(
   options: CompileOptions,
 ): { ruleSet: RuleSet } | { problems: RuleProblem[] } {
   const problems: RuleProblem[] = [];
+  const { localTime, lists } = options;
+  const holidays = holidaysOf(lists?.get('holidays')?.valuesOf('date') ?? []);
+  const functions: Pick<Environment, 'isNight' | 'timeOfDayMs' | 'list' | 'listNames'> = {
+    isNight: localTime.isNight,
+    timeOfDayMs: localTime.timeOfDayMs,
+    list: (name) => (lists === undefined ? EMPTY_LIST : lists.get(name)),
+    listNames: () => lists?.names() ?? [],
+  };
   const registry: Registry = new Map(
     [...options.registry].map(([key, entry]) => [
       key,
@@ -324,7 +341,7 @@ export function compileRuleSet(
         return RECORD_NAMES[name];
       },
       names: () => [...Object.keys(RECORD_NAMES), ...parameters.keys()],
-      isNight: options.isNight,
+      ...functions,
     };
 
     const ruleOn = asList(rule.on);
@@ -485,7 +502,7 @@ export function compileRuleSet(
         ...(rule.key === 'subscriber' ? ticketNames.map((name) => `tickets.${name}`) : []),
         ...recordEnvironment.names(),
       ],
-      isNight: options.isNight,
+      ...functions,
     };
 
     let windowed = false;
@@ -562,7 +579,8 @@ export function compileRuleSet(
       const wholeUnits = (node: Node, evaluate: Reader): { read: Reader; perUnit: number } => {
         return wholeOf(node) ?? { read: (scope) => Math.round(evaluate(scope) * 1e6), perUnit: 1e6 };
       };
-      const windowMs = feature.window === undefined ? undefined : parseDuration(feature.window)!;
+      const inShift = feature.window === 'shift';
+      const windowMs = feature.window === undefined || inShift ? undefined : parseDuration(feature.window)!;
       const keepMs = windowMs ?? CALLS_KEPT_MS;
 
       switch (aggregate) {
@@ -728,6 +746,28 @@ export function compileRuleSet(
         }
       }
 
+      if (inShift) {
+        if (!needs(aggregate === 'count' || aggregate === 'sum', "has no window 'shift'; count and sum have"))
+          return undefined;
+        const sums = aggregate === 'sum';
+        if (sums && !needs(of !== undefined && of.type === 'number', "needs 'of', a number")) return undefined;
+        if (!sums && of !== undefined) problem([...path, 'of'], "count takes no 'of'; use 'where'");
+        const whole = sums ? wholeUnits(ofNode!, of!.evaluate as Reader) : undefined;
+        const signature = `period|${base}|shift|${sums ? ofText : ''}`;
+        const { operator, entry } = single(signature, (id) =>
+          createPeriodTotal({
+            id,
+            signature,
+            periodOf: (epochMs) => localTime.shiftNumber(epochMs, holidays),
+            periodMsMax: SHIFT_MS_MAX,
+            of: whole?.read,
+          }),
+        );
+        windowed = true;
+        compiled.reachMs = Math.max(compiled.reachMs, SHIFT_MS_MAX);
+        const read: Reader = whole === undefined ? operator.count : (scope) => operator.sum(scope) / whole.perUnit;
+        return { name, window: 'shift', unit: feature.unit ?? unitOf(!sums, ofText), type: 'number', read, entry };
+      }
       if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
       const baseline = aggregate.startsWith('baseline');
       const everyMs = baseline ? parseDuration(feature.every ?? '1d')! : 0;
@@ -1077,6 +1117,7 @@ export function compileRuleSet(
     ruleSet: {
       version,
       sources,
+      lists,
       rules,
       plans: Object.fromEntries(SEEN_TYPES.map((type) => [type, planOf(type)])) as Record<SeenType, Plan>,
       operators,

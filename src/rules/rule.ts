@@ -99,7 +99,12 @@ const feature = Type.Object(
     value: Type.Optional(expression('Instead of an aggregate: a value made from other features of this rule.')),
     on: Type.Optional(recordTypes),
     where: Type.Optional(expression('Only records for which this holds. Default: that of the rule.')),
-    window: Type.Optional(duration('Length of the rolling window.')),
+    window: Type.Optional(
+      Type.String({
+        pattern: '^(shift|[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w))$',
+        description: "Length of the rolling window; 'shift' for the current shift of the operator's clock.",
+      }),
+    ),
     panes: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 1024, description: 'Steps in which the window moves; default 12.' }),
     ),
@@ -186,6 +191,13 @@ const ruleTest = Type.Object(
     name: text('What the test shows.'),
     begin: Type.Optional(
       Type.String({ description: 'RFC 3339 time of the first step; default 2026-03-02T10:00:00Z, a Monday.' }),
+    ),
+    lists: Type.Optional(
+      Type.Record(
+        Type.String({ pattern: '^[a-z][A-Za-z0-9-]{0,63}$' }),
+        Type.Array(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()])), { maxItems: 1_000 }),
+        { ...closed, description: 'Reference lists of this test, by name; all others are empty while it runs.' },
+      ),
     ),
     steps: Type.Array(testStep, { minItems: 1, maxItems: 200 }),
     expect: Type.Array(

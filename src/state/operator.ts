@@ -6,6 +6,7 @@
  */
 
 import type { SeenRecord } from '../record/usage-record.ts';
+import type { Shift } from '../reference/local-time.ts';
 import type { Destination } from '../reference/numbering-plan.ts';
 import type { Blocks, Cursor } from './block.ts';
 
@@ -30,6 +31,9 @@ export interface Scope {
   /** 22:00-06:00 and Friday 22:00 to Monday 06:00 of the operator's local time, by the record's event time. */
   night: boolean;
   weekend: boolean;
+  /** The shift of that time, and whether its day is in the list of holidays. */
+  shift: Shift | '';
+  holiday: boolean;
 }
 
 /** Reads a number for the bound key; NaN where it is not known. */
