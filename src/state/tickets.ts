@@ -20,8 +20,13 @@ export interface Tickets extends Operator {
   oldestOpenedAt: Reader;
 }
 
-export function createTickets(options: { id: number; signature: string }): Tickets {
-  const { id } = options;
+/** `opens`: which records may open a ticket (default: all); others only change one that is known. */
+export function createTickets(options: {
+  id: number;
+  signature: string;
+  opens?: (record: Scope['record']) => boolean;
+}): Tickets {
+  const { id, opens } = options;
   return {
     id,
     signature: options.signature,
@@ -35,7 +40,11 @@ export function createTickets(options: { id: number; signature: string }): Ticke
       const ticket = fingerprint(record.ticketId);
       const resolved = record.attributes !== null && record.attributes['resolved'] === true ? 1 : 0;
       let segment = cursor.segmentAt[id]!;
-      if (segment === 0) segment = blocks.ensure(id, 1 + ENTRY);
+      const mayOpen = opens === undefined || opens(record);
+      if (segment === 0) {
+        if (!mayOpen) return;
+        segment = blocks.ensure(id, 1 + ENTRY);
+      }
       const length = cursor.u32[segment * 2]!;
       for (let index = 0; index < length; index++) {
         const at = segment + 1 + index * ENTRY;
@@ -47,6 +56,7 @@ export function createTickets(options: { id: number; signature: string }): Ticke
         }
         return;
       }
+      if (!mayOpen) return;
       const capacity = ((cursor.segmentUnits[id]! - 1) / ENTRY) | 0;
       let slot = length;
       if (length === capacity) {
