@@ -265,6 +265,12 @@ export const zhCn: Messages = {
     stolen_sim: '被盗 SIM 卡',
   },
   actions: {
+    'key-account-call': '客户经理致电',
+    'cancel-contract': '解除合约',
+    'hand-over-to-collections': '移交催收',
+    'review-provision': '复核坏账准备',
+    'plan-collection': '安排催收',
+    'offer-instalments': '协商分期付款',
     'ask-for-interim-payment': '请客户先行缴纳部分费用',
     'review-credit-limit': '复核信用额度',
     'lower-credit-limit': '下调信用额度',

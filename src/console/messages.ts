@@ -269,6 +269,12 @@ export const en = {
     stolen_sim: 'Stolen SIM',
   },
   actions: {
+    'key-account-call': 'Key-account call',
+    'cancel-contract': 'Cancel the contract',
+    'hand-over-to-collections': 'Hand over to collections',
+    'review-provision': 'Review the provision',
+    'plan-collection': 'Plan the collection',
+    'offer-instalments': 'Offer instalments',
     'ask-for-interim-payment': 'Ask for an interim payment',
     'review-credit-limit': 'Review the credit limit',
     'lower-credit-limit': 'Lower the credit limit',

@@ -11,6 +11,7 @@ import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
 import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
 import { holidaysOf, type LocalTime } from '../reference/local-time.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
+import { type BillHistory, createBillHistory } from '../state/bill-history.ts';
 import { clockOf, firstSeenOf, HEADER_UNITS, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
@@ -30,6 +31,7 @@ import {
   type Stretch,
 } from '../state/panes.ts';
 import { createPeriodTotal } from '../state/period.ts';
+import { createPromises } from '../state/promises.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createRun, createTurns } from '../state/run.ts';
 import { createSequence } from '../state/sequence.ts';
@@ -43,6 +45,7 @@ import {
   type ValueType,
 } from './compile.ts';
 import { canonical, ExpressionError, type Node, namesIn, parseDuration, parseExpression } from './expression.ts';
+import { LEDGER_GROWS, LEDGER_NAMES, LEDGER_VALUES } from './ledger-values.ts';
 import { RECORD_NAMES, type RecordBinding } from './names.ts';
 import { KEY_TYPES, type KeyType, type Rule, type RuleFeature, type RuleProblem, type RuleSource } from './rule.ts';
 import { compileTemplate, type Template } from './template.ts';
@@ -178,9 +181,7 @@ export interface CompileOptions {
 const GROWS_WITH_TIME: ReadonlySet<string> = new Set([
   'now',
   'knownFor',
-  'ledger.pastDue',
-  'ledger.overdue',
-  'ledger.overdueInvoices',
+  ...LEDGER_GROWS.map((name) => `ledger.${name}`),
   'tickets.oldestAge',
 ]);
 
@@ -284,6 +285,49 @@ export function compileRuleSet(
   const rules: CompiledRule[] = [];
   let ledger: Ledger | undefined;
   const seenIds = new Map<string, string>();
+
+  /** What belongs to an account as a whole is made once, when a rule first mentions it. */
+  const accountType = keyIndex('account');
+  const shared = <T extends Operator>(
+    signature: string,
+    create: (id: number) => T,
+  ): { operator: T; entry: RegistryEntry } => {
+    const entry = entryOf(signature);
+    const operator = (operators.get(entry.id) as T | undefined) ?? create(entry.id);
+    operators.set(entry.id, operator);
+    return { operator, entry };
+  };
+  const billing = (): Step => stepOf(accountType, ['invoice', 'payment'], '', always);
+  const ledgerOf = (): { operator: Ledger; entry: RegistryEntry } => {
+    const signature = 'ledger|account|2';
+    const made = shared(signature, (id) => createLedger({ id, signature }));
+    ledger = made.operator;
+    billing().operators.add(ledger);
+    const charged = (scope: Scope): boolean => scope.record.chargeMicros > 0;
+    stepOf(accountType, ['voice', 'sms', 'data'], '(charge>0)', charged).operators.add(ledger);
+    return made;
+  };
+  const billHistoryOf = (): { operator: BillHistory; entry: RegistryEntry } => {
+    const signature = 'bills|account';
+    const made = shared(signature, (id) => createBillHistory({ id, signature }));
+    ledgerOf().operator.history = made.operator;
+    billing().operators.add(made.operator);
+    return made;
+  };
+  const accountPart = (part: 'promises' | 'disputes'): { operator: Operator; entry: RegistryEntry } => {
+    const signature = `${part}|account`;
+    if (part === 'promises') {
+      const made = shared(signature, (id) => createPromises({ id, signature }));
+      stepOf(accountType, ['payment'], '', always).operators.add(made.operator);
+      const promised = (scope: Scope): boolean => scope.record.event === 'paymentPromised';
+      stepOf(accountType, ['account'], "(event=='paymentPromised')", promised).operators.add(made.operator);
+      return made;
+    }
+    const opens = (record: Scope['record']): boolean => record.reason === 'dispute';
+    const made = shared(signature, (id) => createTickets({ id, signature, opens }));
+    stepOf(accountType, ['care'], '', always).operators.add(made.operator);
+    return made;
+  };
   const uses = new Set<string>();
 
   if (sources.length > RULES_MAX) {
@@ -402,16 +446,6 @@ export function compileRuleSet(
       }
       return found;
     };
-    const ledgerNames = [
-      'unpaid',
-      'overdue',
-      'pastDue',
-      'oldestDueAt',
-      'openInvoices',
-      'overdueInvoices',
-      'unbilled',
-      'exposure',
-    ];
     const ticketNames = ['open', 'oldestOpenedAt', 'oldestAge'];
     const makeBuiltIn = (name: string): CompiledFeature | undefined => {
       const plain = { window: '', entry: undefined };
@@ -421,47 +455,10 @@ export function compileRuleSet(
       if (name === 'lastSeenAt')
         return { ...plain, name, unit: 'time', type: 'time', read: (scope) => clockOf(scope.cursor) };
       const [group, value] = name.split('.') as [string, string | undefined];
-      if (group === 'ledger' && rule.key === 'account' && value !== undefined && ledgerNames.includes(value)) {
-        const signature = 'ledger|account';
-        const entry = entryOf(signature);
-        let operator = operators.get(entry.id) as Ledger | undefined;
-        if (operator === undefined) {
-          operator = createLedger({ id: entry.id, signature });
-          operators.set(entry.id, operator);
-          ledger = operator;
-          stepOf(keyType, ['invoice', 'payment'], '', always).operators.add(operator);
-          stepOf(
-            keyType,
-            ['voice', 'sms', 'data'],
-            '(charge>0)',
-            (scope) => scope.record.chargeMicros > 0,
-          ).operators.add(operator);
-        }
-        const own = operator;
-        const common = { name, window: '', entry };
-        switch (value) {
-          case 'pastDue':
-            return { ...common, unit: 's', type: 'duration', read: own.pastDueMs };
-          case 'oldestDueAt':
-            return { ...common, unit: 'time', type: 'time', read: own.oldestDueAt };
-          case 'openInvoices':
-          case 'overdueInvoices':
-            return { ...common, unit: 'count', type: 'number', read: own[value] };
-          case 'exposure':
-            return {
-              ...common,
-              unit: 'currency',
-              type: 'number',
-              read: own.exposure,
-            };
-          default:
-            return {
-              ...common,
-              unit: 'currency',
-              type: 'number',
-              read: own[value as 'unpaid' | 'overdue' | 'unbilled'],
-            };
-        }
+      if (group === 'ledger' && rule.key === 'account' && value !== undefined && Object.hasOwn(LEDGER_VALUES, value)) {
+        const { part, unit, type, read } = LEDGER_VALUES[value]!;
+        const { operator, entry } = part === 'ledger' ? ledgerOf() : accountPart(part);
+        return { name, window: '', entry, unit, type, read: read(operator as never) };
       }
       if (group === 'tickets' && rule.key === 'subscriber' && value !== undefined && ticketNames.includes(value)) {
         const signature = 'tickets|subscriber';
@@ -498,7 +495,7 @@ export function compileRuleSet(
         'now',
         'knownFor',
         'lastSeenAt',
-        ...(rule.key === 'account' ? ledgerNames.map((name) => `ledger.${name}`) : []),
+        ...(rule.key === 'account' ? LEDGER_NAMES.map((name) => `ledger.${name}`) : []),
         ...(rule.key === 'subscriber' ? ticketNames.map((name) => `tickets.${name}`) : []),
         ...recordEnvironment.names(),
       ],
@@ -722,6 +719,21 @@ export function compileRuleSet(
           return aggregate === 'callDuration'
             ? { name, window: '', unit: 's', type: 'duration', read: operator.durationMs, entry }
             : { name, window: '', unit: 'time', type: 'time', read: operator.startAt, entry };
+        }
+        case 'paidLate':
+        case 'paidLateMax': {
+          if (!needs(rule.key === 'account', "needs the key 'account'")) return undefined;
+          const { operator, entry } = billHistoryOf();
+          const common = { name, unit: 's', type: 'duration', entry } as const;
+          if (aggregate === 'paidLateMax') {
+            if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
+            return { ...common, window: feature.window!, read: operator.worstLateMs(windowMs!) };
+          }
+          if (!needs(feature.last !== undefined, "needs 'last': how many bills")) return undefined;
+          const { last = 1, skip = 0 } = feature;
+          const samplesMin = Math.min(last, feature.samplesMin ?? last);
+          operator.keep(last + skip);
+          return { ...common, window: '', read: operator.meanLateMs({ last, skip, samplesMin }) };
         }
         case 'recentMean':
         case 'recentMin':

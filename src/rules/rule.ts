@@ -57,6 +57,8 @@ export const AGGREGATES = [
   'recentMean',
   'recentMin',
   'recentMax',
+  'paidLate',
+  'paidLateMax',
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
