@@ -1042,8 +1042,9 @@ export function createEngine(options: EngineOptions): Engine {
       duplicateCount = meta.duplicates;
       lateCount = meta.late;
       arena.restored();
-      // Rules and lists of a checkpoint were in force together, so the lists of it are right.
-      const problems = useRules(sources, meta.ruleSetVersion, [], parseLists(meta.rules).lists);
+      // Rules and lists of a checkpoint were in force together, so the lists of it are right; or it had been made without any.
+      const { lists } = parseLists(meta.rules);
+      const problems = useRules(sources, meta.ruleSetVersion, [], lists.files.length === 0 ? undefined : lists);
       // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
       arena.walk((address) => {
         blocks.bind(address);
