@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { benchCommand } from './cli/bench.ts';
 import { demoCommand, demoFeedCommand } from './cli/demo.ts';
 import { docsCommand } from './cli/docs.ts';
+import { listsCommand } from './cli/lists.ts';
 import { publishCommand } from './cli/publish.ts';
 import { replayCommand } from './cli/replay.ts';
 import { rulesCommand } from './cli/rules.ts';
@@ -50,6 +51,7 @@ program
 program.addCommand(demoCommand());
 program.addCommand(demoFeedCommand(), { hidden: true });
 program.addCommand(docsCommand());
+program.addCommand(listsCommand());
 program.addCommand(publishCommand());
 program.addCommand(replayCommand());
 program.addCommand(rulesCommand());

@@ -25,8 +25,8 @@ describe('the shipped rules', () => {
   });
 
   test('come with lists that are examples, and say so', () => {
-    expect(lists.names().length).toBeGreaterThan(5);
-    for (const { file, text } of lists.files) {
+    expect(lists!.names().length).toBeGreaterThan(5);
+    for (const { file, text } of lists!.files) {
       expect([file, text.startsWith('# EXAMPLE, to be replaced')]).toEqual([file, true]);
     }
   });

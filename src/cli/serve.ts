@@ -36,6 +36,8 @@ const RULE_CHANGE_PAUSE_MS = 300;
 /** How long a saved rule may take until the engine has read it back from the stream. */
 const RULE_SWAP_LIMIT_MS = 10_000;
 const RULE_SWAP_POLL_MS = 25;
+/** What subject and headers of a message may take of the server's limit. */
+const RULES_ENVELOPE_BYTES = 1_024;
 
 export interface Serving {
   http: string;
@@ -149,7 +151,10 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const control = createDurablePublisher(js, onTrouble);
     closers.push(() => control.close());
     const publishRuleSet = async (partition: number, version: string, set: RuleFiles): Promise<void> => {
-      await control.publish(`usage.${partition}.rules`, rulesMessage(version, set), headers());
+      const message = rulesMessage(version, set);
+      const bytesMax = (connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - RULES_ENVELOPE_BYTES;
+      if (message.length > bytesMax) throw tooLargeForNats(message.length, bytesMax);
+      await control.publish(`usage.${partition}.rules`, message, headers());
     };
     const declareRules = (): void => {
       const { version, rules } = partitions[0]!.engine.ruleSet();
@@ -333,6 +338,13 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     throw error;
   }
 }
+
+const tooLargeForNats = (bytes: number, bytesMax: number): RingfenceError =>
+  new RingfenceError({
+    code: 'rules.too-large',
+    message: `Rules and reference lists take ${bytes} bytes when compressed, a message of this NATS server at most ${bytesMax}.`,
+    hint: 'Shorten the lists, or raise max_payload of the NATS server (8MB is plenty for a million numbers).',
+  });
 
 /** The newest rule set in a partition's stream, whether it has been read or not. */
 async function lastRuleSet(

@@ -24,10 +24,13 @@ export function versionOf(files: readonly { file: string; text: string }[]): str
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Parses files that are already in memory (a checkpoint, a control message): rules, and the lists that they ask. */
+/**
+ * Parses files that are already in memory (a checkpoint, a control message): rules, and the lists that they ask. A set without any
+ * list leaves them open: every list is empty then, whatever its name.
+ */
 export function parseRules(files: readonly { file: string; text: string }[]): {
   sources: RuleSource[];
-  lists: ReferenceLists;
+  lists: ReferenceLists | undefined;
   problems: RuleProblem[];
 } {
   const sources: RuleSource[] = [];
@@ -38,7 +41,7 @@ export function parseRules(files: readonly { file: string; text: string }[]): {
     if ('source' in parsed) sources.push(parsed.source);
     else problems.push(...parsed.problems);
   }
-  return { sources, lists, problems };
+  return { sources, lists: lists.files.length === 0 ? undefined : lists, problems };
 }
 
 /**
