@@ -47,15 +47,25 @@ import {
   clockOf,
   createBlocks,
   firstSeenOf,
+  HOST_TYPE,
+  HOUSEMATES,
+  housemateOf,
   keyOf,
   keyTypeOf,
   linkOf,
+  moveIn,
+  moveOut,
+  ownerOf,
+  ownerTypeOf,
   queuedAtOf,
   segmentCountOf,
+  select,
   setClock,
   setFirstSeen,
   setLink,
   setQueuedAt,
+  setWakeAt,
+  wakeAtOf,
 } from './state/block.ts';
 import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
 import { createKeyTable, createNames, fingerprint, type KeyTable } from './state/key-table.ts';
@@ -79,8 +89,6 @@ const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 const ACCOUNT = KEY_TYPES.indexOf('account');
 const IMSI = KEY_TYPES.indexOf('imsi');
 const SUBSCRIBER_PREFIX = KEY_TYPES.indexOf('subscriber+prefix');
-/** Kinds of keys that nearly every record has, and whose blocks are therefore worth fetching ahead. */
-const WARM_TYPES = [SUBSCRIBER, ACCOUNT, IMSI];
 /** Keys fetched ahead at once: their blocks fill about half of a second-level cache of 1 MB. */
 const WARM_KEYS_MAX = 768;
 
@@ -211,6 +219,10 @@ export function createEngine(options: EngineOptions): Engine {
   const names = createNames();
   const tables: KeyTable[] = KEY_TYPES.map(() => createKeyTable());
   blocks.onMove((keyType, key, address) => tables[keyType]!.set(key, address));
+  /** Subscriber in whose block an account, SIM or handset lives; those with a block of their own stand in `tables`. */
+  const hosts: KeyTable[] = KEY_TYPES.slice(0, HOUSEMATES).map(() => createKeyTable());
+  /** Subscribers, accounts, SIMs and handsets that live in the block of a subscriber. */
+  const housemates = new Int32Array(HOUSEMATES);
   const timers = createTimers();
   const duplicates = createDuplicates(options.horizonRecords ?? HORIZON_RECORDS_DEFAULT);
   const registry: Registry = new Map();
@@ -384,17 +396,12 @@ export function createEngine(options: EngineOptions): Engine {
     for (let first = from; first < to; ) {
       let count = 0;
       let next = first;
-      for (; next < to && count + WARM_TYPES.length <= WARM_KEYS_MAX; next++) {
+      for (; next < to && count < WARM_KEYS_MAX; next++) {
         const record = records[next]!;
-        const subscriber = names.find(record.servedMsisdn);
-        warmKeys[count++] = subscriber;
-        warmKeys[count++] = record.accountId === '' ? subscriber : names.find(record.accountId);
-        warmKeys[count++] = names.find(record.servedImsi);
+        warmKeys[count++] = names.find(record.servedMsisdn);
         sum += duplicates.warm(record.recordId);
       }
-      for (let index = 0; index < count; index++) {
-        warmKeys[index] = tables[WARM_TYPES[index % WARM_TYPES.length]!]!.get(warmKeys[index]!);
-      }
+      for (let index = 0; index < count; index++) warmKeys[index] = tables[SUBSCRIBER]!.get(warmKeys[index]!);
       for (let index = 0; index < count; index++) sum += arena.touch(warmKeys[index]!);
       first = next;
     }
@@ -420,6 +427,56 @@ export function createEngine(options: EngineOptions): Engine {
     return 'applied';
   };
 
+  /** Binds the block in which this key lives and selects it there; false where it is not known. */
+  const find = (keyType: number, key: number): boolean => {
+    let address = tables[keyType]!.get(key);
+    if (address !== 0) {
+      blocks.bind(address);
+      return keyType !== HOST_TYPE || housemateOf(cursor, HOST_TYPE) !== 0;
+    }
+    if (keyType >= HOUSEMATES || keyType === HOST_TYPE || key === 0) return false;
+    // Who is his own account is not written down: the number is the same.
+    address = tables[SUBSCRIBER]!.get(hosts[keyType]!.get(key) || (keyType === ACCOUNT ? key : 0));
+    if (address === 0) return false;
+    blocks.bind(address);
+    if (housemateOf(cursor, keyType) !== key) return false;
+    select(cursor, keyType);
+    return true;
+  };
+
+  /** Binds and selects a key that the record at hand names; one that is new moves in with the record's subscriber. */
+  const enter = (keyType: number, key: number, eventTime: number): void => {
+    if (keyType < HOUSEMATES && subscriberKey !== 0) {
+      // Mostly the block is still bound from the kind of key before.
+      if (cursor.address === 0 || ownerTypeOf(cursor) !== HOST_TYPE || ownerOf(cursor) !== subscriberKey) {
+        let address = tables[SUBSCRIBER]!.get(subscriberKey);
+        if (address === 0) {
+          address = blocks.create(HOST_TYPE, subscriberKey);
+          tables[SUBSCRIBER]!.set(subscriberKey, address);
+        }
+        blocks.bind(address);
+      }
+      const housemate = housemateOf(cursor, keyType);
+      if (housemate === key) {
+        select(cursor, keyType);
+        return;
+      }
+      const host = cursor.address;
+      if (keyType !== HOST_TYPE && find(keyType, key)) return;
+      if (housemate === 0) {
+        blocks.bind(host);
+        moveIn(cursor, keyType, key, eventTime);
+        housemates[keyType]!++;
+        if (keyType !== HOST_TYPE && !(keyType === ACCOUNT && key === subscriberKey))
+          hosts[keyType]!.set(key, subscriberKey);
+        return;
+      }
+    } else if (find(keyType, key)) return;
+    const address = blocks.create(keyType, key, eventTime);
+    tables[keyType]!.set(key, address);
+    blocks.bind(address);
+  };
+
   /** Windows first, then rules, for each key of the record. True where it is older than every window that takes it. */
   const takeIn = (record: SeenRecord): boolean => {
     derive(record);
@@ -432,14 +489,12 @@ export function createEngine(options: EngineOptions): Engine {
     let late = false;
     if (record.eventTime < maxEventTime - plan.lateAfterMs) {
       const lateAfterMs = longestWindow(plan);
-      let address = tables[SUBSCRIBER]!.get(subscriberKey);
       // What is due is settled first here too: a subscriber who was due to be forgotten has no clock any more.
-      while (address !== 0 && queuedAtOf(blocks.bind(address)) <= watermark) {
-        fireKey(queuedAtOf(cursor));
+      while (find(SUBSCRIBER, subscriberKey) && queuedAtOf(cursor) <= watermark) {
+        fireBlock(queuedAtOf(cursor));
         derive(record);
-        address = tables[SUBSCRIBER]!.get(subscriberKey);
       }
-      late = address !== 0 && record.eventTime < clockOf(cursor) - lateAfterMs;
+      late = find(SUBSCRIBER, subscriberKey) && record.eventTime < clockOf(cursor) - lateAfterMs;
     }
 
     for (let index = 0; index < groups.length; index++) {
@@ -450,26 +505,15 @@ export function createEngine(options: EngineOptions): Engine {
         if (truth[steps[step]!.predicate] === 1) touched = true;
       }
       if (!touched) continue;
-      let key = keyNumber(keyType, record);
+      const key = keyNumber(keyType, record);
       if (key === 0) continue;
-      let address = tables[keyType]!.get(key);
-      if (address === 0) {
-        address = blocks.create(keyType, key, record.eventTime);
-        tables[keyType]!.set(key, address);
-      }
-      blocks.bind(address);
+      enter(keyType, key, record.eventTime);
       // What was due for this key before this record is settled before this record is seen.
       while (queuedAtOf(cursor) <= watermark) {
-        fireKey(queuedAtOf(cursor));
+        fireBlock(queuedAtOf(cursor));
         derive(record);
         // An idle key that was due to be forgotten has gone with its number.
-        key = keyNumber(keyType, record);
-        address = tables[keyType]!.get(key);
-        if (address === 0) {
-          address = blocks.create(keyType, key, record.eventTime);
-          tables[keyType]!.set(key, address);
-        }
-        blocks.bind(address);
+        enter(keyType, keyNumber(keyType, record), record.eventTime);
       }
       if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
       else if (record.eventTime < firstSeenOf(cursor) && !late) setFirstSeen(cursor, record.eventTime);
@@ -497,7 +541,11 @@ export function createEngine(options: EngineOptions): Engine {
         const next = nextLook(rule, Math.min(scope.now, watermark), watermark);
         if (next < wakeAt) wakeAt = next;
       }
-      if (wakeAt < queuedAtOf(cursor)) enqueue(wakeAt);
+      if (wakeAt < wakeAtOf(cursor)) {
+        const isFirst = wakeAt < queuedAtOf(cursor);
+        setWakeAt(cursor, wakeAt);
+        if (isFirst) enqueue(wakeAt);
+      }
     }
     return late;
   };
@@ -559,7 +607,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   const enqueue = (time: number): void => {
     setQueuedAt(cursor, time);
-    timers.push(time, keyTypeOf(cursor), keyOf(cursor));
+    timers.push(time, ownerTypeOf(cursor), ownerOf(cursor));
   };
 
   /**
@@ -587,17 +635,60 @@ export function createEngine(options: EngineOptions): Engine {
     return next;
   };
 
-  /** Looks at one key because its timer has come; the key is bound. */
-  const fireKey = (time: number): void => {
-    setQueuedAt(cursor, Number.POSITIVE_INFINITY);
-    const keyType = keyTypeOf(cursor);
-    const key = keyOf(cursor);
-    scope.look++;
+  /** Looks at the keys of the bound block because its timer has come, and forgets those that are idle. */
+  const fireBlock = (time: number): void => {
     scope.record = BLANK_RECORD;
     scope.destination = undefined;
     scope.homeCountry = '';
     scope.international = false;
     scope.roaming = false;
+    const ownerType = ownerTypeOf(cursor);
+    const owner = ownerOf(cursor);
+    let earliest = Number.POSITIVE_INFINITY;
+    let kept = 0;
+    for (let housemate = 0; housemate < (ownerType === HOST_TYPE ? HOUSEMATES : 1); housemate++) {
+      if (ownerType === HOST_TYPE) {
+        if (housemateOf(cursor, housemate) === 0) continue;
+        select(cursor, housemate);
+      }
+      if (wakeAtOf(cursor) <= time) {
+        setWakeAt(cursor, Number.POSITIVE_INFINITY);
+        const next = fireKey(time);
+        if (next === undefined) {
+          if (ownerType === HOST_TYPE) forget();
+          continue;
+        }
+        setWakeAt(cursor, next);
+      }
+      kept++;
+      earliest = Math.min(earliest, wakeAtOf(cursor));
+    }
+    if (kept > 0) {
+      setQueuedAt(cursor, Number.POSITIVE_INFINITY);
+      if (earliest < Number.POSITIVE_INFINITY) enqueue(earliest);
+      return;
+    }
+    tables[ownerType]!.delete(owner);
+    arena.free(cursor.address);
+    blocks.unbind();
+    if (ownerType === SUBSCRIBER_PREFIX) names.releasePair(owner);
+  };
+
+  /** The selected housemate moves out and takes what was remembered of it along. */
+  const forget = (): void => {
+    const keyType = keyTypeOf(cursor);
+    const key = keyOf(cursor);
+    for (const id of segmentIds()) if (ruleSet.keyTypes[id] === keyType) blocks.remove(id);
+    if (keyType === SUBSCRIBER) blocks.remove(ACCOUNT_LINK);
+    else hosts[keyType]!.delete(key);
+    moveOut(cursor);
+    housemates[keyType]!--;
+  };
+
+  /** Looks at the selected key; returns when it wants to be looked at again, undefined where it may be forgotten. */
+  const fireKey = (time: number): number | undefined => {
+    const keyType = keyTypeOf(cursor);
+    scope.look++;
     scope.now = Math.max(clockOf(cursor), time);
     if (usesLocalTime) {
       scope.night = localTime.isNight(scope.now);
@@ -616,20 +707,14 @@ export function createEngine(options: EngineOptions): Engine {
     // Open episodes, also of rules without timers of their own.
     for (const operator of segmentIds()) {
       const rule = ruleSet.rulesByEpisode[operator];
-      if (rule === undefined || !hasEpisode(cursor, operator)) continue;
+      if (rule === undefined || rule.keyType !== keyType || !hasEpisode(cursor, operator)) continue;
       if (isEpisodeEnd(rule, time)) evaluate(rule, true);
       const next = nextLook(rule, time, time);
       if (next < wakeAt) wakeAt = next;
     }
     const idleAt = clockOf(cursor) + idleMs[keyType]! + 1;
-    if (idleAt <= time && wakeAt === Number.POSITIVE_INFINITY && !anyEpisode()) {
-      tables[keyType]!.delete(key);
-      arena.free(cursor.address);
-      if (keyType === SUBSCRIBER_PREFIX) names.releasePair(key);
-      return;
-    }
-    if (idleAt > time && idleAt < wakeAt) wakeAt = idleAt;
-    if (wakeAt < Number.POSITIVE_INFINITY) enqueue(wakeAt);
+    if (idleAt <= time && wakeAt === Number.POSITIVE_INFINITY && !anyEpisode(keyType)) return undefined;
+    return idleAt > time && idleAt < wakeAt ? idleAt : wakeAt;
   };
 
   /** A key that only other rules know is none of the rule's: looking at its empty windows would find nothing but silence. */
@@ -660,7 +745,8 @@ export function createEngine(options: EngineOptions): Engine {
     for (let id = 0; id < count; id++) ids.push(blocks.segmentIdAt(id));
     return ids;
   };
-  const anyEpisode = (): boolean => segmentIds().some((id) => ruleSet.rulesByEpisode[id] !== undefined);
+  const anyEpisode = (keyType: number): boolean =>
+    segmentIds().some((id) => ruleSet.rulesByEpisode[id]?.keyType === keyType);
 
   /** Is the condition true for the bound key now, and does that begin, hold, raise or end an episode? */
   const evaluate = (rule: CompiledRule, atEpisodeEnd: boolean): void => {
@@ -738,7 +824,7 @@ export function createEngine(options: EngineOptions): Engine {
       keys.sort((a, b) => a - b);
       for (const key of keys) {
         if (ended === limit) return ended;
-        blocks.bind(tables[rule.keyType]!.get(key));
+        if (!find(rule.keyType, key)) throw new Error(`a key with an open alert of ${rule.rule.id} is not known`);
         scope.look++;
         scope.now = maxEventTime;
         const band = bandOf(cursor, rule.episode);
@@ -841,7 +927,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (address === 0) continue;
       blocks.bind(address);
       if (queuedAtOf(cursor) !== time) continue;
-      fireKey(time);
+      fireBlock(time);
       if (pending.length > 0) lookAtAlerts();
       fired++;
     }
@@ -871,9 +957,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   const inspectSubscriber = (msisdn: string): SubscriberView | undefined => {
     const subscriber = names.find(msisdn);
-    const address = subscriber === 0 ? 0 : tables[SUBSCRIBER]!.get(subscriber);
-    if (address === 0) return undefined;
-    blocks.bind(address);
+    if (subscriber === 0 || !find(SUBSCRIBER, subscriber)) return undefined;
     scope.record = BLANK_RECORD;
     const view: SubscriberView = {
       servedMsisdn: msisdn,
@@ -896,9 +980,7 @@ export function createEngine(options: EngineOptions): Engine {
       [ACCOUNT, account],
       [IMSI, imsi],
     ] as const) {
-      const at = key === 0 ? 0 : tables[keyType]!.get(key);
-      if (at === 0) continue;
-      blocks.bind(at);
+      if (key === 0 || !find(keyType, key)) continue;
       scope.now = Math.max(clockOf(cursor), watermark);
       scope.look++;
       const keyValue = names.textOf(key);
@@ -907,7 +989,7 @@ export function createEngine(options: EngineOptions): Engine {
       }
       for (const id of segmentIds()) {
         const rule = ruleSet.rulesByEpisode[id];
-        if (rule === undefined || isShadow(rule.rule)) continue;
+        if (rule === undefined || rule.keyType !== keyType || isShadow(rule.rule)) continue;
         view.openAlerts.push({
           alertId: alertIdOf(cursor, id),
           ruleId: rule.rule.id,
@@ -997,10 +1079,14 @@ export function createEngine(options: EngineOptions): Engine {
     maxEventTime: () => maxEventTime,
     counts: () => ({ applied: appliedCount, duplicate: duplicateCount, late: lateCount }),
     stats: () => ({
-      subscribers: tables[SUBSCRIBER]!.size(),
-      keys: Object.fromEntries(KEY_TYPES.map((type, index) => [type, tables[index]!.size()])),
+      subscribers: housemates[SUBSCRIBER]!,
+      keys: Object.fromEntries(KEY_TYPES.map((type, index) => [
+          type,
+          index === HOST_TYPE ? housemates[HOST_TYPE]! : tables[index]!.size() + (housemates[index] ?? 0),
+        ]),
+      ),
       stateBytes:
-        arena.bytes() + duplicates.bytes() + timers.bytes() + tables.reduce((sum, table) => sum + table.bytes(), 0),
+        arena.bytes() + duplicates.bytes() + timers.bytes() + [...tables, ...hosts].reduce((sum, table) => sum + table.bytes(), 0),
       usedBytes: arena.usedBytes(),
       timers: timers.size(),
       duplicateHorizon: duplicates.size(),
@@ -1048,13 +1134,24 @@ export function createEngine(options: EngineOptions): Engine {
       // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
       arena.walk((address) => {
         blocks.bind(address);
-        const key = keyOf(cursor);
-        tables[keyTypeOf(cursor)]!.set(key, address);
+        const owner = ownerOf(cursor);
+        const ownerType = ownerTypeOf(cursor);
+        tables[ownerType]!.set(owner, address);
         const queuedAt = queuedAtOf(cursor);
-        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, keyTypeOf(cursor), key);
+        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, ownerType, owner);
+        const keyAt = (keyType: number): number => (ownerType === HOST_TYPE ? housemateOf(cursor, keyType) : owner);
+        if (ownerType === HOST_TYPE) {
+          for (let keyType = 0; keyType < HOUSEMATES; keyType++) {
+            const key = keyAt(keyType);
+            if (key === 0) continue;
+            housemates[keyType]!++;
+            if (keyType !== HOST_TYPE && !(keyType === ACCOUNT && key === owner)) hosts[keyType]!.set(key, owner);
+          }
+        }
         for (let index = segmentCountOf(cursor) - 1; index >= 0; index--) {
           const id = blocks.segmentIdAt(index);
-          if (ruleSet.rulesByEpisode[id] !== undefined) openKeysOf(id).set(key, 1);
+          const rule = ruleSet.rulesByEpisode[id];
+          if (rule !== undefined) openKeysOf(id).set(keyAt(rule.keyType), 1);
         }
       });
       return problems;

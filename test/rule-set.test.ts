@@ -248,7 +248,7 @@ describe('a rule set', () => {
       });
     expect(check([sketches(4)])).toEqual([]);
     expect(check([sketches(5)])).toEqual([
-      "fraud.drawn.yaml: the windows of all rules of key 'subscriber' may take 302 KiB of one key; at most 256",
+      "fraud.drawn.yaml: the windows of all rules of key 'subscriber', 'account', 'imsi', 'imei' may take 302 KiB in all; at most 256",
     ]);
     const many = (count: number): Rule[] =>
       Array.from({ length: count }, (_, index) => quiet({ id: `fraud.r${index}` }));

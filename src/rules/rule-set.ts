@@ -12,7 +12,7 @@ import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
 import { holidaysOf, type LocalTime } from '../reference/local-time.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
 import { type BillHistory, createBillHistory } from '../state/bill-history.ts';
-import { clockOf, firstSeenOf, HEADER_UNITS, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
+import { clockOf, firstSeenOf, HEADER_UNITS, HOUSEMATES, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
@@ -158,6 +158,8 @@ export interface RuleSet {
   operators: Map<number, Operator>;
   /** Rules that ask for timers, by key type. */
   timed: CompiledRule[][];
+  /** Kind of key that an operator or episode belongs to. Index: operator id; undefined for a rule that is gone. */
+  keyTypes: (number | undefined)[];
   /** Index: operator id of the episode. */
   rulesByEpisode: (CompiledRule | undefined)[];
   ledger: Ledger | undefined;
@@ -1054,17 +1056,19 @@ export function compileRuleSet(
 
   for (const complete of finish) complete();
   for (const complete of conditions) complete();
-  // All windows of a key lie in one block, and no block is larger than a page.
-  KEY_TYPES.forEach((key, keyType) => {
-    const own = rules.filter((rule) => rule.keyType === keyType);
-    const kept = new Set([...steps.values()].flatMap((step) => (step.keyType === keyType ? [...step.operators] : [])));
+  // All windows of a key lie in one block, with those of the keys that live together with it, and no block is larger than a page.
+  for (const together of [KEY_TYPES.slice(0, HOUSEMATES), ...KEY_TYPES.slice(HOUSEMATES).map((key) => [key])]) {
+    const own = rules.filter(({ rule }) => together.includes(rule.key));
+    const kept = new Set(
+      [...steps.values()].flatMap((step) => (together.includes(KEY_TYPES[step.keyType]!) ? [...step.operators] : [])),
+    );
     let units = HEADER_UNITS + (kept.size + own.length + 2) / 2 + own.length * EPISODE_UNITS;
     for (const operator of kept) units += operator.unitsMax;
-    if (units <= PAGE_UNITS) return;
+    if (units <= PAGE_UNITS) continue;
     const { file, positionOf } = sources[rules.indexOf(own.at(-1)!)]!;
-    const message = `the windows of all rules of key '${key}' may take ${Math.ceil(units / 128)} KiB of one key; at most ${PAGE_UNITS / 128}`;
+    const message = `the windows of all rules of key ${together.map((key) => `'${key}'`).join(', ')} may take ${Math.ceil(units / 128)} KiB in all; at most ${PAGE_UNITS / 128}`;
     problems.push({ file, ...positionOf(['key']), message });
-  });
+  }
   if (registry.size >= OPERATORS_MAX) {
     const message = `with the rules before, more than ${OPERATORS_MAX} different features have been asked for`;
     problems.push({ file: sources.at(-1)!.file, line: 1, column: 1, message });
@@ -1123,7 +1127,16 @@ export function compileRuleSet(
   }
 
   const rulesByEpisode: (CompiledRule | undefined)[] = [];
-  for (const rule of rules) rulesByEpisode[rule.episode] = rule;
+  const keyTypes: (number | undefined)[] = [];
+  // The second part of an operator's signature is the kind of its key.
+  for (const [signature, { id }] of registry) {
+    const keyType = keyIndex(signature.split('|')[1] as KeyType);
+    if (keyType >= 0) keyTypes[id] = keyType;
+  }
+  for (const rule of rules) {
+    rulesByEpisode[rule.episode] = rule;
+    keyTypes[rule.episode] = rule.keyType;
+  }
 
   return {
     ruleSet: {
@@ -1136,6 +1149,7 @@ export function compileRuleSet(
       timed: KEY_TYPES.map((_, keyType) =>
         rules.filter((rule) => rule.keyType === keyType && (rule.evaluateAt.length > 0 || rule.everyMs > 0)),
       ),
+      keyTypes,
       rulesByEpisode,
       uses,
       ledger,
