@@ -15,9 +15,8 @@
  *
  * A record names a subscriber, an account, a SIM and a handset, and nearly always the same four together. So the block of a
  * subscriber (the host) has room for one key of each of the other kinds (the guests): one look-up and one piece of memory
- * instead of four. A guest has its own key, clock and segments, so what is worked out for it does not depend on where it lives; only
- * a key that turns up with a host whose room is taken has a block of its own. Measured at a million subscribers and twelve
- * rules: {{FIGURES}}.
+ * instead of four. A guest has its own key, clock and segments, so what is worked out for it does not depend on where it
+ * lives; a key that turns up with a host whose room is taken has a block of its own.
  *
  * A subscriber who never roams has no roaming segment and pays nothing for it. A rule set can change without touching a
  * single block: operators keep their ids while their definition stays the same, new ones find no segment and start cold.
