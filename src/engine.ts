@@ -1080,13 +1080,17 @@ export function createEngine(options: EngineOptions): Engine {
     counts: () => ({ applied: appliedCount, duplicate: duplicateCount, late: lateCount }),
     stats: () => ({
       subscribers: housemates[SUBSCRIBER]!,
-      keys: Object.fromEntries(KEY_TYPES.map((type, index) => [
+      keys: Object.fromEntries(
+        KEY_TYPES.map((type, index) => [
           type,
           index === HOST_TYPE ? housemates[HOST_TYPE]! : tables[index]!.size() + (housemates[index] ?? 0),
         ]),
       ),
       stateBytes:
-        arena.bytes() + duplicates.bytes() + timers.bytes() + [...tables, ...hosts].reduce((sum, table) => sum + table.bytes(), 0),
+        arena.bytes() +
+        duplicates.bytes() +
+        timers.bytes() +
+        [...tables, ...hosts].reduce((sum, table) => sum + table.bytes(), 0),
       usedBytes: arena.usedBytes(),
       timers: timers.size(),
       duplicateHorizon: duplicates.size(),
