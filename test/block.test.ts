@@ -171,10 +171,12 @@ describe('blocks', () => {
     const arena = createArena();
     const blocks = createBlocks(arena);
     blocks.bind(blocks.create(0, 1, 1));
-    blocks.ensure(1, SEGMENT_UNITS_MAX);
-    blocks.ensure(2, PAGE_UNITS - SEGMENT_UNITS_MAX - HEADER_UNITS - 1);
+    const full = Math.floor((PAGE_UNITS - HEADER_UNITS) / SEGMENT_UNITS_MAX);
+    for (let operator = 1; operator <= full; operator++) blocks.ensure(operator, SEGMENT_UNITS_MAX);
+    const directory = Math.ceil((full + 1) / 2);
+    blocks.ensure(full + 1, PAGE_UNITS - full * SEGMENT_UNITS_MAX - HEADER_UNITS - directory);
     expect(arena.sizeOf(blocks.cursor.address)).toBe(PAGE_UNITS);
-    expect(() => blocks.ensure(3, 1)).toThrow(RangeError);
+    expect(() => blocks.ensure(full + 2, 1)).toThrow(RangeError);
   });
 
   test('a segment whose size does not fit its directory entry is refused', () => {

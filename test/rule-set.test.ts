@@ -235,7 +235,7 @@ describe('a rule set', () => {
         }),
       ])[0],
     ).toBe('fraud.drawn.yaml: 1000 panes of 32 values each are too many');
-    // Five sketches of 60 panes are more than one block.
+    // Seventeen sketches of 60 panes are more than one block.
     const sketches = (count: number) =>
       quiet({
         features: counts(count, (index) => ({
@@ -246,9 +246,9 @@ describe('a rule set', () => {
           where: `durationSec > ${index}`,
         })),
       });
-    expect(check([sketches(4)])).toEqual([]);
-    expect(check([sketches(5)])).toEqual([
-      "fraud.drawn.yaml: the windows of all rules of key 'subscriber', 'account', 'imsi', 'imei' may take 302 KiB in all; at most 256",
+    expect(check([sketches(16)])).toEqual([]);
+    expect(check([sketches(17)])).toEqual([
+      "fraud.drawn.yaml: the windows of all rules of key 'subscriber', 'account', 'imsi', 'imei' may take 1025 KiB in all; at most 1024",
     ]);
     const many = (count: number): Rule[] =>
       Array.from({ length: count }, (_, index) => quiet({ id: `fraud.r${index}` }));

@@ -1,5 +1,5 @@
 /**
- * The memory that holds every key's state: pages of 256 KiB, each cut into blocks of one size.
+ * The memory that holds every key's state: pages of 1 MiB, each cut into blocks of one size.
  *
  * A key (one subscriber, one account, one IMSI ...) owns exactly one block, so that everything a record touches for a key
  * lies in a few neighbouring cache lines, and only what a rule needs is allocated. Pages make three things cheap:
@@ -9,14 +9,14 @@
  * Everything is counted in units of 8 bytes. An address is `page * PAGE_UNITS + unit`, so it fits in 32 bits up to 32 GiB.
  */
 
-export const PAGE_UNITS = 32_768;
-const PAGE_BITS = 15;
+export const PAGE_UNITS = 131_072;
+const PAGE_BITS = 17;
 const PAGE_BYTES = PAGE_UNITS * 8;
-const SLAB_PAGES_MAX = 64;
+const SLAB_PAGES_MAX = 32;
 /** Most of a block that `touch` reads: 12 cache lines; few blocks are larger. */
 const TOUCH_UNITS_MAX = 96;
 /** 2^32 units are 32 GiB, more than a process here is given; the byte cap of the configuration is reached long before. */
-export const PAGES_MAX = 131_072;
+export const PAGES_MAX = 32_768;
 
 /**
  * Sizes of blocks in units, each about a quarter above the one before: at most 22 % of a block is slack, 9 % on
@@ -74,7 +74,7 @@ export function createArena(): Arena {
   const pageClass: number[] = [];
   /** Blocks of the page that have been handed out at least once; those behind have never been touched. */
   const pageUsed: number[] = [];
-  /** Memory is taken in slabs, each as large as all before it up to 16 MiB, so that the system can back it with large pages. */
+  /** Memory is taken in slabs, each as large as all before it up to 32 MiB, so that the system can back it with large pages. */
   let slab = new ArrayBuffer(0);
   let slabUsed = 0;
   const openPage = new Int32Array(SIZE_CLASSES.length).fill(-1);

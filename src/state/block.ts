@@ -27,7 +27,7 @@
  */
 import { type Arena, PAGE_UNITS } from './arena.ts';
 
-const PAGE_BITS = 15;
+const PAGE_BITS = 17;
 const KEY = 0;
 const CLOCK = 1;
 const FIRST_SEEN = 2;

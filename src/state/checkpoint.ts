@@ -21,7 +21,7 @@ import { RingfenceError } from '../errors.ts';
 import { PAGE_UNITS, SIZE_CLASSES } from './arena.ts';
 
 /** Format of the files; an engine that finds a newer one says so instead of guessing. */
-export const CHECKPOINT_FORMAT = 1;
+export const CHECKPOINT_FORMAT = 2;
 export const GENERATIONS_KEPT = 3;
 const MAGIC = Buffer.from('RINGFENC');
 const Section = { meta: 1, names: 2, duplicates: 3, page: 4, end: 5 } as const;
@@ -204,6 +204,7 @@ async function read<Meta>(number: number, path: string): Promise<LoadedCheckpoin
         hint: 'Start the version that wrote it, or give another --data folder to rebuild the state from the stream.',
       });
     }
+    if (format < CHECKPOINT_FORMAT) return 'its format is older than any that was released';
     const loaded: LoadedCheckpoint<Meta> = {
       number,
       position: { stream: '', streamCreated: '', sequence: 0 },
