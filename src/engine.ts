@@ -894,7 +894,7 @@ export function createEngine(options: EngineOptions): Engine {
       score: band.score,
       ...(source.fraudType === undefined ? {} : { fraudType: source.fraudType }),
       ...(source.enabler === undefined ? {} : { enabler: source.enabler }),
-      suggestedActions: source.suggestedActions ?? [],
+      suggestedActions: source.bands[bandIndex]?.suggestedActions ?? source.suggestedActions ?? [],
       ...(source.key === 'account' && ruleSet.ledger !== undefined
         ? { value: { exposure: round(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope)) } }
         : {}),

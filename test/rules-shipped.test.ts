@@ -37,7 +37,12 @@ describe('the shipped rules', () => {
     expect(new Set(sources.map(({ rule }) => rule.id)).size).toBe(sources.length);
     for (const { file, rule } of sources) expect(file).toBe(`${rule.id.replace('.', '/')}.yaml`);
     const letters = { fraud: 'F', arrears: 'A', retention: 'C' };
-    for (const { rule } of sources) expect(rule.catalogue[0]).toBe(letters[rule.desk]);
+    // A first bill that is never paid is a matter of arrears by its picture and of fraud by its cause.
+    const elsewhere: Record<string, string> = { A08: 'fraud' };
+    for (const { rule } of sources) {
+      if (rule.catalogue in elsewhere) expect(rule.desk).toBe(elsewhere[rule.catalogue]);
+      else expect(rule.catalogue[0]).toBe(letters[rule.desk]);
+    }
   });
 
   describe.each(each)('%s', (_id, source) => {
@@ -78,7 +83,8 @@ describe('the shipped rules', () => {
     test('tells the desk what to do and what may be lawful, and never cries critical on a list of numbers alone', () => {
       expect(rule.suggestedActions?.length).toBeGreaterThan(0);
       expect(rule.falsePositives?.length).toBeGreaterThan(0);
-      for (const action of rule.suggestedActions!) expect(action).toMatch(/^[a-z]+(-[a-z]+)*$/);
+      const actions = [rule, ...rule.bands].flatMap(({ suggestedActions }) => suggestedActions ?? []);
+      for (const action of actions) expect(action).toMatch(/^[a-z]+(-[a-z0-9]+)*$/);
     });
   });
 

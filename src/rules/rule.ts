@@ -76,6 +76,7 @@ const text = (description: string) => Type.String({ minLength: 1, maxLength: 4_0
 const expression = (description: string) => Type.String({ minLength: 1, maxLength: 2_000, description });
 const duration = (description: string) => Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w)$', description });
 const localized = (description: string) => Type.Object({ en: text(description), 'zh-CN': text(description) }, closed);
+const actions = (description: string) => Type.Array(Type.String({ maxLength: 60 }), { maxItems: 20, description });
 const recordTypes = Type.Union(
   [Type.Enum([...SEEN_TYPES]), Type.Array(Type.Enum([...SEEN_TYPES]), { minItems: 1, uniqueItems: true })],
   { description: 'Record types that this looks at; `alert` is an alert of any rule that begins or rises.' },
@@ -144,6 +145,7 @@ const band = Type.Object(
     if: expression('The condition of this band.'),
     score: Type.Integer({ minimum: 0, maximum: 100 }),
     reason: Type.Optional(localized('Reason of this band, instead of that of the rule.')),
+    suggestedActions: Type.Optional(actions('What to do at this band, instead of the actions of the rule.')),
   },
   closed,
 );
@@ -278,7 +280,7 @@ export const ruleSchema = Type.Object(
       { for: duration('An episode ends when this long has passed without the condition.') },
       closed,
     ),
-    suggestedActions: Type.Optional(Type.Array(Type.String({ maxLength: 60 }), { maxItems: 20 })),
+    suggestedActions: Type.Optional(actions('What to do, as slugs.')),
     falsePositives: Type.Optional(Type.Array(text('A lawful reason for the same picture.'), { maxItems: 20 })),
     runbook: Type.Optional(localized('What to do, in order.')),
     tests: Type.Array(ruleTest, { minItems: 1, maxItems: 60 }),

@@ -17,6 +17,8 @@ import type { RecentStretch } from './recent.ts';
 
 /** Most bills whose lateness is remembered one by one. */
 export const PAID_BILLS_MAX = 64;
+/** Bills kept beyond those that are asked for, in place of those whose payment was taken back. */
+const VOID_BILLS = 3;
 /** Most late bills remembered with their time; beyond it the oldest goes, which leaves every window first. */
 export const WORST_BILLS_MAX = 8;
 const VOID = 0xffff_ffff;
@@ -92,7 +94,7 @@ export function createBillHistory(options: { id: number; signature: string }): B
     // The ledger says what was paid.
     update() {},
     keep(bills) {
-      reach = Math.max(reach, bills);
+      reach = Math.max(reach, Math.min(PAID_BILLS_MAX, bills) + VOID_BILLS);
       history.unitsMax = 1 + WORST_BILLS_MAX + ((reach + 1) >> 1);
     },
     paid(scope, blocks, lateMs) {
