@@ -122,6 +122,21 @@ describe('a rule set', () => {
     ],
     [
       '{ aggregate: lastAt }',
+      "{ aggregate: sequence, steps: [{ where: direction == 'mo', count: ¦wait, within: 1h }, { where: direction == 'mt' }] }",
+      "'wait' is no parameter that holds a number",
+    ],
+    [
+      '{ aggregate: lastAt }',
+      "{ aggregate: sequence, steps: [{ where: direction == 'mo' }, { where: direction == 'mt', within: ¦most }] }",
+      "'most' is no parameter that holds a duration",
+    ],
+    [
+      'aggregate: lastAt }',
+      "aggregate: lastAt, resetBy: { on: ¦voice, where: direction == 'mt' } }",
+      'a record cannot both count and begin the count anew: other record types are needed',
+    ],
+    [
+      '{ aggregate: lastAt }',
       '¦{ aggregate: run, of: otherNumber, among: durationSec > 0, window: 1h }',
       "run counts records of a key 'subscriber+prefix'",
     ],

@@ -33,8 +33,9 @@ import {
 import { createPeriodTotal } from '../state/period.ts';
 import { createPromises } from '../state/promises.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
+import { createReset } from '../state/reset.ts';
 import { createRun, createTurns } from '../state/run.ts';
-import { createSequence } from '../state/sequence.ts';
+import { createSequence, SEQUENCE_COUNT_MAX } from '../state/sequence.ts';
 import { createTickets } from '../state/tickets.ts';
 import {
   type Binding,
@@ -286,6 +287,8 @@ export function compileRuleSet(
   const conditions: (() => void)[] = [];
   const rules: CompiledRule[] = [];
   let ledger: Ledger | undefined;
+  /** Operators that a record begins anew, by id; features that share one share that too. */
+  const resets = new Set<number>();
   const seenIds = new Map<string, string>();
 
   /** What belongs to an account as a whole is made once, when a rule first mentions it. */
@@ -531,8 +534,21 @@ export function compileRuleSet(
               ? { text: '', holds: always }
               : ruleWhere;
       const step = stepOf(keyType, on, where.text, where.holds);
-      const made = compileFeature(name, feature, path, step, sequenceConditions);
+      const reset =
+        feature.resetBy === undefined ? undefined : conditionOf(feature.resetBy.where, [...path, 'resetBy', 'where']);
+      const resetOn = asList(feature.resetBy?.on) ?? [];
+      if (resetOn.some((type) => on.includes(type)))
+        problem(
+          [...path, 'resetBy', 'on'],
+          'a record cannot both count and begin the count anew: other record types are needed',
+        );
+      const resetText = reset === undefined ? '' : `|reset ${[...resetOn].sort().join()}|${reset.text}`;
+      const made = compileFeature(name, feature, path, step, { sequenceConditions, resetText });
       if (made === undefined) continue;
+      if (reset !== undefined && made.entry !== undefined && !resets.has(made.entry.id)) {
+        resets.add(made.entry.id);
+        stepOf(keyType, resetOn, reset.text, reset.holds).operators.add(createReset(made.entry.id));
+      }
       features.set(name, made);
       triggers.add(step);
     }
@@ -543,7 +559,7 @@ export function compileRuleSet(
       feature: RuleFeature,
       path: (string | number)[],
       step: Step,
-      sequenceConditions: readonly Condition[],
+      { sequenceConditions, resetText }: { sequenceConditions: readonly Condition[]; resetText: string },
     ): CompiledFeature | undefined {
       const { aggregate } = feature;
       const sequenceSteps = feature.steps ?? [];
@@ -556,7 +572,7 @@ export function compileRuleSet(
       const of = compile(ofNode, recordEnvironment, [...path, 'of']);
       if (feature.of !== undefined && of === undefined) return undefined;
       const ofText = ofNode === undefined ? '' : meaningOf(ofNode);
-      const base = `${rule.key}|${[...step.on].sort().join()}|${step.where}`;
+      const base = `${rule.key}|${[...step.on].sort().join()}|${step.where}${resetText}`;
       const needs = (present: boolean, message: string): boolean => {
         if (!present) problem(path, `${aggregate} ${message}`);
         return present;
@@ -630,10 +646,28 @@ export function compileRuleSet(
         }
         case 'sequence': {
           if (!needs(feature.steps !== undefined, "needs 'steps'")) return undefined;
-          const withinMs = sequenceSteps.map(({ within }) =>
-            within === undefined ? Number.POSITIVE_INFINITY : parseDuration(within)!,
+          /** A number or duration of a step, or the parameter of that name. */
+          const limitOf = (index: number, limit: 'count' | 'within', type: ValueType, missing: number): number => {
+            const given = sequenceSteps[index]![limit];
+            if (given === undefined) return missing;
+            const written = typeof given === 'number' ? given : parseDuration(given);
+            if (written !== undefined) return written;
+            const parameter = parameters.get(given as string);
+            if (parameter?.type === type && parameter.items === undefined) return parameter.constant as number;
+            problem([...path, 'steps', index, limit], `'${given}' is no parameter that holds a ${type}`);
+            return Number.NaN;
+          };
+          const withinMs = sequenceSteps.map((_, index) =>
+            limitOf(index, 'within', 'duration', Number.POSITIVE_INFINITY),
           );
-          const counts = sequenceSteps.map(({ count }) => count ?? 1);
+          const counts = sequenceSteps.map((_, index) => limitOf(index, 'count', 'number', 1));
+          const isCount = (count: number): boolean =>
+            Number.isInteger(count) && count >= 1 && count <= SEQUENCE_COUNT_MAX;
+          counts.forEach((count, index) => {
+            if (!isCount(count) && !Number.isNaN(count))
+              problem([...path, 'steps', index, 'count'], `a step takes 1 to ${SEQUENCE_COUNT_MAX} records`);
+          });
+          if (!counts.every(isCount) || withinMs.some(Number.isNaN)) return undefined;
           if (
             !needs(
               counts[0] === 1 || sequenceSteps[0]!.within !== undefined,

@@ -74,7 +74,10 @@ export const isShadow = ({ status }: Pick<Rule, 'status'>): boolean => status ==
 const closed = { additionalProperties: false } as const;
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 4_000, description });
 const expression = (description: string) => Type.String({ minLength: 1, maxLength: 2_000, description });
-const duration = (description: string) => Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w)$', description });
+const DURATION = '[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w)';
+const NAME = '[a-z][A-Za-z0-9]*';
+const duration = (description: string) => Type.String({ pattern: `^${DURATION}$`, description });
+const parameterName = Type.String({ pattern: `^${NAME}$` });
 const localized = (description: string) => Type.Object({ en: text(description), 'zh-CN': text(description) }, closed);
 const actions = (description: string) => Type.Array(Type.String({ maxLength: 60 }), { maxItems: 20, description });
 const recordTypes = Type.Union(
@@ -86,10 +89,16 @@ const sequenceStep = Type.Object(
   {
     where: expression('Records that this step takes; a record counts for the first step that takes it.'),
     count: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: SEQUENCE_COUNT_MAX, description: 'So many of them; default 1.' }),
+      Type.Union([Type.Integer({ minimum: 1, maximum: SEQUENCE_COUNT_MAX }), parameterName], {
+        description: 'So many of them, as a number or the name of a parameter; default 1.',
+      }),
     ),
     within: Type.Optional(
-      duration('First step: from its first record to its last. Later: from the end of the step before.'),
+      Type.String({
+        pattern: `^(${DURATION}|${NAME})$`,
+        description:
+          'Duration or name of a parameter. First step: from its first record to its last. Later: from the end of the step before.',
+      }),
     ),
   },
   closed,
@@ -130,6 +139,12 @@ const feature = Type.Object(
         maxItems: SEQUENCE_STEPS_MAX,
         description: 'Sequences: what must happen, in this order.',
       }),
+    ),
+    resetBy: Type.Optional(
+      Type.Object(
+        { on: recordTypes, where: expression('Records that begin the feature anew.') },
+        { ...closed, description: 'Forgets what came before such a record; of other record types than its own.' },
+      ),
     ),
     among: Type.Optional(
       expression('Runs: records of the subscriber that belong to the run or end it, as their `of` says.'),
