@@ -983,6 +983,10 @@ export function createEngine(options: EngineOptions): Engine {
       if (key === 0 || !find(keyType, key)) continue;
       scope.now = Math.max(clockOf(cursor), watermark);
       scope.look++;
+      if (keyType === SUBSCRIBER && ruleSet.balance !== undefined) {
+        const balance = ruleSet.balance.value(scope);
+        view.balance = Number.isNaN(balance) ? null : round(balance);
+      }
       const keyValue = names.textOf(key);
       for (const { keyType: of, feature, ruleIds } of ruleSet.features) {
         if (of === keyType) view.features.push(viewOf(feature, ruleIds, keyType, keyValue));

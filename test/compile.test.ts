@@ -177,6 +177,7 @@ describe('what is not known', () => {
       'recordType',
       'outcome',
       'zeroRated',
+      'otherIsNumber',
       'international',
       'roaming',
       'night',
@@ -344,6 +345,7 @@ describe('names of a record', () => {
     amountMicros: 49_990_000,
     bytesUp: 2_000,
     bytesDown: 3_000,
+    otherNumber: '1390000',
     attributes: { creditLimit: 80, planId: 'M', resolved: true, tier: 7, contractEndAt: '2026' },
   };
   test.each<[string, Value]>([
@@ -361,12 +363,17 @@ describe('names of a record', () => {
     ['has(attributes.monthlyFee)', false],
     ['has(attributes.resolved)', true],
     ['has(attributes.dualSim)', false],
+    ['otherIsNumber', true],
   ])('%s is %j', (text, value) => {
     const { evaluate } = compileExpression(parseExpression(text), {
       ...environment,
       resolve: (name) => RECORD_NAMES[name],
     });
     expect(evaluate({ ...scope, record })).toBe(value);
+  });
+
+  test.each(['', '110', '139000', 'BANK', '1390000A', '+1390000'])('%j is no telephone number', (otherNumber) => {
+    expect(RECORD_NAMES['otherIsNumber']!.evaluate({ ...scope, record: { ...BLANK_RECORD, otherNumber } })).toBe(false);
   });
 
   test('every amount in cents reaches the threshold that is written like it', () => {

@@ -176,8 +176,8 @@ describe('a rule set', () => {
     ],
     [
       'count, window: 1h',
-      'distinct, of: cellId, window: 1h, before: ¦1h',
-      "a distinct count has no 'before': of each value only the last pane is known",
+      'distinct, of: cellId, window: 1h, panes: ¦20, before: 1h',
+      "a distinct count takes at most 32 panes with 'before'",
     ],
     ['count, window: 1h', 'distinct, of: cellId, window: 2h, panes: ¦72', 'a distinct count takes at most 60 panes'],
     [

@@ -316,6 +316,8 @@ export const zhCn: Messages = {
     'offer-data-plan': '推荐流量套餐',
     'call-within-one-hour': '一小时内致电',
     'check-setup': '检查入网设置',
+    'offer-topup-bonus': '充值赠送',
+    'send-topup-reminder': '发送充值提醒',
     'win-back-offer': '提供挽回优惠',
   },
 };

@@ -320,6 +320,8 @@ export const en = {
     'offer-data-plan': 'Offer a data plan',
     'call-within-one-hour': 'Call within one hour',
     'check-setup': 'Check the set-up',
+    'offer-topup-bonus': 'Offer a top-up bonus',
+    'send-topup-reminder': 'Remind of the top-up',
     'win-back-offer': 'Win-back offer',
   },
 };

@@ -23,6 +23,19 @@ const whole = (read: (scope: Scope) => number, perUnit = 1): RecordBinding => ({
   whole: { read, perUnit },
 });
 
+/** The shortest number that is one of a subscriber; what is shorter is a service. */
+const NUMBER_DIGITS_MIN = 7;
+
+/** Neither a short code nor the name of a sender. */
+function isTelephoneNumber(text: string): boolean {
+  if (text.length < NUMBER_DIGITS_MIN) return false;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code < 48 || code > 57) return false;
+  }
+  return true;
+}
+
 const attribute = (name: string, type: 'text' | 'number' | 'time' | 'boolean'): RecordBinding => {
   const value = (scope: Scope): unknown =>
     scope.record.attributes === null ? undefined : scope.record.attributes[name];
@@ -95,6 +108,7 @@ export const RECORD_NAMES: Readonly<Record<string, RecordBinding>> = {
   alertDesk: text((scope) => scope.record.alert?.desk ?? ''),
   alertScore: whole((scope) => scope.record.alert?.score ?? Number.NaN),
   alertRevision: whole((scope) => scope.record.alert?.revision ?? Number.NaN),
+  otherIsNumber: boolean((scope) => isTelephoneNumber(scope.record.otherNumber)),
   international: boolean((scope) => scope.international),
   roaming: boolean((scope) => scope.roaming),
   night: boolean((scope) => scope.night),

@@ -11,10 +11,12 @@ import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
 import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
 import { holidaysOf, type LocalTime } from '../reference/local-time.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
+import { type Balance, createBalance } from '../state/balance.ts';
 import { type BillHistory, createBillHistory } from '../state/bill-history.ts';
 import { clockOf, firstSeenOf, HEADER_UNITS, HOUSEMATES, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
+import { createHeld, type HeldStatistic } from '../state/held.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
 import { createChange, createFirst, createGaps, createLatest } from '../state/latest.ts';
 import { createLedger, type Ledger } from '../state/ledger.ts';
@@ -35,6 +37,7 @@ import { createPromises } from '../state/promises.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createReset } from '../state/reset.ts';
 import { createRun, createTurns } from '../state/run.ts';
+import { createSeenPanes, SEEN_PANES_MAX } from '../state/seen-panes.ts';
 import { createSequence, SEQUENCE_COUNT_MAX } from '../state/sequence.ts';
 import { createTickets } from '../state/tickets.ts';
 import {
@@ -164,6 +167,7 @@ export interface RuleSet {
   /** Index: operator id of the episode. */
   rulesByEpisode: (CompiledRule | undefined)[];
   ledger: Ledger | undefined;
+  balance: Balance | undefined;
   /** Derived values that any expression mentions; the others are not worked out. */
   uses: ReadonlySet<string>;
   /** Each feature once, for people to look at. */
@@ -289,6 +293,7 @@ export function compileRuleSet(
   let ledger: Ledger | undefined;
   /** Operators that a record begins anew, by id; features that share one share that too. */
   const resets = new Set<number>();
+  let balance: Balance | undefined;
   const seenIds = new Map<string, string>();
 
   /** What belongs to an account as a whole is made once, when a rule first mentions it. */
@@ -480,6 +485,22 @@ export function compileRuleSet(
         if (value === 'oldestOpenedAt') return { ...common, unit: 'time', type: 'time', read: own.oldestOpenedAt };
         return { ...common, unit: 's', type: 'duration', read: (scope) => scope.now - own.oldestOpenedAt(scope) };
       }
+      if (name === 'balance' && rule.key === 'subscriber') {
+        const signature = 'balance|subscriber';
+        const entry = entryOf(signature);
+        if (balance === undefined) {
+          balance = createBalance({ id: entry.id, signature });
+          operators.set(entry.id, balance);
+          stepOf(keyType, ['topup', 'transfer'], '', always).operators.add(balance);
+          stepOf(
+            keyType,
+            ['voice', 'sms', 'data'],
+            '(charge>0)||has(balanceAfter)',
+            ({ record }) => record.chargeMicros > 0 || record.balanceAfterMicros === record.balanceAfterMicros,
+          ).operators.add(balance);
+        }
+        return { name, window: '', unit: 'currency', type: 'number', read: balance.value, entry };
+      }
       return undefined;
     };
     const once = new Map<string, (scope: Scope) => Value>();
@@ -501,7 +522,7 @@ export function compileRuleSet(
         'knownFor',
         'lastSeenAt',
         ...(rule.key === 'account' ? LEDGER_NAMES.map((name) => `ledger.${name}`) : []),
-        ...(rule.key === 'subscriber' ? ticketNames.map((name) => `tickets.${name}`) : []),
+        ...(rule.key === 'subscriber' ? [...ticketNames.map((name) => `tickets.${name}`), 'balance'] : []),
         ...recordEnvironment.names(),
       ],
       ...functions,
@@ -633,6 +654,20 @@ export function compileRuleSet(
           const signature = `first|${base}`;
           const { operator, entry } = single(signature, (id) => createFirst({ id, signature }));
           return { name, window: '', unit: 'time', type: 'time', read: operator.at, entry };
+        }
+        case 'heldMax':
+        case 'heldMin': {
+          if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
+          if (!needs(of !== undefined && of.type === 'number', "needs 'of', a number")) return undefined;
+          const statistic = aggregate.slice('held'.length).toLowerCase() as HeldStatistic;
+          const value = of!.evaluate as Reader;
+          compiled.reachMs = Math.max(compiled.reachMs, windowMs!);
+          const signature = `held|${base}|${ofText}|${statistic}|${windowMs}`;
+          const { operator, entry } = single(signature, (id) =>
+            createHeld({ id, signature, statistic, windowMs: windowMs!, of: value }),
+          );
+          const unit = feature.unit ?? unitOf(false, ofText);
+          return { name, window: feature.window!, unit, type: 'number', read: operator.value, entry };
         }
         case 'changedAt': {
           if (!needs(of !== undefined && of.type !== 'boolean', "needs 'of', a text or number")) return undefined;
@@ -841,12 +876,25 @@ export function compileRuleSet(
       if (aggregate === 'distinct') {
         if (!needs(of !== undefined && (of.type === 'text' || of.type === 'number'), "needs 'of', a text or number"))
           return undefined;
-        if (reach > DISTINCT_PANES_MAX) {
-          problem([...path, 'panes'], `a distinct count takes at most ${DISTINCT_PANES_MAX} panes`);
-          return undefined;
-        }
-        if (shift > 0) {
-          problem([...path, 'before'], "a distinct count has no 'before': of each value only the last pane is known");
+        // One that ends before now needs to know more of each value; a rule that compares the two reads both from that.
+        const alike = featureEntries.filter(
+          ([, other]) =>
+            other.aggregate === 'distinct' &&
+            other.of === feature.of &&
+            other.where === feature.where &&
+            String(other.on) === String(feature.on) &&
+            other.window === feature.window &&
+            other.panes === feature.panes,
+        );
+        const shifts = alike.map(([, { before }]) => (before === undefined ? 0 : parseDuration(before)! / paneMs));
+        const bits = shifts.some((one) => one > 0);
+        const keptPanes = bits ? panes + Math.max(...shifts) : reach;
+        const panesMost = bits ? SEEN_PANES_MAX : DISTINCT_PANES_MAX;
+        if (keptPanes > panesMost) {
+          problem(
+            [...path, 'panes'],
+            `a distinct count takes at most ${panesMost} panes${bits ? " with 'before'" : ''}`,
+          );
           return undefined;
         }
         const evaluate = of!.evaluate;
@@ -858,9 +906,9 @@ export function compileRuleSet(
                 const number = (evaluate as Reader)(scope);
                 return number === 0 ? Number.MIN_VALUE : number;
               };
-        const signature = `distinct|${base}|${ofText}|${paneMs}|${reach}`;
+        const signature = `${bits ? 'seen' : 'distinct'}|${base}|${ofText}|${paneMs}|${keptPanes}`;
         const { operator, entry } = single(signature, (id) =>
-          createDistinct({ id, signature, paneMs, reach, of: value }),
+          (bits ? createSeenPanes : createDistinct)({ id, signature, paneMs, reach: keptPanes, of: value }),
         );
         return {
           name,
@@ -1080,6 +1128,7 @@ export function compileRuleSet(
           triggers.add(stepOf(keyType, ['invoice', 'payment'], '', always));
         if ([...builtIns.keys()].some((name) => name.startsWith('tickets.')))
           triggers.add(stepOf(keyType, ['care'], '', always));
+        if (builtIns.has('balance')) triggers.add(stepOf(keyType, ['topup', 'transfer'], '', always));
         if (triggers.size === 0) problem(['id'], "nothing triggers this rule: give it 'on' or features");
         for (const step of triggers) step.rules.add(compiled);
       }
@@ -1187,6 +1236,7 @@ export function compileRuleSet(
       rulesByEpisode,
       uses,
       ledger,
+      balance,
       features: [...shown.values()],
     },
   };

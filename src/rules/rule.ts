@@ -59,6 +59,8 @@ export const AGGREGATES = [
   'recentMax',
   'paidLate',
   'paidLateMax',
+  'heldMax',
+  'heldMin',
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 

@@ -38,7 +38,7 @@ const halvesOf = new Uint32Array(bitsOf.buffer);
  * Mixes a value to 32 uniform bits (the finaliser of MurmurHash3 over both halves of the number as it lies in memory, so
  * that fractions differ as well).
  */
-function mix(value: number): number {
+export function mix(value: number): number {
   bitsOf[0] = value;
   let hash = Math.imul(halvesOf[0]!, 0x85ebca6b) ^ Math.imul(halvesOf[1]!, 0xc2b2ae35);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
