@@ -11,7 +11,7 @@ const KEEP_MS = 600 * SECOND_MS;
 function harness(counted: (kind: number) => boolean = () => true) {
   const state = createKeyState();
   let kind = 0;
-  const turns = createTurns({ id: 1, signature: '', of: () => kind, keepMs: KEEP_MS });
+  const turns = createTurns({ id: 1, signature: '', of: () => kind, counts: () => counted(kind), keepMs: KEEP_MS });
   const run = createRun({ id: 2, signature: '', keepMs: KEEP_MS, otherAt: turns.otherAt });
   return {
     state,
@@ -55,6 +55,13 @@ describe('run', () => {
   test('is ended by a kind that nobody counts', () => {
     const { call } = harness((kind) => kind === 1);
     expect([call(1, 0), call(1, 1), call(2, 2), call(1, 3), call(1, 4)]).toEqual([1, 2, Number.NaN, 1, 2]);
+  });
+
+  test('keeps nothing for a subscriber of whom nothing has counted yet', () => {
+    const { call, state } = harness((kind) => kind === 1);
+    call(2, 0);
+    expect(state.scope.cursor.segmentAt[1]).toBe(0);
+    expect([call(1, 1), call(2, 2), call(1, 3)]).toEqual([1, Number.NaN, 1]);
   });
 
   test('stops at its limit and keeps counting behind it', () => {

@@ -736,7 +736,7 @@ export function compileRuleSet(
           if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
           const among = conditionOf(feature.among, [...path, 'among']);
           const evaluate = of!.evaluate as (scope: Scope) => string;
-          const turnsSignature = `turns|subscriber|${[...step.on].sort().join()}|${among.text}|${ofText}|${windowMs}`;
+          const turnsSignature = `turns|subscriber|${[...step.on].sort().join()}|${step.where}|${among.text}|${ofText}|${windowMs}`;
           const turnsEntry = entryOf(turnsSignature);
           let turns = operators.get(turnsEntry.id) as ReturnType<typeof createTurns> | undefined;
           if (turns === undefined) {
@@ -744,6 +744,7 @@ export function compileRuleSet(
               id: turnsEntry.id,
               signature: turnsSignature,
               of: (scope) => fingerprint(evaluate(scope)),
+              counts: step.holds,
               keepMs: windowMs!,
             });
             operators.set(turnsEntry.id, turns);

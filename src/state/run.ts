@@ -12,7 +12,8 @@
  * destination when the newest call to any other one was. The counting key keeps the times of the run itself. Keys of subscribers are
  * updated before all others (KEY_TYPES), so the second finds what the first has just worked out for the same record.
  *
- * Only event times count, so the order in which records arrive does not matter.
+ * Only event times count, so the order in which records arrive does not matter. A subscriber who has made no record that
+ * counts (who never calls abroad) has nothing to end and keeps nothing.
  */
 import type { Blocks } from './block.ts';
 import type { Operator, Reader, Scope } from './operator.ts';
@@ -26,8 +27,16 @@ export interface Turns extends Operator {
   otherAt: Reader;
 }
 
-export function createTurns(options: { id: number; signature: string; of: Reader; keepMs: number }): Turns {
-  const { id, of, keepMs } = options;
+export function createTurns(options: {
+  id: number;
+  signature: string;
+  /** Number that stands for the kind of a record. */
+  of: Reader;
+  /** Does the record count for a run? The others only end one. */
+  counts: (scope: Scope) => boolean;
+  keepMs: number;
+}): Turns {
+  const { id, of, counts, keepMs } = options;
   /** What was found for `judged`; it is read while another key of the same record is bound. */
   let judged: unknown;
   const found = new Float64Array(1);
@@ -39,10 +48,13 @@ export function createTurns(options: { id: number; signature: string; of: Reader
     lateAfterMs: keepMs,
     onArrival: false,
     update(scope: Scope, blocks: Blocks) {
+      let segment = scope.cursor.segmentAt[id]!;
+      if (segment === 0) {
+        if (!counts(scope)) return;
+        segment = blocks.ensure(id, 3);
+      }
       const kind = of(scope);
       const time = scope.record.eventTime;
-      let segment = scope.cursor.segmentAt[id]!;
-      if (segment === 0) segment = blocks.ensure(id, 3);
       const { f64 } = scope.cursor;
       if (f64[segment] === kind) {
         if (time > f64[segment + 1]!) f64[segment + 1] = time;
