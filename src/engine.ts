@@ -33,10 +33,12 @@ import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
 import { isShadow, KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import {
+  type BackfillSpan,
   type CompiledBand,
   type CompiledFeature,
   type CompiledRule,
   compileRuleSet,
+  observingOnly,
   type Plan,
   type Registry,
   type RegistryEntry,
@@ -44,6 +46,7 @@ import {
 } from './rules/rule-set.ts';
 import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
 import {
+  type Blocks,
   clockOf,
   createBlocks,
   firstSeenOf,
@@ -68,8 +71,17 @@ import {
   wakeAtOf,
 } from './state/block.ts';
 import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
-import { createKeyTable, createNames, fingerprint, type KeyTable } from './state/key-table.ts';
+import {
+  type BorrowedNames,
+  borrowNames,
+  createKeyTable,
+  createNames,
+  fingerprint,
+  type KeyTable,
+  type Names,
+} from './state/key-table.ts';
 import type { Scope } from './state/operator.ts';
+import type { Panes } from './state/panes.ts';
 import { createTimers } from './state/timers.ts';
 
 /** How far behind the largest event time a record may come and still find every window open. */
@@ -99,6 +111,8 @@ export interface EngineOptions {
   localTime: LocalTime;
   latenessMs?: number;
   horizonRecords?: number;
+  /** Names of the engine that this one reads old records for. */
+  names?: BorrowedNames;
   /** Networks (MCC+MNC) that are home; empty: those of the list `networks`, or else the network that the IMSI names. */
   homePlmns?: readonly string[];
   onRuleError?: (ruleId: string, error: unknown) => void;
@@ -179,7 +193,30 @@ export interface Engine {
    * list is empty. Open alerts of rules that are in the set no longer are resolved here and now; where there may be thousands
    * of them, call `endEpisodes` before.
    */
-  useRules(sources: RuleSource[], version: string, alerts?: AlertData[], lists?: ReferenceLists): RuleProblem[];
+  useRules(
+    sources: RuleSource[],
+    version: string,
+    alerts?: AlertData[],
+    lists?: ReferenceLists,
+    backfill?: Backfill,
+  ): RuleProblem[];
+  /**
+   * Begins to fill the windows that this set would add, from records that are read again. `until`: a feature that began later
+   * than this event time is filled too. Nothing changes here until the set is swapped in.
+   */
+  beginBackfill(
+    sources: RuleSource[],
+    version: string,
+    until: number,
+    lists?: ReferenceLists,
+  ): { backfill: Backfill } | { problems: RuleProblem[] };
+  /**
+   * After a swap with a back-fill: takes over what it has of one page of its state, some thousand keys. False when there is no
+   * more. A key that is touched before its turn is taken over then, so results do not depend on when this is called.
+   */
+  takeOver(): boolean;
+  /** Makes an empty engine one that only fills the fresh windows of this set. */
+  observe(whole: RuleSet): { state: BackfillState };
   /** Open alerts that a swap to this set would resolve. */
   episodesWithout(sources: readonly RuleSource[]): number;
   /** Resolves at most `limit` of them, as the swap would; returns how many. */
@@ -210,13 +247,36 @@ export interface Engine {
   arena: Arena;
 }
 
+/** Reads old records again beside the engine that began it, for the windows of features that are new. */
+export interface Backfill {
+  apply(record: UsageRecord): void;
+  tick(eventTime: number): void;
+  /** Bytes of its state. */
+  bytes(): number;
+  /** Records applied. */
+  applied(): number;
+  span: BackfillSpan;
+  /** For the engine that takes over. */
+  state: BackfillState;
+}
+
+interface BackfillState {
+  /** Binds and selects a key; false where it is not known, or taken over already. */
+  find(keyType: number, key: number): boolean;
+  /** The selected key has been taken over. Its windows can be read until another block is bound. */
+  leave(): void;
+  blocks: Blocks;
+  arena: Arena;
+  names: BorrowedNames;
+}
+
 export function createEngine(options: EngineOptions): Engine {
   const latenessMs = options.latenessMs ?? LATENESS_MS_DEFAULT;
   const { numberingPlan, localTime } = options;
 
   const arena = createArena();
   const blocks = createBlocks(arena);
-  const names = createNames();
+  const names: Names = options.names ?? createNames();
   const tables: KeyTable[] = KEY_TYPES.map(() => createKeyTable());
   blocks.onMove((keyType, key, address) => tables[keyType]!.set(key, address));
   /** Subscriber in whose block an account, SIM or handset lives; those with a block of their own stand in `tables`. */
@@ -276,7 +336,11 @@ export function createEngine(options: EngineOptions): Engine {
   /** Longest retention of the operators of a key type; Infinity where one remembers for ever. */
   let idleMs: number[] = [];
 
-  const adopt = (next: RuleSet): void => {
+  /** The back-fill whose windows are being taken over, the page of its state to be taken next, and the watermark of the swap. */
+  let donor: { state: BackfillState; page: number; watermark: number } | undefined;
+
+  /** `whole`: the set that says how long keys are kept, where only a part of it is run. */
+  const adopt = (next: RuleSet, whole = next): void => {
     ruleSet = next;
     ruleErrors = new Map();
     usesDestination = [
@@ -298,7 +362,7 @@ export function createEngine(options: EngineOptions): Engine {
       .filter((plmn) => networks.textAt(networks.find(plmn), 'class') === 'home');
     homePlmns = new Set(options.homePlmns?.length ? options.homePlmns : listed);
     idleMs = KEY_TYPES.map(() => 0);
-    for (const plan of Object.values(next.plans)) {
+    for (const plan of Object.values(whole.plans)) {
       for (const group of plan.groups) {
         for (const { operators } of group.steps) {
           for (const operator of operators)
@@ -429,6 +493,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** Binds the block in which this key lives and selects it there; false where it is not known. */
   const find = (keyType: number, key: number): boolean => {
+    if (donor !== undefined) settle(keyType, key);
     let address = tables[keyType]!.get(key);
     if (address !== 0) {
       blocks.bind(address);
@@ -446,6 +511,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** Binds and selects a key that the record at hand names; one that is new moves in with the record's subscriber. */
   const enter = (keyType: number, key: number, eventTime: number): void => {
+    if (donor !== undefined) settle(keyType, key);
     if (keyType < HOUSEMATES && subscriberKey !== 0) {
       // Mostly the block is still bound from the kind of key before.
       if (cursor.address === 0 || ownerTypeOf(cursor) !== HOST_TYPE || ownerOf(cursor) !== subscriberKey) {
@@ -541,11 +607,7 @@ export function createEngine(options: EngineOptions): Engine {
         const next = nextLook(rule, Math.min(scope.now, watermark), watermark);
         if (next < wakeAt) wakeAt = next;
       }
-      if (wakeAt < wakeAtOf(cursor)) {
-        const isFirst = wakeAt < queuedAtOf(cursor);
-        setWakeAt(cursor, wakeAt);
-        if (isFirst) enqueue(wakeAt);
-      }
+      if (wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);
     }
     return late;
   };
@@ -576,12 +638,10 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   /** The longest of the windows that take the record whose conditions stand in `truth`; Infinity where there is none. */
-  const longestWindow = ({ groups }: Plan): number => {
+  const longestWindow = ({ reaches }: Plan): number => {
     let longest = 0;
-    for (const { steps } of groups) {
-      for (const { predicate, lateAfterMs } of steps) {
-        if (truth[predicate] === 1 && lateAfterMs > longest) longest = lateAfterMs;
-      }
+    for (const { predicate, lateAfterMs } of reaches) {
+      if (truth[predicate] === 1 && lateAfterMs > longest) longest = lateAfterMs;
     }
     return longest === 0 ? Number.POSITIVE_INFINITY : longest;
   };
@@ -610,6 +670,13 @@ export function createEngine(options: EngineOptions): Engine {
     timers.push(time, ownerTypeOf(cursor), ownerOf(cursor));
   };
 
+  /** The selected key wants to be looked at then, earlier than before. */
+  const wakeKey = (time: number): void => {
+    const isFirst = time < queuedAtOf(cursor);
+    setWakeAt(cursor, time);
+    if (isFirst) enqueue(time);
+  };
+
   /**
    * When the rule wants to look at the bound key again: at a time of its own after `after`, or regularly after
    * `regularAfter`; Infinity where it does not. A deterministic phase spreads regular looks over their interval, so that a
@@ -636,7 +703,8 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   /** Looks at the keys of the bound block because its timer has come, and forgets those that are idle. */
-  const fireBlock = (time: number): void => {
+  const fireBlock = (due: number): void => {
+    const time = donor === undefined ? due : settleBlock(due);
     scope.record = BLANK_RECORD;
     scope.destination = undefined;
     scope.homeCountry = '';
@@ -672,6 +740,20 @@ export function createEngine(options: EngineOptions): Engine {
     arena.free(cursor.address);
     blocks.unbind();
     if (ownerType === SUBSCRIBER_PREFIX) names.releasePair(owner);
+  };
+
+  /** Takes over what a back-fill has of the keys of the bound block, and returns when the first of them is due now. */
+  const settleBlock = (due: number): number => {
+    const ownerType = ownerTypeOf(cursor);
+    const owner = ownerOf(cursor);
+    const keys: [keyType: number, key: number][] = [];
+    if (ownerType !== HOST_TYPE) keys.push([ownerType, owner]);
+    else
+      for (let housemate = 0; housemate < HOUSEMATES; housemate++)
+        keys.push([housemate, housemateOf(cursor, housemate)]);
+    for (const [keyType, key] of keys) settle(keyType, key);
+    blocks.bind(tables[ownerType]!.get(owner));
+    return Math.min(due, queuedAtOf(cursor));
   };
 
   /** The selected housemate moves out and takes what was remembered of it along. */
@@ -1033,14 +1115,143 @@ export function createEngine(options: EngineOptions): Engine {
     version: string,
     alerts: AlertData[] = [],
     lists?: ReferenceLists,
+    backfill?: Backfill,
   ): RuleProblem[] => {
     const since = maxEventTime === Number.NEGATIVE_INFINITY ? 0 : maxEventTime;
-    const result = compileRuleSet(sources, version, { registry, names, localTime, lists, since });
+    // What an earlier back-fill still holds is that of operators that this set may know no longer.
+    while (takeOver());
+    const result = compileRuleSet(sources, version, {
+      registry,
+      names,
+      localTime,
+      lists,
+      since,
+      ...(backfill && { backfill: backfill.span }),
+    });
     if ('problems' in result) return result.problems;
     output = alerts;
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
+    if (backfill !== undefined) donor = { state: backfill.state, page: 0, watermark };
     return [];
+  };
+
+  const beginBackfill = (
+    sources: RuleSource[],
+    version: string,
+    until: number,
+    lists?: ReferenceLists,
+  ): { backfill: Backfill } | { problems: RuleProblem[] } => {
+    const own = borrowNames(names);
+    const span = { since: 0, until };
+    const result = compileRuleSet(sources, version, {
+      registry: new Map(registry),
+      names: own,
+      localTime,
+      lists,
+      since: 0,
+      backfill: span,
+    });
+    if ('problems' in result) return result;
+    const engine = createEngine({ ...options, names: own });
+    const { state } = engine.observe(result.ruleSet);
+    const alerts: AlertData[] = [];
+    return {
+      backfill: {
+        apply: (record) => void engine.apply(record, alerts),
+        tick: (eventTime) => engine.tick(eventTime, alerts),
+        bytes: () => engine.stats().stateBytes,
+        applied: () => engine.counts().applied,
+        span,
+        state,
+      },
+    };
+  };
+
+  /** Takes over what a back-fill still has of a key, before anybody looks at it. */
+  const settle = (keyType: number, key: number): void => {
+    if (key === 0) return;
+    const { state } = donor!;
+    // Composite keys have numbers of their own there.
+    const theirKey = key < 0 && KEY_TYPES[keyType]!.includes('+') ? state.names.findPair(names.textOf(key)) : key;
+    if (theirKey !== 0 && state.find(keyType, theirKey)) takeOverKey(keyType, key);
+  };
+
+  /** Of the key that is selected there: brings its fresh windows in, and sets the timers that they ask for. */
+  const takeOverKey = (keyType: number, key: number): void => {
+    const { state, watermark: swappedAt } = donor!;
+    const theirs = state.blocks.cursor;
+    const ids: number[] = [];
+    for (let index = segmentCountOf(theirs) - 1; index >= 0; index--) {
+      const id = state.blocks.segmentIdAt(index);
+      if (ruleSet.fresh.has(id) && ruleSet.keyTypes[id] === keyType) ids.push(id);
+    }
+    const clock = clockOf(theirs);
+    const firstSeen = firstSeenOf(theirs);
+    const link = linkOf(theirs);
+    const accountLink = keyType === SUBSCRIBER ? theirs.segmentAt[ACCOUNT_LINK]! : 0;
+    const host = ownerTypeOf(theirs) === HOST_TYPE ? ownerOf(theirs) : 0;
+    const from = theirs.address;
+    // It is there no longer, so looking it up here finds nothing to be settled.
+    state.leave();
+    const atHand = subscriberKey;
+    subscriberKey = host;
+    enter(keyType, key, firstSeen);
+    subscriberKey = atHand;
+    state.blocks.bind(from);
+    if (clock > clockOf(cursor)) setClock(cursor, clock);
+    if (firstSeen < firstSeenOf(cursor)) setFirstSeen(cursor, firstSeen);
+    if (link !== 0) setLink(cursor, link);
+    if (accountLink !== 0) {
+      const segment = blocks.ensure(ACCOUNT_LINK, 1);
+      cursor.f64[segment] = theirs.f64[accountLink]!;
+    }
+    for (const id of ids) {
+      const columns = ruleSet.fresh.get(id)!;
+      if (columns === 'all') {
+        const at = theirs.segmentAt[id]!;
+        const units = theirs.segmentUnits[id]!;
+        const segment = blocks.resize(id, units);
+        cursor.f64.set(theirs.f64.subarray(at, at + units), segment);
+      } else {
+        (ruleSet.operators.get(id) as Panes).merge(cursor, blocks, theirs, columns);
+      }
+    }
+    // Looks that were due before the swap are not made good.
+    const { record } = scope;
+    scope.record = BLANK_RECORD;
+    scope.look++;
+    scope.now = Math.max(clockOf(cursor), swappedAt);
+    let wakeAt = clockOf(cursor) + idleMs[keyType]! + 1;
+    for (const rule of ruleSet.timed[keyType]!) {
+      if (hasSeen(rule)) wakeAt = Math.min(wakeAt, nextLook(rule, swappedAt, swappedAt));
+    }
+    if (wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);
+    scope.record = record;
+  };
+
+  const takeOver = (): boolean => {
+    if (donor === undefined) return false;
+    const { state, page } = donor;
+    if (page === state.arena.pageCount()) {
+      donor = undefined;
+      return false;
+    }
+    state.arena.walkPage(page, (address) => {
+      const block = state.blocks.bind(address);
+      const ownerType = ownerTypeOf(block);
+      for (let keyType = 0; keyType < (ownerType === HOST_TYPE ? HOUSEMATES : 1); keyType++) {
+        if (ownerType === HOST_TYPE) {
+          const key = housemateOf(state.blocks.bind(address), keyType);
+          if (key !== 0) settle(keyType, key);
+        } else {
+          const key = ownerOf(block);
+          settle(ownerType, state.names.isPair(key) ? names.pairNamed(state.names.textOf(key)) : key);
+        }
+      }
+    });
+    donor.page++;
+    return true;
   };
 
   return {
@@ -1061,6 +1272,16 @@ export function createEngine(options: EngineOptions): Engine {
     },
     fireTimers,
     useRules,
+    beginBackfill,
+    takeOver,
+    observe(whole) {
+      adopt(observingOnly(whole), whole);
+      const leave = (): void => {
+        if (ownerTypeOf(cursor) === HOST_TYPE) moveOut(cursor);
+        else tables[ownerTypeOf(cursor)]!.delete(ownerOf(cursor));
+      };
+      return { state: { find, leave, blocks, arena, names: options.names! } };
+    },
     episodesWithout: (sources) =>
       departing(sources).reduce((sum, { rule }) => sum + openKeysOf(rule.episode).size(), 0),
     endEpisodes(sources, version, limit, alerts) {
@@ -1103,6 +1324,7 @@ export function createEngine(options: EngineOptions): Engine {
       loopbacksCut,
     }),
     cut() {
+      while (takeOver());
       const horizon = duplicates.snapshot();
       const pages = arena.cut();
       return {

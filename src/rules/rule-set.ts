@@ -149,6 +149,8 @@ export interface Plan {
    * among the steps that take it decides.
    */
   lateAfterMs: number;
+  /** For each condition the longest window behind it: what the line above comes down to for one record. */
+  reaches: { predicate: number; lateAfterMs: number }[];
 }
 
 export interface RuleSet {
@@ -172,6 +174,11 @@ export interface RuleSet {
   uses: ReadonlySet<string>;
   /** Each feature once, for people to look at. */
   features: { keyType: number; feature: CompiledFeature; ruleIds: string[] }[];
+  /**
+   * Operators that have seen nothing before this set, or, where columns are named, a pane list of which those have, or that
+   * reaches further back than before. These are what a back-fill brings.
+   */
+  fresh: Map<number, 'all' | ReadonlySet<number>>;
 }
 
 export interface CompileOptions {
@@ -182,6 +189,16 @@ export interface CompileOptions {
   lists: ReferenceLists | undefined;
   /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
   since: number;
+  /** Where the windows of new features are brought along, filled by records read again. */
+  backfill?: BackfillSpan;
+}
+
+/** What the records that are read again cover. */
+export interface BackfillSpan {
+  /** Event time since which all of them have been read; 0: from the first one on. */
+  since: number;
+  /** A feature that began later than this is as good as new: it is filled too. */
+  until: number;
 }
 
 /** Values that change while nothing happens. */
@@ -244,13 +261,22 @@ export function compileRuleSet(
   const operators = new Map<number, Operator>();
 
   const used = new Set<RegistryEntry>();
-  const entryOf = (signature: string): RegistryEntry => {
+  const fresh = new Map<number, 'all' | Set<number>>();
+  /** Alerts are not in the stream, so windows over them cannot be filled. */
+  const backfillOf = (on: readonly SeenType[]): BackfillSpan | undefined =>
+    on.includes('alert') ? undefined : options.backfill;
+  const isNew = (since: number | null | undefined, on: readonly SeenType[]): boolean =>
+    since === null || since === undefined || since > (backfillOf(on)?.until ?? Number.POSITIVE_INFINITY);
+  const entryOf = (signature: string, on: readonly SeenType[]): RegistryEntry => {
     let entry = registry.get(signature);
     if (entry === undefined) {
-      entry = { id: registry.size + 1, since: options.since, columns: [], columnsSince: [], reach: 0 };
+      entry = { id: registry.size + 1, since: null, columns: [], columnsSince: [], reach: 0 };
       registry.set(signature, entry);
     }
-    entry.since ??= options.since;
+    if (!used.has(entry) && isNew(entry.since, on)) {
+      entry.since = backfillOf(on)?.since ?? options.since;
+      if (!on.includes('alert')) fresh.set(entry.id, 'all');
+    }
     used.add(entry);
     return entry;
   };
@@ -283,6 +309,7 @@ export function compileRuleSet(
     paneMs: number;
     reach: number;
     columns: Map<string, { kind: ColumnKind; of: Reader }>;
+    asked: Set<number>;
     list: Panes | undefined;
   }
   const paneRequests = new Map<string, PaneRequest>();
@@ -302,7 +329,7 @@ export function compileRuleSet(
     signature: string,
     create: (id: number) => T,
   ): { operator: T; entry: RegistryEntry } => {
-    const entry = entryOf(signature);
+    const entry = entryOf(signature, []);
     const operator = (operators.get(entry.id) as T | undefined) ?? create(entry.id);
     operators.set(entry.id, operator);
     return { operator, entry };
@@ -430,7 +457,7 @@ export function compileRuleSet(
     const compiled: CompiledRule = {
       rule,
       keyType,
-      episode: entryOf(`episode|${rule.id}`).id,
+      episode: entryOf(`episode|${rule.id}`, ['alert']).id,
       bands: [],
       features: [],
       operatorIds: [],
@@ -472,7 +499,7 @@ export function compileRuleSet(
       }
       if (group === 'tickets' && rule.key === 'subscriber' && value !== undefined && ticketNames.includes(value)) {
         const signature = 'tickets|subscriber';
-        const entry = entryOf(signature);
+        const entry = entryOf(signature, []);
         let operator = operators.get(entry.id) as ReturnType<typeof createTickets> | undefined;
         if (operator === undefined) {
           operator = createTickets({ id: entry.id, signature });
@@ -602,7 +629,7 @@ export function compileRuleSet(
         signature: string,
         create: (id: number) => T,
       ): { operator: T; entry: RegistryEntry } => {
-        const entry = entryOf(signature);
+        const entry = entryOf(signature, step.on);
         let operator = operators.get(entry.id) as T | undefined;
         if (operator === undefined) {
           operator = create(entry.id);
@@ -737,7 +764,7 @@ export function compileRuleSet(
           const among = conditionOf(feature.among, [...path, 'among']);
           const evaluate = of!.evaluate as (scope: Scope) => string;
           const turnsSignature = `turns|subscriber|${[...step.on].sort().join()}|${step.where}|${among.text}|${ofText}|${windowMs}`;
-          const turnsEntry = entryOf(turnsSignature);
+          const turnsEntry = entryOf(turnsSignature, step.on);
           let turns = operators.get(turnsEntry.id) as ReturnType<typeof createTurns> | undefined;
           if (turns === undefined) {
             turns = createTurns({
@@ -931,7 +958,15 @@ export function compileRuleSet(
       const signature = `panes|${base}|${paneMs}`;
       let request = paneRequests.get(signature);
       if (request === undefined) {
-        request = { entry: entryOf(signature), signature, paneMs, reach: 1, columns: new Map(), list: undefined };
+        request = {
+          entry: entryOf(signature, step.on),
+          signature,
+          paneMs,
+          reach: 1,
+          columns: new Map(),
+          asked: new Set(),
+          list: undefined,
+        };
         paneRequests.set(signature, request);
       }
       const own = request;
@@ -941,7 +976,12 @@ export function compileRuleSet(
         own.columns.set(columnName, { kind, of });
         let index = own.entry.columns.indexOf(columnName);
         if (index < 0) index = own.entry.columns.push(columnName) - 1;
-        own.entry.columnsSince[index] ??= options.since;
+        if (!own.asked.has(index) && isNew(own.entry.columnsSince[index], step.on)) {
+          own.entry.columnsSince[index] = backfillOf(step.on)?.since ?? options.since;
+          const known = fresh.get(own.entry.id) ?? new Set();
+          if (known !== 'all' && !step.on.includes('alert')) fresh.set(own.entry.id, known.add(index));
+        }
+        own.asked.add(index);
         return index;
       };
       let perUnit = 1;
@@ -975,7 +1015,9 @@ export function compileRuleSet(
         if (own.list === undefined) {
           // Before the change only panes of the shorter reach were kept.
           if (own.entry.reach > 0 && own.reach > own.entry.reach) {
-            own.entry.since = Math.max(own.entry.since!, options.since - own.entry.reach * paneMs);
+            const seenSince = backfillOf(step.on)?.since ?? options.since - own.entry.reach * paneMs;
+            own.entry.since = Math.max(own.entry.since!, seenSince);
+            if (!fresh.has(own.entry.id) && !step.on.includes('alert')) fresh.set(own.entry.id, new Set());
           }
           own.entry.reach = own.reach;
           own.entry.columnsSince = own.entry.columns.map((wanted, index) =>
@@ -1197,7 +1239,15 @@ export function compileRuleSet(
       if (group.steps.length > 0) groups.push(group);
     });
     // An alert is looked at when it is made, however old the record is that made it.
-    return { predicates, groups, lateAfterMs: recordType === 'alert' ? Number.POSITIVE_INFINITY : lateAfterMs };
+    const reaches = groups.flatMap(({ steps: own }) =>
+      own.flatMap(({ predicate, lateAfterMs: one }) => (one > 0 ? [{ predicate, lateAfterMs: one }] : [])),
+    );
+    return {
+      predicates,
+      groups,
+      lateAfterMs: recordType === 'alert' ? Number.POSITIVE_INFINITY : lateAfterMs,
+      reaches,
+    };
   };
 
   const shown = new Map<string, { keyType: number; feature: CompiledFeature; ruleIds: string[] }>();
@@ -1239,7 +1289,39 @@ export function compileRuleSet(
       ledger,
       balance,
       features: [...shown.values()],
+      fresh,
     },
+  };
+}
+
+/**
+ * The set as a second engine runs it that reads old records again: keys, clocks and lateness are those of the whole set, but
+ * only fresh operators remember anything, and no rule looks. Kinds of keys without a fresh operator are left out, except the
+ * subscriber, whose clock says what is late.
+ */
+export function observingOnly(ruleSet: RuleSet): RuleSet {
+  const { plans, fresh } = ruleSet;
+  const keyTypes = new Set([keyIndex('subscriber')]);
+  for (const { groups } of Object.values(plans)) {
+    for (const { keyType, steps } of groups) {
+      if (steps.some(({ operators }) => operators.some(({ id }) => fresh.has(id)))) keyTypes.add(keyType);
+    }
+  }
+  const planOf = (plan: Plan): Plan => ({
+    ...plan,
+    groups: plan.groups
+      .filter(({ keyType }) => keyTypes.has(keyType))
+      .map((group) => ({
+        ...group,
+        rules: [],
+        steps: group.steps.map((step) => ({ ...step, operators: step.operators.filter(({ id }) => fresh.has(id)) })),
+      })),
+  });
+  return {
+    ...ruleSet,
+    plans: Object.fromEntries(Object.entries(plans).map(([type, plan]) => [type, planOf(plan)])) as RuleSet['plans'],
+    timed: ruleSet.timed.map(() => []),
+    rulesByEpisode: [],
   };
 }
 

@@ -52,6 +52,8 @@ export interface Arena {
   bytes(): number;
   /** Calls `visit` with the address of every block in use. */
   walk(visit: (address: number) => void): void;
+  /** The same for one page. */
+  walkPage(page: number, visit: (address: number) => void): void;
   /** Fixes the content of all pages as of now; `take` hands them out in order, each exactly as it was at this moment. */
   cut(): ArenaCut;
   /** Puts pages back as `ArenaCut` handed them out. Only on an empty arena. */
@@ -162,15 +164,16 @@ export function createArena(): Arena {
     usedUnits -= SIZE_CLASSES[sizeClass]!;
   };
 
-  const forEachBlock = (visit: (address: number, live: boolean) => void): void => {
-    for (let page = 0; page < pagesF64.length; page++) {
-      const size = SIZE_CLASSES[pageClass[page]!]!;
-      const f64 = pagesF64[page]!;
-      for (let index = page === 0 ? 1 : 0; index < pageUsed[page]!; index++) {
-        const offset = index * size;
-        visit(page * PAGE_UNITS + offset, f64[offset + CLOCK] !== FREE);
-      }
+  const forEachBlockOf = (page: number, visit: (address: number, live: boolean) => void): void => {
+    const size = SIZE_CLASSES[pageClass[page]!]!;
+    const f64 = pagesF64[page]!;
+    for (let index = page === 0 ? 1 : 0; index < pageUsed[page]!; index++) {
+      const offset = index * size;
+      visit(page * PAGE_UNITS + offset, f64[offset + CLOCK] !== FREE);
     }
+  };
+  const forEachBlock = (visit: (address: number, live: boolean) => void): void => {
+    for (let page = 0; page < pagesF64.length; page++) forEachBlockOf(page, visit);
   };
 
   return {
@@ -194,6 +197,7 @@ export function createArena(): Arena {
     usedBytes: () => usedUnits * 8,
     bytes: () => pagesF64.length * PAGE_BYTES,
     walk: (visit) => forEachBlock((address, live) => live && visit(address)),
+    walkPage: (page, visit) => forEachBlockOf(page, (address, live) => live && visit(address)),
     cut() {
       if (cutState !== undefined) throw new Error('a cut is open already');
       const state = {

@@ -24,6 +24,8 @@ export interface Names {
    */
   pairOf(first: string, second: string): number;
   releasePair(number: number): void;
+  /** Number of a composite key by its whole text, remembered. */
+  pairNamed(text: string): number;
   textOf(number: number): string;
   size(): number;
   snapshot(): string[];
@@ -79,6 +81,7 @@ export function createNames(): Names {
       texts[-number - 1] = '';
       vacant.push(number);
     },
+    pairNamed: (text) => remember(pairs, text),
     textOf: (number) => (number < 0 ? texts[-number - 1]! : number === 0 ? '' : String(number).slice(1)),
     size: () => texts.length - vacant.length,
     // The first character says which kind a text is; an empty one is a number to be used again.
@@ -94,6 +97,41 @@ export function createNames(): Names {
         return entry.slice(1);
       });
     },
+  };
+}
+
+/** The names of another engine, with composite keys of one's own. */
+export interface BorrowedNames extends Names {
+  isPair(number: number): boolean;
+  /** Number of a composite key by its whole text, 0 where there is none. */
+  findPair(text: string): number;
+}
+
+/**
+ * For a second engine beside the first: single texts have the numbers that they have there, so what lies in a block means the
+ * same in both. Composite keys are forgotten by each engine when its own key is gone; their numbers are apart.
+ */
+export function borrowNames(names: Names): BorrowedNames {
+  const own = createNames();
+  const isPair = (number: number): boolean => number < -NAMES_MAX;
+  const outward = (number: number): number => number - NAMES_MAX;
+  const pairNumbers = new Map<string, number>();
+  const pairNamed = (text: string): number => {
+    const number = outward(own.pairNamed(text));
+    pairNumbers.set(text, number);
+    return number;
+  };
+  return {
+    ...names,
+    pairNamed,
+    pairOf: (first, second) => pairNamed(`${first}>${second}`),
+    releasePair(number) {
+      pairNumbers.delete(own.textOf(number + NAMES_MAX));
+      own.releasePair(number + NAMES_MAX);
+    },
+    textOf: (number) => (isPair(number) ? own.textOf(number + NAMES_MAX) : names.textOf(number)),
+    isPair,
+    findPair: (text) => pairNumbers.get(text) ?? 0,
   };
 }
 

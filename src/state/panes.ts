@@ -34,6 +34,11 @@ export interface Column {
 export interface Panes extends Operator {
   paneMs: number;
   columns: Column[];
+  /**
+   * Takes entries of another list of this operator in, of a key that has read the records again from some time on. Of two
+   * entries of one pane the one that counted more records has seen all that the other has; columns of `anew` are the other's.
+   */
+  merge(cursor: Cursor, blocks: Blocks, from: Cursor, anew: ReadonlySet<number>): void;
   /** Entries of the bound key with their start, newest last, for people to look at. */
   list(scope: Scope, from: number, to: number, column: number): { startAt: number; value: number }[];
 }
@@ -147,11 +152,48 @@ export function createPanes(options: {
     u32[segment * 2 + LENGTH] = length + 1;
   };
 
+  const merge = (cursor: Cursor, blocks: Blocks, from: Cursor, anew: ReadonlySet<number>): void => {
+    const theirs = from.segmentAt[id]!;
+    if (theirs === 0) return;
+    const theirLength = from.u32[theirs * 2 + LENGTH]!;
+    let segment = cursor.segmentAt[id]!;
+    if (segment === 0) segment = blocks.ensure(id, FIRST_ENTRY + entryUnits);
+    else if (cursor.u32[segment * 2 + WIDTH] !== columnCount) segment = widen(cursor, blocks, segment);
+    const ourLength = cursor.u32[segment * 2 + LENGTH]!;
+    const merged = new Float64Array((ourLength + theirLength) * entryUnits);
+    let length = 0;
+    let ours = 0;
+    for (let index = 0; index < theirLength || ours < ourLength; ) {
+      const ourAt = segment + FIRST_ENTRY + ours * entryUnits;
+      const theirAt = theirs + FIRST_ENTRY + index * entryUnits;
+      const ourPane = ours < ourLength ? cursor.u32[ourAt * 2]! : Number.POSITIVE_INFINITY;
+      const theirPane = index < theirLength ? from.u32[theirAt * 2]! : Number.POSITIVE_INFINITY;
+      const at = length * entryUnits;
+      const takesOurs =
+        ourPane < theirPane || (ourPane === theirPane && cursor.u32[ourAt * 2 + 1]! >= from.u32[theirAt * 2 + 1]!);
+      if (takesOurs) merged.set(cursor.f64.subarray(ourAt, ourAt + entryUnits), at);
+      else merged.set(from.f64.subarray(theirAt, theirAt + entryUnits), at);
+      if (takesOurs && ourPane === theirPane) {
+        for (const column of anew) merged[at + 1 + column] = from.f64[theirAt + 1 + column]!;
+      }
+      if (ourPane <= theirPane) ours++;
+      if (theirPane <= ourPane) index++;
+      length++;
+    }
+    // What no window reaches any more is left out, so that no list is longer than its reach.
+    const skipped = Math.max(0, length - reach);
+    segment = blocks.resize(id, FIRST_ENTRY + Math.max(1, length - skipped) * entryUnits);
+    cursor.f64.set(merged.subarray(skipped * entryUnits, length * entryUnits), segment + FIRST_ENTRY);
+    cursor.u32[segment * 2 + LENGTH] = length - skipped;
+    cursor.u32[segment * 2 + WIDTH] = columnCount;
+  };
+
   return {
     id,
     signature: options.signature,
     unitsMax: FIRST_ENTRY + reach * entryUnits,
     paneMs,
+    merge,
     columns,
     retentionMs: reach * paneMs,
     lateAfterMs: reach * paneMs,

@@ -1,0 +1,269 @@
+/**
+ * Random rule sets over random streams, small enough to be looked at when one of them fails, and made so that conditions are now
+ * true and now false: windows as long as a few jumps of time, thresholds within reach.
+ */
+import fc from 'fast-check';
+import type { UsageRecord } from '../src/record/usage-record.ts';
+import type { Rule, RuleBand, RuleFeature } from '../src/rules/rule.ts';
+import { MINUTE_MS, ruleWith } from './rule-engine.ts';
+
+const SECOND_MS = 1_000;
+
+// -- streams -----------------------------------------------------------------------------------------------------------
+
+const money = fc.oneof(
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 500 }).map((cents) => cents * 10_000) },
+  fc.constant(Number.NaN),
+);
+const record = fc.record({
+  recordType: fc.constantFrom<UsageRecord['recordType']>('voice', 'voice', 'sms', 'data'),
+  servedMsisdn: fc.constantFrom('861390000001', '861390000002'),
+  servedImsi: fc.constantFrom('', '460000000000001', '460000000000002'),
+  accountId: fc.constantFrom('', '9001', '9002'),
+  direction: fc.constantFrom<UsageRecord['direction']>('mo', 'mt', ''),
+  durationMs: fc.oneof(
+    { weight: 4, arbitrary: fc.integer({ min: 0, max: 20 }).map((n) => n * 15_000) },
+    fc.constant(Number.NaN),
+  ),
+  chargeMicros: money,
+  cellId: fc.constantFrom('', 'A', 'B', '17'),
+});
+/** How far time moves on to the next record: mostly a little, now and then far or to a border. */
+const jump = fc.oneof(
+  { weight: 8, arbitrary: fc.integer({ min: 0, max: 240 }).map((n) => n * SECOND_MS) },
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 90 }).map((n) => n * MINUTE_MS) },
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 1_500 }).map((n) => n * MINUTE_MS) },
+  { weight: 1, arbitrary: fc.constantFrom(1, MINUTE_MS, 5 * MINUTE_MS, 60 * MINUTE_MS - 1) },
+);
+/** How long ago the record began: mostly just now; minutes where calls are long, hours where a gateway was away. */
+const ago = fc.oneof(
+  { weight: 8, arbitrary: fc.constant(0) },
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 900 }).map((n) => n * SECOND_MS) },
+  { weight: 2, arbitrary: fc.integer({ min: 0, max: 300 }).map((n) => n * MINUTE_MS) },
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 3_000 }).map((n) => n * MINUTE_MS) },
+);
+const step = (again: fc.Arbitrary<number>, tick: boolean) =>
+  fc.record({ jump, ago, record, tick: fc.constant(tick), again });
+const stream = fc.array(
+  fc.oneof(
+    { weight: 12, arbitrary: step(fc.constant(-1), false) },
+    // A record that came before, or a tick.
+    { weight: 1, arbitrary: step(fc.nat(), false) },
+    { weight: 1, arbitrary: step(fc.constant(-1), true) },
+  ),
+  { minLength: 1, maxLength: 30 },
+);
+
+// -- rules -------------------------------------------------------------------------------------------------------------
+
+const window = fc.constantFrom<Pick<RuleFeature, 'window' | 'panes'>>(
+  { window: '30s', panes: 30 },
+  { window: '5m', panes: 5 },
+  { window: '10m', panes: 10 },
+  { window: '1h' },
+  { window: '1h', panes: 60 },
+  { window: '1h', panes: 2 },
+  { window: '2h', panes: 24 },
+  { window: '1d', panes: 24 },
+);
+const shifted = fc.constantFrom<Pick<RuleFeature, 'window' | 'panes' | 'before'>>(
+  { window: '1h', panes: 12, before: '5m' },
+  { window: '1h', panes: 4, before: '1h' },
+  { window: '2h', panes: 2, before: '1h' },
+);
+const on = fc.constantFrom<NonNullable<Rule['on']>>(
+  'voice',
+  'sms',
+  ['voice', 'sms'],
+  ['sms', 'voice'],
+  ['voice', 'sms', 'data'],
+);
+const where = fc.constantFrom(
+  "direction == 'mo'",
+  "direction != 'mt'",
+  'durationSec > 60',
+  'charge >= 1.5',
+  "cellId in ['A', '17']",
+  "has(charge) || recordType == 'data'",
+);
+const of = fc.constantFrom('durationSec', 'charge', 'durationSec * 2 + 1');
+
+interface DrawnFeature {
+  feature: RuleFeature;
+  /** A comparison of the feature `name` that is now true and now false. */
+  condition(name: string, n: number): string;
+}
+const compare =
+  (unit: (n: number) => string, signs = ['>=', '>', '<', '==', '!=']) =>
+  (name: string, n: number): string =>
+    `${name} ${signs[n % signs.length]} ${unit(n)}`;
+const drawn = (features: fc.Arbitrary<RuleFeature>, condition: DrawnFeature['condition']): fc.Arbitrary<DrawnFeature> =>
+  features.map((feature) => ({ feature, condition }));
+
+const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: drawn(
+      fc.oneof(window, shifted).map((one): RuleFeature => ({ aggregate: 'count', ...one })),
+      compare((n) => String(1 + (n % 5)), ['>=', '>=', '>', '<', '==']),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: drawn(
+      fc
+        .tuple(fc.oneof(window, shifted), of)
+        .map(([one, field]): RuleFeature => ({ aggregate: 'sum', of: field, ...one })),
+      compare((n) => String((n % 9) * 30.5)),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: drawn(
+      fc
+        .tuple(fc.constantFrom('min' as const, 'max' as const, 'mean' as const), fc.oneof(window, shifted), of)
+        .map(([aggregate, one, field]): RuleFeature => ({ aggregate, of: field, ...one })),
+      compare((n) => String((n % 9) * 20)),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: drawn(
+      fc
+        .tuple(window, fc.constantFrom('cellId', 'durationSec', 'servedMsisdn'))
+        .map(([one, field]): RuleFeature => ({ aggregate: 'distinct', of: field, ...one })),
+      compare((n) => String(1 + (n % 3))),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: drawn(
+      fc.constantFrom<RuleFeature>(
+        { aggregate: 'dailyMean', window: '1h', panes: 4 },
+        { aggregate: 'dailyMean', of: 'durationSec', window: '1d', panes: 24, before: '1h' },
+      ),
+      compare((n) => String(5 + 40 * (n % 7))),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: drawn(
+      fc.constantFrom<RuleFeature>(
+        { aggregate: 'baselineMean', window: '2h', every: '10m', samplesMin: 2 },
+        { aggregate: 'baselineMean', of: 'durationSec', window: '1h', every: '5m', before: '5m' },
+        { aggregate: 'baselineDeviation', of: 'charge', window: '1h', every: '5m', samplesMin: 2 },
+      ),
+      compare((n) => String(0.77 + 20 * (n % 5))),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: drawn(
+      fc.constant<RuleFeature>({ aggregate: 'last', of: 'durationSec' }),
+      compare((n) => String((n % 9) * 30)),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: drawn(
+      fc.constant<RuleFeature>({ aggregate: 'last', of: 'cellId' }),
+      (name, n) => `${name} ${n % 2 === 0 ? '==' : '!='} '${'AB'[n % 2]}'`,
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: drawn(
+      fc.constant<RuleFeature>({ aggregate: 'sinceLast' }),
+      compare((n) => `${1 + (n % 40)}m`, ['>=', '<', '>']),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: drawn(
+      fc.constant<RuleFeature>({ aggregate: 'usualGap' }),
+      compare((n) => `${1 + (n % 10)}m`, ['>=', '<']),
+    ),
+  },
+);
+const also = fc.constantFrom(
+  '',
+  '',
+  '',
+  '',
+  " && direction == 'mo'",
+  ' || durationSec > 200',
+  ' && knownFor >= 10m',
+  ' && !(charge > 2)',
+  ' && now - lastSeenAt < 10m',
+);
+
+const rule = (id: number): fc.Arbitrary<Rule> =>
+  fc
+    .record({
+      key: fc.constantFrom<Rule['key']>('subscriber', 'subscriber', 'account', 'imsi'),
+      on: fc.option(on, { nil: undefined }),
+      where: fc.option(where, { nil: undefined }),
+      features: fc.array(
+        fc.record({ drawn: feature, on, own: fc.boolean(), where: fc.option(where, { nil: undefined, freq: 3 }) }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      thresholds: fc.tuple(fc.nat(200), fc.nat(200), fc.nat(200)),
+      also,
+      bands: fc.constantFrom<readonly RuleBand['severity'][]>(
+        ['warning'],
+        ['info', 'critical'],
+        ['warning', 'critical'],
+        ['warning', 'warning'],
+      ),
+      suppress: fc.constantFrom('1m', '10m', '1h', '3h'),
+      timed: fc.constantFrom('', '', '', 'every 10m', 'every 1h', 'at', 'at two'),
+    })
+    .map(({ key, on: ruleOn, where: ruleWhere, features, thresholds, also: more, bands, suppress, timed }) => {
+      const own = Object.fromEntries(
+        features.map((one, index): [string, RuleFeature] => [
+          `f${index}`,
+          ruleOn === undefined
+            ? { ...one.drawn.feature, on: one.on, ...(one.where === undefined ? {} : { where: one.where }) }
+            : one.drawn.feature,
+        ]),
+      );
+      if (timed.startsWith('at'))
+        own['lastAt'] = { aggregate: 'lastAt', ...(ruleOn === undefined ? { on: features[0]!.on } : {}) };
+      const conditions = features.map((one, index) => one.drawn.condition(`f${index}`, thresholds[index]!));
+      return ruleWith({
+        id: `fraud.drawn-${id}`,
+        key,
+        on: ruleOn,
+        where: ruleOn === undefined ? undefined : ruleWhere,
+        features: own,
+        bands: bands.map((severity, index) => ({
+          severity,
+          score: 10,
+          // The higher band asks for the other features too.
+          if: `(${conditions.slice(0, index + 1).join(' && ')})${index === 0 ? more : ''}`,
+        })),
+        suppress: { for: suppress },
+        ...(timed.startsWith('every') ? { evaluateEvery: timed.slice(6) } : {}),
+        ...(timed === 'at' ? { evaluateAt: 'lastAt + 7m' } : {}),
+        ...(timed === 'at two' ? { evaluateAt: ['lastAt + 3m', 'lastAt + 2h'] } : {}),
+      } as Rule);
+    });
+export const rules = fc
+  .integer({ min: 1, max: 3 })
+  .chain((count) => fc.tuple(...Array.from({ length: count }, (_, id) => rule(id))));
+
+// -- cases -------------------------------------------------------------------------------------------------------------
+
+export interface DrawnCase {
+  rules: Rule[];
+  latenessMin: number;
+  stream: { jump: number; ago: number; record: Partial<UsageRecord>; tick: boolean; again: number }[];
+  silenceMin: number;
+}
+
+export const drawnCase: fc.Arbitrary<DrawnCase> = fc.record({
+  rules,
+  latenessMin: fc.constantFrom(0, 5, 5, 60),
+  stream,
+  silenceMin: fc.integer({ min: 0, max: 800 }),
+});
