@@ -267,7 +267,8 @@ export function compileRuleSet(
     on.includes('alert') ? undefined : options.backfill;
   const isNew = (since: number | null | undefined, on: readonly SeenType[]): boolean =>
     since === null || since === undefined || since > (backfillOf(on)?.until ?? Number.POSITIVE_INFINITY);
-  const entryOf = (signature: string, on: readonly SeenType[]): RegistryEntry => {
+  /** `on`: the record types behind it, where alerts may be among them. */
+  const entryOf = (signature: string, on: readonly SeenType[] = []): RegistryEntry => {
     let entry = registry.get(signature);
     if (entry === undefined) {
       entry = { id: registry.size + 1, since: null, columns: [], columnsSince: [], reach: 0 };
