@@ -20,6 +20,7 @@ import { createHeld, type HeldStatistic } from '../state/held.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
 import { createChange, createFirst, createGaps, createLatest } from '../state/latest.ts';
 import { createLedger, type Ledger } from '../state/ledger.ts';
+import { createMoves } from '../state/moves.ts';
 import type { Operator, Reader, Scope } from '../state/operator.ts';
 import {
   type ColumnKind,
@@ -797,6 +798,20 @@ export function compileRuleSet(
           windowed = true;
           const { operator, entry } = single(signature, (id) => createOverlap({ id, signature, keepMs }));
           return { name, window: feature.window ?? '', unit: 's', type: 'duration', read: operator.overlapMs, entry };
+        }
+        case 'speed':
+        case 'distance': {
+          if (!needs(of === undefined || of.type === 'number', "takes as 'of' the least distance in km, a number"))
+            return undefined;
+          const signature = `moves|${base}|${keepMs}`;
+          windowed = true;
+          const cells = lists?.get('cells') ?? EMPTY_LIST;
+          const { operator, entry } = single(signature, (id) => createMoves({ id, signature, keepMs, cells }));
+          const leastKm = of?.evaluate as Reader | undefined;
+          const common = { name, window: feature.window ?? '', type: 'number', entry } as const;
+          return aggregate === 'speed'
+            ? { ...common, unit: 'km/h', read: operator.speedKmh(leastKm) }
+            : { ...common, unit: 'km', read: operator.distanceKm(leastKm) };
         }
         case 'concurrency': {
           const signature = `concurrency|${base}|${keepMs}`;

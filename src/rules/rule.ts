@@ -61,6 +61,8 @@ export const AGGREGATES = [
   'paidLateMax',
   'heldMax',
   'heldMin',
+  'speed',
+  'distance',
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
@@ -151,7 +153,7 @@ const feature = Type.Object(
     among: Type.Optional(
       expression('Runs: records of the subscriber that belong to the run or end it, as their `of` says.'),
     ),
-    unit: Type.Optional(Type.Enum(['s', 'ms', 'bytes', 'currency', 'count', 'share', 'km/h', 'none'])),
+    unit: Type.Optional(Type.Enum(['s', 'ms', 'bytes', 'currency', 'count', 'share', 'km', 'km/h', 'none'])),
   },
   closed,
 );
