@@ -1327,6 +1327,8 @@ export function createEngine(options: EngineOptions): Engine {
       while (takeOver());
       const horizon = duplicates.snapshot();
       const pages = arena.cut();
+      // A page is preserved when a block in it is bound, so the block that is bound must be bound anew before it is written to.
+      blocks.unbind();
       return {
         meta: {
           ruleSetVersion: ruleSet.version,
