@@ -199,6 +199,43 @@ describe('rules that change while it runs', () => {
     expect(await found()).toEqual([[version, 'b', 1510]]);
   });
 
+  test('a list that is imported counts from its place in the stream on, also when that is read again after kill -9', async () => {
+    const rules = rulesDir();
+    mkdirSync(join(rules, 'fraud'), { recursive: true });
+    copyFileSync(join(projectFolder, 'rules/fraud/irsf-hot-range.yaml'), join(rules, 'fraud/irsf-hot-range.yaml'));
+    const hot = async (number: string): Promise<void> => {
+      const file = join(folder.path, 'hot.csv');
+      writeFileSync(file, `kind,value\nnumber,${number}\n`);
+      expect(await run(['lists', 'import', file, '--name', 'iprn', '--rules', rules])).toMatchObject({ code: 0 });
+    };
+    const callTo = (id: string, otherNumber: string): { subject: string; body: string } =>
+      call(id, 60, { otherNumber, servedMsisdn: `861390000000${id}` });
+    await hot('37112345001');
+    const stay = { nats: broker.url, data: data(), rules, args: ['--checkpoint-interval-sec', '600'] };
+    const first = await startServe(stay);
+    const versionBefore = await rulesVersion(first.ops);
+    await send(broker.url, [callTo('1', '37112345001'), callTo('2', '37112345002')]);
+    await taken(first.ops, 2);
+    await hot('37112345002');
+    await until('the new list', async () => (await rulesVersion(first.ops)) !== versionBefore);
+    const versionAfter = await rulesVersion(first.ops);
+    await send(broker.url, [callTo('3', '37112345001'), callTo('4', '37112345002')]);
+    await until('the alerts', async () => (await countIn(broker.url, 'ALERTS')) === 2);
+    await first.kill();
+
+    const second = await startServe(stay);
+    await until('the new list', async () => (await rulesVersion(second.ops)) === versionAfter);
+    await send(broker.url, [callTo('5', '37112345001'), callTo('6', '37112345002')]);
+    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) === 3);
+    // A list with an error changes nothing, and the log says where.
+    writeFileSync(join(rules, 'lists/iprn.csv'), 'kind,value\nnumber,+44\n');
+    await second.said('changed rules refused');
+    expect(second.log()).toMatch(/lists\/iprn\.csv:2:8: '\+44' is no number/);
+    expect(await rulesVersion(second.ops)).toBe(versionAfter);
+    expect((await second.end()).code).toBe(0);
+    expect((await found()).map((alert) => (alert as unknown[])[1])).toEqual(['1', '4', '6']);
+  });
+
   test('a change by the API is a change of the file, and is still there after a restart', async () => {
     const rules = rulesDir();
     const directory = data();
