@@ -27,6 +27,10 @@ const configSchema = Type.Object(
       maxItems: 100,
       description: 'Home networks; empty: the one that the IMSI names.',
     }),
+    currencyPerSdr: Type.Number({
+      exclusiveMinimum: 0,
+      description: 'Currency units of one special drawing right (SDR), in which roaming partners settle.',
+    }),
     latenessSec: Type.Integer({
       minimum: 0,
       maximum: 86_400,
@@ -67,6 +71,7 @@ export const DEFAULTS: Config = {
   partitions: 1,
   timeZone: 'UTC',
   homePlmns: [],
+  currencyPerSdr: 1,
   latenessSec: 300,
   duplicateHorizonRecords: 524_288,
   checkpointIntervalSec: 15,

@@ -82,6 +82,7 @@ import {
 } from './state/key-table.ts';
 import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
+import { senderRangeOf } from './state/sender-note.ts';
 import { createTimers } from './state/timers.ts';
 
 /** How far behind the largest event time a record may come and still find every window open. */
@@ -101,6 +102,11 @@ const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 const ACCOUNT = KEY_TYPES.indexOf('account');
 const IMSI = KEY_TYPES.indexOf('imsi');
 const SUBSCRIBER_PREFIX = KEY_TYPES.indexOf('subscriber+prefix');
+const SENDER_RANGE = KEY_TYPES.indexOf('sender+range');
+/** Composite keys: their numbers are given back when the key is forgotten. */
+const PAIRS: ReadonlySet<number> = new Set(KEY_TYPES.flatMap((type, index) => (type.includes('+') ? [index] : [])));
+/** Numbers with so many first digits in common are one range of an operator. */
+const OTHER_RANGE_DIGITS = 8;
 /** Keys fetched ahead at once: their blocks fill about half of a second-level cache of 1 MB. */
 const WARM_KEYS_MAX = 768;
 
@@ -116,6 +122,8 @@ export interface EngineOptions {
   /** Networks (MCC+MNC) that are home; empty: those of the list `networks`, or else the network that the IMSI names. */
   homePlmns?: readonly string[];
   onRuleError?: (ruleId: string, error: unknown) => void;
+  /** Currency units of one special drawing right, for rules; default 1. */
+  currencyPerSdr?: number;
 }
 
 export interface FeatureView {
@@ -272,7 +280,7 @@ interface BackfillState {
 
 export function createEngine(options: EngineOptions): Engine {
   const latenessMs = options.latenessMs ?? LATENESS_MS_DEFAULT;
-  const { numberingPlan, localTime } = options;
+  const { numberingPlan, localTime, currencyPerSdr } = options;
 
   const arena = createArena();
   const blocks = createBlocks(arena);
@@ -350,7 +358,9 @@ export function createEngine(options: EngineOptions): Engine {
       'destinationPrefix',
       'destinationClass',
     ].some((name) => next.uses.has(name));
-    usesDestination ||= next.rules.some((rule) => rule.rule.key === 'subscriber+prefix');
+    usesDestination ||= next.rules.some(
+      ({ rule }) => rule.key === 'subscriber+prefix' || rule.key === 'carrier+country',
+    );
     usesHome = next.uses.has('homeCountry');
     usesRoaming = next.uses.has('roaming');
     usesLocalTime = next.uses.has('night') || next.uses.has('weekend');
@@ -385,6 +395,8 @@ export function createEngine(options: EngineOptions): Engine {
         return scope.destination === undefined || record.servedMsisdn === ''
           ? 0
           : names.pairOf(record.servedMsisdn, scope.destination.prefix);
+      case SENDER_RANGE:
+        return record.recordType === 'sms' ? senderRangeOf(names, record) : notedSender(record.eventTime);
     }
     switch (KEY_TYPES[keyType]!) {
       case 'imei':
@@ -399,6 +411,19 @@ export function createEngine(options: EngineOptions): Engine {
         return names.numberOf(record.carrierId);
       case 'servingPlmn':
         return names.numberOf(record.servingPlmn);
+      case 'otherRange': {
+        // Digits give a number above 0, names one below, and a short code has no range.
+        const range = fingerprint(record.otherNumber.slice(0, OTHER_RANGE_DIGITS));
+        return range > 0 && record.otherNumber.length >= OTHER_RANGE_DIGITS ? range : 0;
+      }
+      case 'imsi+servingPlmn':
+        return record.servedImsi === '' || record.servingPlmn === ''
+          ? 0
+          : names.pairOf(record.servedImsi, record.servingPlmn, '@');
+      case 'carrier+country':
+        return record.carrierId === '' || scope.destination === undefined
+          ? 0
+          : names.pairOf(record.carrierId, scope.destination.country);
       case 'dealer': {
         const dealer = record.attributes === null ? undefined : record.attributes['dealerId'];
         return typeof dealer === 'string' ? names.numberOf(dealer) : 0;
@@ -406,6 +431,16 @@ export function createEngine(options: EngineOptions): Engine {
       default:
         throw new Error(`no key of type ${KEY_TYPES[keyType]}`);
     }
+  };
+
+  /**
+   * Who sends and who confirms are in different records: a one-time password that a subscriber confirms belongs to the sender of
+   * the last SMS that a rule over senders has taken. 0 where none is noted, or its key has gone in between.
+   */
+  const notedSender = (eventTime: number): number => {
+    if (!find(SUBSCRIBER, subscriberKey)) return 0;
+    const key = ruleSet.senderNote?.read(cursor, eventTime) ?? 0;
+    return key === 0 || tables[SENDER_RANGE]!.get(key) === 0 ? 0 : key;
   };
 
   const derive = (record: SeenRecord): void => {
@@ -739,7 +774,7 @@ export function createEngine(options: EngineOptions): Engine {
     tables[ownerType]!.delete(owner);
     arena.free(cursor.address);
     blocks.unbind();
-    if (ownerType === SUBSCRIBER_PREFIX) names.releasePair(owner);
+    if (PAIRS.has(ownerType)) names.releasePair(owner);
   };
 
   /** Takes over what a back-fill has of the keys of the bound block, and returns when the first of them is due now. */
@@ -1125,6 +1160,7 @@ export function createEngine(options: EngineOptions): Engine {
       names,
       localTime,
       lists,
+      currencyPerSdr,
       since,
       ...(backfill && { backfill: backfill.span }),
     });
@@ -1294,6 +1330,7 @@ export function createEngine(options: EngineOptions): Engine {
         names,
         localTime,
         lists,
+        currencyPerSdr,
         since: 0,
       });
       return 'problems' in result ? result.problems : [];

@@ -67,6 +67,12 @@ export function alertRecord(trigger: SeenRecord, alert: AlertData, accountId: st
     case 'servingPlmn':
       record.servingPlmn = value;
       break;
+    case 'otherRange':
+      if (record.otherNumber === '') record.otherNumber = value;
+      break;
+    case 'imsi+servingPlmn':
+      [record.servedImsi, record.servingPlmn] = value.split('@') as [string, string];
+      break;
     case 'dealer':
       record.attributes = { ...trigger.attributes, dealerId: value };
       break;

@@ -89,6 +89,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       latenessMs: config.latenessSec * 1000,
       horizonRecords: config.duplicateHorizonRecords,
       homePlmns: config.homePlmns,
+      currencyPerSdr: config.currencyPerSdr,
       onRuleError(ruleId, error) {
         metrics.ruleErrorsTotal.inc({ rule: ruleId });
         log.error({ rule: ruleId, err: error }, 'rule failed');

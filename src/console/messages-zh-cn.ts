@@ -227,6 +227,10 @@ export const zhCn: Messages = {
     otherNumber: '对端号码',
     servingPlmn: '拜访网络',
     'subscriber+prefix': '目的地',
+    otherRange: '号段',
+    'imsi+servingPlmn': '卡与拜访网络',
+    'carrier+country': '运营商与国家',
+    'sender+range': '发送方与号段',
   },
   tiers: { vip: '贵宾', standard: '普通' },
   stages: {

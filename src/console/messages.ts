@@ -231,6 +231,10 @@ export const en = {
     otherNumber: 'Other number',
     servingPlmn: 'Serving network',
     'subscriber+prefix': 'Destination',
+    otherRange: 'Number range',
+    'imsi+servingPlmn': 'Card in one network',
+    'carrier+country': 'Carrier and country',
+    'sender+range': 'Sender and range',
   },
   tiers: { vip: 'VIP', standard: 'Standard' },
   stages: {

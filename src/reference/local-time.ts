@@ -46,6 +46,8 @@ export interface LocalTime {
   isWeekend(epochMs: number): boolean;
   /** 0-167, from Sunday 00:00. */
   hourOfWeek(epochMs: number): number;
+  /** Hours since 1970-01-01 00:00 on the local calendar; where clocks are set back, an hour comes twice. */
+  hourNumber(epochMs: number): number;
   /** Days since 1970-01-01 on the local calendar. */
   dayNumber(epochMs: number): number;
   /** A holiday (a day number) is one shift of its own, called weekend; '' where the time is not known. */
@@ -139,6 +141,7 @@ export function localTime(timeZone: string): LocalTime {
     },
     isWeekend,
     hourOfWeek,
+    hourNumber: hours,
     dayNumber: days,
     shiftOf,
     shiftNumber: (epochMs, holidays) => {

@@ -57,6 +57,7 @@ export const FUNCTIONS = [
   'abs',
   'has',
   'startsWith',
+  'isNumeric',
   'isNight',
   'timeOfDay',
   'inList',
@@ -286,6 +287,23 @@ export function compileExpression(root: Node, environment: Environment, expected
         const a = value.evaluate as TextOf;
         const b = prefix.evaluate as TextOf;
         return { type: 'boolean', evaluate: (scope) => a(scope).startsWith(b(scope)) && b(scope) !== '' };
+      }
+      case 'isNumeric': {
+        wants(1, 1);
+        const { type, evaluate } = compile(node.arguments[0]!);
+        if (type !== 'text') return fail('isNumeric() takes a text', node.at);
+        const read = evaluate as TextOf;
+        return {
+          type: 'boolean',
+          evaluate: (scope) => {
+            const value = read(scope);
+            for (let index = 0; index < value.length; index++) {
+              const digit = value.charCodeAt(index) ^ 0x30;
+              if (digit > 9) return false;
+            }
+            return value !== '';
+          },
+        };
       }
       case 'isNight': {
         wants(1, 1);

@@ -16,11 +16,14 @@ import { type BillHistory, createBillHistory } from '../state/bill-history.ts';
 import { clockOf, firstSeenOf, HEADER_UNITS, HOUSEMATES, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
+import { createFrequency } from '../state/frequency.ts';
 import { createHeld, type HeldStatistic } from '../state/held.ts';
+import { createHourOfWeek } from '../state/hour-of-week.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
 import { createChange, createFirst, createGaps, createLatest } from '../state/latest.ts';
 import { createLedger, type Ledger } from '../state/ledger.ts';
 import { createMoves } from '../state/moves.ts';
+import { createNeighbours } from '../state/neighbours.ts';
 import type { Operator, Reader, Scope } from '../state/operator.ts';
 import {
   type ColumnKind,
@@ -39,6 +42,7 @@ import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createReset } from '../state/reset.ts';
 import { createRun, createTurns } from '../state/run.ts';
 import { createSeenPanes, SEEN_PANES_MAX } from '../state/seen-panes.ts';
+import { createSenderNote, type SenderNote } from '../state/sender-note.ts';
 import { createSequence, SEQUENCE_COUNT_MAX } from '../state/sequence.ts';
 import { createTickets } from '../state/tickets.ts';
 import {
@@ -171,6 +175,8 @@ export interface RuleSet {
   rulesByEpisode: (CompiledRule | undefined)[];
   ledger: Ledger | undefined;
   balance: Balance | undefined;
+  /** What notes the sender of a subscriber's last SMS, where a rule groups by senders. */
+  senderNote: SenderNote | undefined;
   /** Derived values that any expression mentions; the others are not worked out. */
   uses: ReadonlySet<string>;
   /** Each feature once, for people to look at. */
@@ -188,6 +194,8 @@ export interface CompileOptions {
   localTime: LocalTime;
   /** Undefined: every list is empty, whatever its name; what a rule alone is checked and tested with. */
   lists: ReferenceLists | undefined;
+  /** Currency units of one special drawing right, in which operators settle; default 1. */
+  currencyPerSdr?: number | undefined;
   /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
   since: number;
   /** Where the windows of new features are brought along, filled by records read again. */
@@ -246,6 +254,7 @@ export function compileRuleSet(
 ): { ruleSet: RuleSet } | { problems: RuleProblem[] } {
   const problems: RuleProblem[] = [];
   const { localTime, lists } = options;
+  const currencyPerSdr = parameterBinding(options.currencyPerSdr ?? 1);
   const holidays = holidaysOf(lists?.get('holidays')?.valuesOf('date') ?? []);
   const functions: Pick<Environment, 'isNight' | 'timeOfDayMs' | 'list' | 'listNames'> = {
     isNight: localTime.isNight,
@@ -320,9 +329,20 @@ export function compileRuleSet(
   const conditions: (() => void)[] = [];
   const rules: CompiledRule[] = [];
   let ledger: Ledger | undefined;
+  let senderNote: SenderNote | undefined;
   /** Operators that a record begins anew, by id; features that share one share that too. */
   const resets = new Set<number>();
   let balance: Balance | undefined;
+  /** The subscriber notes who sent it what a rule over senders takes, because it is the one that answers. */
+  const noteSenders = (where: Condition): void => {
+    if (senderNote === undefined) {
+      const signature = 'sender|subscriber';
+      const entry = entryOf(signature);
+      senderNote = createSenderNote({ id: entry.id, signature, names: options.names });
+      operators.set(entry.id, senderNote);
+    }
+    stepOf(keyIndex('subscriber'), ['sms'], where.text, where.holds).operators.add(senderNote);
+  };
   const seenIds = new Map<string, string>();
 
   /** What belongs to an account as a whole is made once, when a rule first mentions it. */
@@ -536,7 +556,7 @@ export function compileRuleSet(
     const ruleEnvironment: Environment = {
       resolve: (name) => {
         const feature = features.get(name) ?? builtIn(name);
-        if (feature === undefined) return recordEnvironment.resolve(name);
+        if (feature === undefined) return name === 'currencyPerSdr' ? currencyPerSdr : recordEnvironment.resolve(name);
         let evaluate = once.get(name);
         if (evaluate === undefined) {
           evaluate =
@@ -550,6 +570,7 @@ export function compileRuleSet(
         'now',
         'knownFor',
         'lastSeenAt',
+        'currencyPerSdr',
         ...(rule.key === 'account' ? LEDGER_NAMES.map((name) => `ledger.${name}`) : []),
         ...(rule.key === 'subscriber' ? [...ticketNames.map((name) => `tickets.${name}`), 'balance'] : []),
         ...recordEnvironment.names(),
@@ -584,6 +605,7 @@ export function compileRuleSet(
               ? { text: '', holds: always }
               : ruleWhere;
       const step = stepOf(keyType, on, where.text, where.holds);
+      if (rule.key === 'sender+range' && on.includes('sms')) noteSenders(where);
       const reset =
         feature.resetBy === undefined ? undefined : conditionOf(feature.resetBy.where, [...path, 'resetBy', 'where']);
       const resetOn = asList(feature.resetBy?.on) ?? [];
@@ -835,6 +857,26 @@ export function compileRuleSet(
             ? { name, window: '', unit: 's', type: 'duration', read: operator.durationMs, entry }
             : { name, window: '', unit: 'time', type: 'time', read: operator.startAt, entry };
         }
+        case 'hourOfWeekMean': {
+          if (of !== undefined && !needs(of.type === 'number', "needs a number as 'of', or none to count records"))
+            return undefined;
+          const whole = of === undefined ? undefined : wholeUnits(ofNode!, of.evaluate as Reader);
+          const signature = `hourOfWeek|${base}|${ofText}`;
+          const { operator, entry } = single(signature, (id) =>
+            createHourOfWeek({ id, signature, of: whole?.read, hourNumber: localTime.hourNumber }),
+          );
+          windowed = true;
+          compiled.reachMs = Math.max(compiled.reachMs, operator.retentionMs);
+          const mean = { samplesMin: feature.samplesMin ?? 1, perUnit: whole?.perUnit ?? 1, since: entry.since! };
+          return {
+            name,
+            window: '28d',
+            unit: feature.unit ?? unitOf(of === undefined, ofText),
+            type: 'number',
+            read: operator.mean(mean),
+            entry,
+          };
+        }
         case 'paidLate':
         case 'paidLateMax': {
           if (!needs(rule.key === 'account', "needs the key 'account'")) return undefined;
@@ -916,6 +958,29 @@ export function compileRuleSet(
       windowed = true;
       compiled.reachMs = Math.max(compiled.reachMs, reach * paneMs);
       const stretch: Stretch = { panes, shift };
+
+      if (aggregate === 'modeCount') {
+        if (!needs(of !== undefined && (of.type === 'text' || of.type === 'number'), "needs 'of', a text or number"))
+          return undefined;
+        const evaluate = of!.evaluate;
+        const value: Reader =
+          of!.type === 'text' ? (scope) => fingerprint(evaluate(scope) as string) || Number.NaN : (evaluate as Reader);
+        const signature = `mode|${base}|${ofText}|${paneMs}|${reach}`;
+        const { operator, entry } = single(signature, (id) =>
+          createFrequency({ id, signature, paneMs, reach, of: value }),
+        );
+        return { name, window: feature.window!, unit: 'count', type: 'number', read: operator.most(stretch), entry };
+      }
+      if (aggregate === 'neighbourShare') {
+        if (!needs(of !== undefined && of.type === 'text', "needs 'of', a text of digits")) return undefined;
+        const evaluate = of!.evaluate as (scope: Scope) => string;
+        const signature = `neighbours|${base}|${ofText}|${paneMs}|${reach}`;
+        // The number of a text of digits is the one that it spells behind a 1, so neighbours stay neighbours.
+        const { operator, entry } = single(signature, (id) =>
+          createNeighbours({ id, signature, paneMs, reach, of: (scope) => fingerprint(evaluate(scope)) }),
+        );
+        return { name, window: feature.window!, unit: 'share', type: 'number', read: operator.share(stretch), entry };
+      }
 
       if (aggregate === 'distinct') {
         if (!needs(of !== undefined && (of.type === 'text' || of.type === 'number'), "needs 'of', a text or number"))
@@ -1304,6 +1369,7 @@ export function compileRuleSet(
       uses,
       ledger,
       balance,
+      senderNote,
       features: [...shown.values()],
       fresh,
     },

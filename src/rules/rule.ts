@@ -28,6 +28,10 @@ export const KEY_TYPES = [
   'dealer',
   'servingPlmn',
   'subscriber+prefix',
+  'otherRange',
+  'imsi+servingPlmn',
+  'carrier+country',
+  'sender+range',
 ] as const;
 export type KeyType = (typeof KEY_TYPES)[number];
 
@@ -54,6 +58,9 @@ export const AGGREGATES = [
   'baselineMean',
   'baselineDeviation',
   'baselineSamples',
+  'hourOfWeekMean',
+  'modeCount',
+  'neighbourShare',
   'recentMean',
   'recentMin',
   'recentMax',

@@ -20,9 +20,10 @@ export interface Names {
   find(text: string): number;
   /**
    * Number of a composite key such as subscriber and destination. There are far more of them in a year than at any moment, so
-   * `releasePair` forgets one when its key is gone; its number is used again.
+   * `releasePair` forgets one when its key is gone; its number is used again. Each kind of pair has a sign of its own between the
+   * parts, so that two kinds never share a number that one of them releases.
    */
-  pairOf(first: string, second: string): number;
+  pairOf(first: string, second: string, sign?: string): number;
   releasePair(number: number): void;
   /** Number of a composite key by its whole text, remembered. */
   pairNamed(text: string): number;
@@ -73,7 +74,7 @@ export function createNames(): Names {
   return {
     numberOf: (text) => digitsNumber(text) || (text === '' ? 0 : remember(singles, text)),
     find: (text) => digitsNumber(text) || (singles.get(text) ?? 0),
-    pairOf: (first, second) => remember(pairs, `${first}>${second}`),
+    pairOf: (first, second, sign = '>') => remember(pairs, first + sign + second),
     releasePair(number) {
       const text = texts[-number - 1]!;
       if (pairs.get(text) !== number) return;
