@@ -31,6 +31,7 @@ import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
+import type { PreparedRules } from './rules/message.ts';
 import { isShadow, KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import {
   type BackfillSpan,
@@ -163,6 +164,8 @@ export interface SubscriberView {
 /** Everything a checkpoint holds besides the arena's pages; plain data. */
 export interface EngineMeta {
   ruleSetVersion: string;
+  /** A rule set that waits for its windows to be filled; belongs to the pipeline. */
+  prepared?: PreparedRules | undefined;
   /** Rule files and reference lists. */
   rules: { file: string; text: string }[];
   registry: [string, RegistryEntry][];

@@ -40,6 +40,7 @@ export interface Metrics {
   observeStage(stage: Stage, seconds: number): void;
   alertsTotal: Counter<'rule' | 'desk' | 'severity'>;
   shadowAlertsTotal: Counter<'rule' | 'desk' | 'severity'>;
+  backfillLagMessages: Gauge<'partition'>;
   /** From the broker time of the record that made an alert fire to the broker's acknowledgement of the alert. */
   observeEventToAlert(seconds: number): void;
   /** The same over the last RECENT_ALERT_MS, as seconds; null where no alert was published in them. */
@@ -96,6 +97,11 @@ export function createMetrics(): Metrics {
     'result',
   ]);
   const alertsTotal = counter('alerts_total', 'Alert revisions published.', ['rule', 'desk', 'severity']);
+  const backfillLagMessages = gauge(
+    'backfill_lag_messages',
+    'Messages that are still to be read again for the windows of new rules; 0 where none are announced.',
+    ['partition'],
+  );
   const shadowAlertsTotal = counter('shadow_alerts_total', 'Alert revisions of draft rules, which no desk sees.', [
     'rule',
     'desk',
@@ -213,6 +219,7 @@ export function createMetrics(): Metrics {
     },
     alertsTotal,
     shadowAlertsTotal,
+    backfillLagMessages,
     observeEventToAlert(elapsedSeconds) {
       eventToAlertSeconds.observe(elapsedSeconds);
       recentAt[recentNext] = performance.now();

@@ -8,17 +8,18 @@
  * The loop works in slices of a few milliseconds and then lets the event loop run, so that acknowledgements, WebSockets
  * and HTTP never wait for a large batch.
  */
-import { gunzipSync, gzipSync } from 'node:zlib';
 import type { AlertData } from './alerts/alert.ts';
+import { type BackfillRun, type BackfillSource, startBackfill } from './backfill.ts';
 import type { Engine } from './engine.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { type DecodedMessage, decodeMessage, type Rejection } from './record/decode.ts';
 import type { UsageRecord } from './record/usage-record.ts';
 import { parseRules } from './rules/load.ts';
+import { type PreparedRules, readRulesMessage, rulesMessage } from './rules/message.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
-import type { Source } from './source/jetstream.ts';
+import type { Source, SourceMessage } from './source/jetstream.ts';
 import { type Position, writeCheckpoint } from './state/checkpoint.ts';
 
 /** A record that claims to come from further ahead of the broker's clock is refused: one wrong clock must not move time. */
@@ -39,8 +40,6 @@ const TICK_AFTER_MS = 30_000;
 const DRAIN_LIMIT_MS = 7_000;
 /** Only a live feed is ticked: one whose watermark is within an hour of the broker's clock. */
 const LIVE_WITHIN_MS = 3_600_000;
-/** A rule set in the stream, unpacked: 2,000 files of 32 KB. */
-const RULES_BYTES_MAX = 64 * 1024 * 1024;
 /** A large state takes seconds to write: no more than a quarter of the time goes into checkpoints, whatever the interval. */
 const CHECKPOINT_PAUSE_FACTOR = 3;
 /** Timers fired in one slice while no record comes. */
@@ -60,8 +59,14 @@ export interface PipelineOptions {
   log: Log;
   /** Puts a tick into the partition's own stream. */
   publishTick(body: Uint8Array): Promise<void>;
-  /** A rule set has been swapped in. */
-  onRules(): void;
+  /** Puts a rule set into the partition's own stream. */
+  publishRules(body: Uint8Array): Promise<void>;
+  /** A rule set has been swapped in. `applied`: it did not come from the folder of whoever owns the pipeline. */
+  onRules(applied: boolean): void;
+  /** The rule set that waited for its windows when the checkpoint was cut. */
+  prepared?: PreparedRules | undefined;
+  /** A second reader of the stream, from the first message on that was stored at this time or later. */
+  openBackfill(from: number): Promise<BackfillSource>;
 }
 
 export interface Pipeline {
@@ -74,6 +79,8 @@ export interface Pipeline {
   position(): Position;
   /** A checkpoint now; resolves when it is durable. */
   checkpoint(): Promise<void>;
+  /** Messages that a back-fill has still to read; 0 where there is none. */
+  backfillPending(): number;
   /** Broker time of the message that made this alert fire, for the latency metric. */
   firedBy(alert: AlertData): number | undefined;
 }
@@ -99,6 +106,11 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   let ticking = false;
   let checkpointing: Promise<void> | undefined;
   let failure: unknown;
+  let { prepared } = options;
+  let backfill: BackfillRun | undefined;
+  /** The windows of a back-fill are being taken over: a checkpoint now would have to wait for all of them at once. */
+  let takingOver = false;
+  const stopped = Promise.withResolvers<undefined>();
 
   const handOver = (brokerTimeMs: number): void => {
     for (const alert of alerts) {
@@ -116,6 +128,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     if (checkpointing !== undefined) return checkpointing;
     const begun = performance.now();
     const cut = engine.cut();
+    cut.meta.prepared = prepared;
     const stored = publisher.cut();
     const at = position();
     const cutMs = performance.now() - begun;
@@ -144,8 +157,53 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     deadLetters.publish(rejection, { subject, sequence });
   };
 
-  /** A rule set travels with its lists in the stream itself, so a replay switches at the same place. */
-  const swapRules = async (body: Uint8Array, subject: string, sequence: number): Promise<void> => {
+  /** Reads old records again for the set that was announced. What is wrong with it is returned, and nothing begins. */
+  const beginBackfill = (set: PreparedRules): string | undefined => {
+    const { sequence, version, files, applied, from } = set;
+    const { sources, lists, problems } = parseRules(files);
+    const begun = problems.length > 0 ? { problems } : engine.beginBackfill(sources, version, from, lists);
+    if ('problems' in begun) return begun.problems[0]!.message;
+    backfill?.stop();
+    prepared = set;
+    const { backfill: second } = begun;
+    backfill = startBackfill({
+      backfill: second,
+      sequence,
+      futureMsMax: FUTURE_MS_MAX,
+      open: () => options.openBackfill(from),
+      async onCaughtUp() {
+        log.info(
+          { partition, version, records: second.applied(), bytes: second.bytes() },
+          'windows of new rules filled',
+        );
+        await options.publishRules(rulesMessage({ version, files, applied, prepared: sequence }));
+      },
+    });
+    backfill.ready.catch((error: unknown) => fail(error));
+    log.info({ partition, version, sequence, from }, 'windows of new rules are being filled');
+    return undefined;
+  };
+
+  const endBackfill = (): void => {
+    backfill?.stop();
+    backfill = undefined;
+    prepared = undefined;
+  };
+
+  /** Brings the filled windows in, some keys at a time; then they are made durable, because filling them took long. */
+  const takeOver = async (): Promise<void> => {
+    takingOver = true;
+    while (!stopping && engine.takeOver()) await breathe();
+    takingOver = false;
+    await checkpointing;
+    if (!stopping) await checkpoint();
+  };
+
+  /**
+   * A rule set travels with its lists in the stream itself, so a replay switches at the same place. False where the pipeline
+   * ends before the windows of the set are there: the message is read again by the next start.
+   */
+  const takeRules = async ({ data: body, subject, sequence, timeMs }: SourceMessage): Promise<boolean> => {
     const refuseSet = (reason: 'malformed' | 'schema', detail: string): void => {
       log.error({ partition, sequence, detail }, 'rule set in the stream refused, the one in force stays');
       refuse({ index: 0, reason, field: '', detail, recordId: '', body }, subject, sequence);
@@ -154,10 +212,20 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const set = readRulesMessage(body);
     if (set === undefined) {
       refuseSet('malformed', 'The message is no rule set.');
-      return;
+      return true;
     }
-    const { version, files } = set;
-    if (version === engine.ruleSet().version) return;
+    const { version, files, applied = false } = set;
+    if (subject.endsWith('.prepare')) {
+      const from = timeMs - (set.backfillMs ?? 0);
+      const wrong = beginBackfill({ sequence, version, files, applied, from });
+      if (wrong !== undefined) refuseSet('schema', wrong);
+      return true;
+    }
+    // Of an announcement that another one has overtaken, or of two owners of the partition the one who came second.
+    if (set.prepared !== undefined && set.prepared !== prepared?.sequence) return true;
+    if (set.prepared === undefined && version === engine.ruleSet().version) return true;
+    const filled = set.prepared === undefined ? undefined : await Promise.race([backfill!.ready, stopped.promise]);
+    if (stopping) return false;
     const { sources, lists, problems } = parseRules(files);
     // A removed rule may leave more alerts open than memory holds as messages. Those beyond are resolved in portions before the
     // swap, so that a crash in between finds the old set still in force, reads this message again and resolves the rest.
@@ -168,15 +236,23 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         await publisher.room();
       }
     }
-    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version, alerts, lists);
+    endBackfill();
+    const wrong = problems.length > 0 ? problems : engine.useRules(sources, version, alerts, lists, filled);
     if (wrong.length > 0) {
       // Sets are checked before they are published, so this one is of a newer program.
       refuseSet('schema', wrong[0]!.message);
-      return;
+      return true;
     }
-    log.info({ partition, version, rules: sources.length, sequence }, 'rule set swapped');
-    options.onRules();
+    log.info({ partition, version, rules: sources.length, sequence, filled: filled !== undefined }, 'rule set swapped');
+    options.onRules(applied);
+    if (filled !== undefined) takeOver().catch((error: unknown) => fail(error));
+    return true;
   };
+
+  if (prepared !== undefined) {
+    const wrong = beginBackfill(prepared);
+    if (wrong !== undefined) throw new Error(`the announced rules were right before the restart: ${wrong}`);
+  }
 
   const run = async (): Promise<void> => {
     let sliceBegan = performance.now();
@@ -212,11 +288,15 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         let warmAhead = 0;
 
         for (let index = first; index < beyond && !stopping; index++) {
-          const { data, subject, sequence, timeMs } = messages[index]!;
+          const { subject, sequence, timeMs } = messages[index]!;
           const message = decoded[index - first];
           if (message === undefined) {
             if (subject.endsWith('.tick')) engine.tick(timeMs, alerts);
-            else await swapRules(data, subject, sequence);
+            else {
+              // A checkpoint that is cut while this waits stands before the message.
+              appliedSequence = sequence - 1;
+              if (!(await takeRules(messages[index]!))) break;
+            }
           } else {
             const { records, rejections } = message;
             for (let at = 0; at < records.length; at++) {
@@ -258,7 +338,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     if (stopping) return;
     const now = performance.now();
     const pauseMs = Math.max(options.checkpointEveryMs, lastCheckpointMs * CHECKPOINT_PAUSE_FACTOR);
-    if (now - lastCheckpointAt >= pauseMs && checkpointing === undefined) {
+    if (now - lastCheckpointAt >= pauseMs && checkpointing === undefined && !takingOver) {
       lastCheckpointAt = now;
       const begun = performance.now();
       checkpoint().catch((error: unknown) => fail(error));
@@ -291,6 +371,8 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   const fail = (error: unknown): void => {
     failure = error;
     stopping = true;
+    stopped.resolve(undefined);
+    backfill?.stop();
     void source.close();
   };
 
@@ -317,6 +399,8 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     stop() {
       if (stopping) return;
       stopping = true;
+      stopped.resolve(undefined);
+      backfill?.stop();
       void source.close();
       drainTimer = setTimeout(() => {
         const waiting = { alerts: publisher.inFlight(), deadLetters: deadLetters.inFlight() };
@@ -325,6 +409,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       }, DRAIN_LIMIT_MS);
     },
     position,
+    backfillPending: () => backfill?.pending() ?? 0,
     async checkpoint() {
       await checkpointing;
       await checkpoint();
@@ -333,30 +418,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   };
 }
 
-const isControl = (subject: string): boolean => subject.endsWith('.tick') || subject.endsWith('.rules');
+const isControl = (subject: string): boolean =>
+  subject.endsWith('.tick') || subject.endsWith('.rules') || subject.endsWith('.prepare');
 
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** What the control message that swaps a rule set holds. */
-interface RulesMessage {
-  version: string;
-  files: { file: string; text: string }[];
-}
-
-export function rulesMessage(version: string, files: RulesMessage['files']): Uint8Array {
-  return gzipSync(JSON.stringify({ version, files } satisfies RulesMessage));
-}
-
-/** Undefined where the body is anything else. */
-export function readRulesMessage(body: Uint8Array): RulesMessage | undefined {
-  let content: Partial<RulesMessage> | null;
-  try {
-    content = JSON.parse(gunzipSync(body, { maxOutputLength: RULES_BYTES_MAX }).toString());
-  } catch {
-    return undefined;
-  }
-  const { version, files } = content ?? {};
-  const isFile = (file: Partial<RulesMessage['files'][0]> | null): boolean =>
-    typeof file?.file === 'string' && typeof file.text === 'string';
-  return typeof version === 'string' && Array.isArray(files) && files.every(isFile) ? { version, files } : undefined;
-}

@@ -1,15 +1,22 @@
 /**
  * `rules check|test|list|explain`: everything about rule files that needs no running engine.
  */
-import { Command } from 'commander';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { Command, Option } from 'commander';
 import { DEFAULTS, numberingPlanFile } from '../config.ts';
 import { createEngine } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
+import type { RuleSummary } from '../http/schemas.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
+import { parseDuration } from '../rules/expression.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
+import { rulesMessage } from '../rules/message.ts';
 import { isShadow, KEY_TYPES, type RuleSource } from '../rules/rule.ts';
 import type { CompiledRule, RuleSet } from '../rules/rule-set.ts';
+import { connectNats } from '../source/connection.ts';
+import { usageStream } from '../source/streams.ts';
 import { runRuleTests } from './rule-test.ts';
 
 /** Parses and compiles a folder. @throws RingfenceError with exit code 2 and a line for everything that is wrong */
@@ -83,6 +90,73 @@ const requireForm = (form: string): void => {
   });
 };
 
+/** Streams of the partitions that a broker has. */
+async function partitionsOf(nc: NatsConnection): Promise<number> {
+  const jsm = await jetstreamManager(nc);
+  const names = new Set<string>();
+  for await (const name of jsm.streams.names()) names.add(name);
+  if (names.has(usageStream(0, 1))) return 1;
+  let partitions = 0;
+  while (names.has(usageStream(partitions, 2))) partitions++;
+  if (partitions > 0) return partitions;
+  throw new RingfenceError({
+    code: 'rules.no-stream',
+    message: 'There is no stream USAGE on this NATS server.',
+    hint: 'Give the server of the running deployment with --nats.',
+  });
+}
+
+/**
+ * Sends a rule folder to whatever runs on these streams. With `backfillMs` its new windows are filled from the records that
+ * the stream still holds before it goes live; without, it goes live at once and they start cold.
+ */
+export async function applyRules(
+  directory: string,
+  options: { nats: string; timeZone: string; backfillMs: number | undefined; log(sentence: string): void },
+): Promise<{ version: string; rules: number; partitions: number; sequences: number[]; backfillMs: number | null }> {
+  const { sources } = loadRules(directory, options.timeZone);
+  const files = readRuleFiles(directory);
+  const version = versionOf(files);
+  const { backfillMs } = options;
+  const message = rulesMessage({ version, files, applied: true, ...(backfillMs !== undefined && { backfillMs }) });
+  const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules apply', log: options.log });
+  try {
+    const partitions = await partitionsOf(nc);
+    const js = jetstream(nc);
+    const sequences: number[] = [];
+    for (let partition = 0; partition < partitions; partition++) {
+      const subject = `usage.${partition}.${backfillMs === undefined ? 'rules' : 'prepare'}`;
+      sequences.push((await js.publish(subject, message)).seq);
+    }
+    return { version, rules: sources.length, partitions, sequences, backfillMs: backfillMs ?? null };
+  } finally {
+    await nc.close();
+  }
+}
+
+/** What a running deployment says about its rules: also since when their features have seen data. */
+async function listRunning(url: string): Promise<RuleSummary[]> {
+  const address = new URL('/v1/rules', url);
+  try {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    return ((await answer.json()) as { rules: RuleSummary[] }).rules;
+  } catch (error) {
+    const { cause, message } = error as Error;
+    throw new RingfenceError({
+      code: 'rules.unreachable',
+      message: `${address} does not answer: ${cause instanceof Error ? cause.message : message}.`,
+      hint: 'Give the HTTP address of the running deployment with --url.',
+    });
+  }
+}
+
+/** When the youngest of a rule's windows began, for people. */
+function sinceOf({ features }: RuleSummary): string {
+  const youngest = Math.max(0, ...features.map(({ since }) => since));
+  return youngest === 0 ? 'from the first record' : `since ${new Date(youngest).toISOString().slice(0, 16)}Z`;
+}
+
 export function rulesCommand(): Command {
   const rules = new Command('rules').description('Validate, test, list and explain rule files.');
   const sub = (name: string, description: string): Command =>
@@ -128,24 +202,60 @@ export function rulesCommand(): Command {
     },
   );
 
-  sub('list', 'List the rules.').action((directory: string, flags: { timeZone: string; output: string }) => {
-    requireForm(flags.output);
-    const { sources } = loadRules(directory, flags.timeZone);
-    const list = sources.map(({ rule }) => {
-      const { id, version, catalogue, desk, status, key, title } = rule;
-      return { id, version, catalogue, desk, status, shadow: isShadow(rule), key, title };
+  sub('list', 'List the rules.')
+    .option('--url <url>', 'list the rules that run there, with the time since when their features have seen data')
+    .action(async (directory: string, flags: { timeZone: string; output: string; url?: string }) => {
+      requireForm(flags.output);
+      const list =
+        flags.url === undefined
+          ? loadRules(directory, flags.timeZone).sources.map(({ rule }) => {
+              const { id, version, catalogue, desk, status, key, title } = rule;
+              return { id, version, catalogue, desk, status, shadow: isShadow(rule), key, title };
+            })
+          : await listRunning(flags.url);
+      list.sort((a, b) => (a.catalogue < b.catalogue ? -1 : 1));
+      if (flags.output === 'json') {
+        process.stdout.write(`${JSON.stringify(list)}\n`);
+        return;
+      }
+      for (const rule of list) {
+        const { catalogue, id, version, desk, status, shadow, key, title } = rule;
+        const since = 'features' in rule ? `${sinceOf(rule).padEnd(23)} ` : '';
+        process.stdout.write(
+          `${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${(shadow ? 'shadow' : status).padEnd(12)} ${key.padEnd(18)} ${since}${title.en}\n`,
+        );
+      }
     });
-    list.sort((a, b) => (a.catalogue < b.catalogue ? -1 : 1));
-    if (flags.output === 'json') {
-      process.stdout.write(`${JSON.stringify(list)}\n`);
-      return;
-    }
-    for (const { catalogue, id, version, desk, status, shadow, key, title } of list) {
+
+  sub('apply', 'Send the rules to a running deployment, through its stream.')
+    .addOption(new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default('nats://127.0.0.1:4222'))
+    .option('--backfill <duration>', 'first fill the windows that are new from the records of this time (7d)')
+    .action(async (directory: string, flags: { timeZone: string; output: string; nats: string; backfill?: string }) => {
+      requireForm(flags.output);
+      const backfillMs = flags.backfill === undefined ? undefined : parseDuration(flags.backfill);
+      if (flags.backfill !== undefined && (backfillMs === undefined || backfillMs <= 0)) {
+        throw new RingfenceError({
+          code: 'flag.wrong',
+          message: `--backfill: '${flags.backfill}' is no duration.`,
+          hint: 'Write it like 12h or 7d.',
+        });
+      }
+      const sent = await applyRules(directory, {
+        nats: flags.nats,
+        timeZone: flags.timeZone,
+        backfillMs,
+        log: (sentence) => process.stderr.write(`${sentence}\n`),
+      });
       process.stdout.write(
-        `${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${(shadow ? 'shadow' : status).padEnd(12)} ${key.padEnd(18)} ${title.en}\n`,
+        flags.output === 'json'
+          ? `${JSON.stringify(sent)}\n`
+          : `${sent.rules} rules sent to ${sent.partitions === 1 ? 'one partition' : `${sent.partitions} partitions`}, version ${sent.version}${
+              flags.backfill === undefined
+                ? ''
+                : `; they go live when their new windows hold the last ${flags.backfill}`
+            }\n`,
       );
-    }
-  });
+    });
 
   sub('explain', 'Explain windows, thresholds and cost of the rules.')
     .option('--rule <id>', 'only this rule, by id or catalogue id')

@@ -3,7 +3,7 @@
  * checked before anything is touched, health is answered before NATS is there, and the ready line is printed when the state
  * is restored and records are being read.
  */
-import { existsSync, mkdirSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
@@ -17,10 +17,11 @@ import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway, type RulesAccess, type SavedRule } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { type Pipeline, readRulesMessage, rulesMessage, startPipeline } from '../pipeline.ts';
+import { type Pipeline, startPipeline } from '../pipeline.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
+import { readRulesMessage, rulesMessage } from '../rules/message.ts';
 import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
 import { observedFeatures } from '../rules/rule-set.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
@@ -28,7 +29,7 @@ import { createDeadLetterSink } from '../sinks/dead-letter.ts';
 import { ClosedError, createDurablePublisher, type DurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
-import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
+import { ensureStreams, partitionOf, sequenceAt, usageStream } from '../source/streams.ts';
 import { loadCheckpoint } from '../state/checkpoint.ts';
 
 /** Changes of rule files within this time are one change. */
@@ -152,10 +153,21 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const control = createDurablePublisher(js, onTrouble);
     closers.push(() => control.close());
     const publishRuleSet = async (partition: number, version: string, set: RuleFiles): Promise<void> => {
-      const message = rulesMessage(version, set);
+      const message = rulesMessage({ version, files: set });
       const bytesMax = (connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - RULES_ENVELOPE_BYTES;
       if (message.length > bytesMax) throw tooLargeForNats(message.length, bytesMax);
       await control.publish(`usage.${partition}.rules`, message, headers());
+    };
+    const folder = rulesFolderOf(config);
+    /** Rules that were applied by hand become those of the folder, or the next change of the folder would undo them. */
+    const bringFolderInLine = (applied: RuleFiles): void => {
+      files = applied;
+      try {
+        folder.write(applied);
+      } catch (error) {
+        const detail = (error as Error).message;
+        log.warn({ detail }, 'the rules folder cannot be written; its next change undoes what was applied');
+      }
     };
     const declareRules = (): void => {
       const { version, rules } = partitions[0]!.engine.ruleSet();
@@ -224,7 +236,27 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         async publishTick(body) {
           await js.publish(`usage.${number}.tick`, body);
         },
-        onRules: () => declareRules(),
+        async publishRules(body) {
+          await control.publish(`usage.${number}.rules`, body, headers());
+        },
+        onRules(applied) {
+          declareRules();
+          if (applied && number === 0) bringFolderInLine(filesOf(engine));
+        },
+        prepared: checkpoint?.meta.prepared,
+        async openBackfill(from) {
+          const startSequence = await control.insist(() => sequenceAt(jsm, stream, from));
+          const second = await openSource(connection, {
+            stream,
+            startSequence,
+            // What is gone can fill no window; since when they are filled stands in each.
+            allowGap: true,
+            onGap: (gap) => log.warn({ partition: number, ...gap }, 'old records for new rules are gone'),
+            onStall: (detail) =>
+              log.warn({ partition: number, detail }, 'reading old records stopped and starts again'),
+          });
+          return { source: second, whole: startSequence <= 1 };
+        },
       });
       // A bug or a lost stream in one partition ends the process; until then the promise must not float.
       pipeline.ended.catch(() => {});
@@ -243,8 +275,17 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       // What is in force when the stream has been read to its end, sets in the part that is still to be read included.
       const pending = await lastRuleSet(control, jsm, stream, number);
       const version = pending !== undefined && pending.sequence > startsBehind ? pending.version : restoredVersion;
-      if (version !== first.version) await publishRuleSet(number, first.version, files);
+      // A folder that is as it was does not undo what has been applied since.
+      if (version === first.version) continue;
+      if (folder.seen() === first.version) {
+        files = pending !== undefined && pending.version === version ? pending.files : filesOf(engine);
+        log.info(
+          { partition: number, version },
+          'the rules folder has not changed, other rules have been applied since',
+        );
+      } else await publishRuleSet(number, first.version, files);
     }
+    folder.see(first.version);
     restored = true;
     declareRules();
     watchFigures(metrics, partitions);
@@ -256,6 +297,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       if (version === versionOf(files)) return;
       for (const { number } of partitions) await publishRuleSet(number, version, candidate);
       files = candidate;
+      folder.see(version);
       const limit = performance.now() + RULE_SWAP_LIMIT_MS;
       while (partitions.some(({ engine }) => engine.ruleSet().version !== version)) {
         if (performance.now() > limit) break;
@@ -278,7 +320,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
 
     const readChangedRules = async (): Promise<void> => {
       try {
-        await publishRules(readRuleFiles(config.rules));
+        const found = readRuleFiles(config.rules);
+        if (versionOf(found) !== folder.seen()) await publishRules(found);
       } catch (error) {
         if (error instanceof ClosedError) return;
         if (!(error instanceof RingfenceError)) throw error;
@@ -353,13 +396,44 @@ async function lastRuleSet(
   jsm: JetStreamManager,
   stream: string,
   partition: number,
-): Promise<{ sequence: number; version: string } | undefined> {
+): Promise<{ sequence: number; version: string; files: RuleFiles } | undefined> {
   const last = { last_by_subj: `usage.${partition}.rules` };
   const message = await control.insist(() => jsm.streams.getMessage(stream, last));
   // A message that is no rule set changes nothing when it is read, but what came before it is not looked for.
-  return message === null
-    ? undefined
-    : { sequence: message.seq, version: readRulesMessage(message.data)?.version ?? '' };
+  if (message === null) return undefined;
+  const { version = '', files = [] } = readRulesMessage(message.data) ?? {};
+  return { sequence: message.seq, version, files };
+}
+
+/** Rules and lists that an engine has in force, as they stand in a folder. */
+const filesOf = (engine: Engine): RuleFiles => {
+  const { sources, lists } = engine.ruleSet();
+  return [...sources, ...(lists?.files ?? [])].map(({ file, text }) => ({ file, text }));
+};
+
+/** The rules folder, and what of it has gone into the stream: remembered beside the state, because it outlives the process. */
+function rulesFolderOf(config: Config): { seen(): string; see(version: string): void; write(files: RuleFiles): void } {
+  const note = join(config.data, 'rules-folder');
+  const see = (version: string): void => {
+    mkdirSync(config.data, { recursive: true });
+    writeFileSync(note, `${version}\n`);
+  };
+  return {
+    seen: () => (existsSync(note) ? readFileSync(note, 'utf8').trim() : ''),
+    see,
+    write(files) {
+      const old = new Map(readRuleFiles(config.rules).map(({ file, text }) => [file, text]));
+      for (const { file, text } of files) {
+        if (old.get(file) !== text) {
+          mkdirSync(dirname(join(config.rules, file)), { recursive: true });
+          writeFileSync(join(config.rules, file), text);
+        }
+        old.delete(file);
+      }
+      for (const file of old.keys()) rmSync(join(config.rules, file));
+      see(versionOf(readRuleFiles(config.rules)));
+    },
+  };
 }
 
 function watchFigures(metrics: Metrics, partitions: Partition[]): void {
@@ -368,13 +442,14 @@ function watchFigures(metrics: Metrics, partitions: Partition[]): void {
     let bytes = 0;
     let timers = 0;
     let horizon = 0;
-    for (const { number, engine, source } of partitions) {
+    for (const { number, engine, source, pipeline } of partitions) {
       const stats = engine.stats();
       subscribers += stats.subscribers;
       bytes += stats.stateBytes;
       timers += stats.timers;
       horizon += stats.duplicateHorizon;
       metrics.streamLagMessages.set({ partition: String(number) }, source.pending());
+      metrics.backfillLagMessages.set({ partition: String(number) }, pipeline.backfillPending());
       const watermark = engine.watermark();
       if (Number.isFinite(watermark))
         metrics.watermarkLagSeconds.set({ partition: String(number) }, (Date.now() - watermark) / 1000);

@@ -10,6 +10,8 @@
  * That window is a convenience for producers; nothing here relies on it, because an outage may be longer.
  */
 import {
+  AckPolicy,
+  DeliverPolicy,
   DiscardPolicy,
   JetStreamApiError,
   type JetStreamManager,
@@ -31,6 +33,7 @@ const JETSTREAM_READY_LIMIT_MS = 30_000;
 /** A server that announces no JetStream of its own may still be connected to one that has it. */
 const JETSTREAM_FOUND_LIMIT_MS = 2_000;
 const JETSTREAM_READY_PAUSE_MS = 250;
+const CONSUMER_KEPT_NANOS = 10e9;
 const NANOS_PER_DAY = 86_400e9;
 
 export interface StreamRetention {
@@ -56,6 +59,21 @@ export function partitionOf(servedMsisdn: string, partitions: number): number {
     hash = Math.imul(hash ^ servedMsisdn.charCodeAt(i), 0x01000193);
   }
   return (hash >>> 0) % partitions;
+}
+
+/** Sequence of the first message that was stored at this time or later; one behind the last where there is none. */
+export async function sequenceAt(jsm: JetStreamManager, stream: string, timeMs: number): Promise<number> {
+  const { name, delivered } = await jsm.consumers.add(stream, {
+    deliver_policy: DeliverPolicy.StartTime,
+    opt_start_time: new Date(timeMs).toISOString(),
+    ack_policy: AckPolicy.None,
+    inactive_threshold: CONSUMER_KEPT_NANOS,
+    mem_storage: true,
+    num_replicas: 1,
+  });
+  // The server has looked it up already, so nothing needs to be pulled.
+  await jsm.consumers.delete(stream, name);
+  return delivered.stream_seq + 1;
 }
 
 /**

@@ -1,0 +1,103 @@
+/**
+ * Fills the windows of rules that are not live yet from records that the stream still holds (decisions/0005).
+ *
+ * ```
+ *  stream   ──o──────────────────────p─────────────────────────r────>
+ *             │ backfillMs before p  │ announcement            │ "from here on"
+ *  engine   ══╪══════════════════════╪═════ old rules ═════════╪══ new rules, windows filled ══
+ *  back-fill  └──────── old records, then the new ones ────────┘
+ * ```
+ *
+ * A second engine reads the records again, beside the pipeline and a few milliseconds at a time, and keeps only what the
+ * new rules need and the old ones do not have. When it has nearly come to the end of the stream, the owner writes "from here
+ * on" into the stream, and at exactly that message both are at the same record: the engine swaps the rules and takes the windows over.
+ */
+import type { Backfill } from './engine.ts';
+import { decodeMessage } from './record/decode.ts';
+import { readRulesMessage } from './rules/message.ts';
+import type { Source } from './source/jetstream.ts';
+
+/** Stretch of work between two turns of the event loop; the pipeline takes 4 ms, so that two thirds of the time are its. */
+const SLICE_MS = 2;
+/** So near to the end of the stream, the rest is read within milliseconds: the pipeline hardly waits. */
+const CAUGHT_UP_MESSAGES = 1_000;
+
+/** A reader of old records. `whole`: it begins with the first record that was ever stored. */
+export interface BackfillSource {
+  source: Source;
+  whole: boolean;
+}
+
+export interface BackfillRun {
+  /** Resolves when everything before the message that makes the set live has been read; rejects with what ended it. */
+  ready: Promise<Backfill>;
+  /** Messages of the stream that are still to be read. */
+  pending(): number;
+  /** Ends it; `ready` never resolves then. */
+  stop(): void;
+}
+
+export function startBackfill(options: {
+  backfill: Backfill;
+  /** Sequence of the announcement: the message that names it is where reading ends. */
+  sequence: number;
+  /** The pipeline's rule for times that are too far ahead of the broker's. */
+  futureMsMax: number;
+  open(): Promise<BackfillSource>;
+  /** Called once, when the end of the stream is near. */
+  onCaughtUp(): Promise<void>;
+}): BackfillRun {
+  const { backfill, sequence, futureMsMax } = options;
+  let reader: Source | undefined;
+  let stopped = false;
+
+  const read = async (): Promise<Backfill> => {
+    const { source, whole } = await options.open();
+    reader = source;
+    let asked = false;
+    let begun = whole;
+    try {
+      for (let sliceBegan = performance.now(); ; ) {
+        const messages = stopped ? undefined : await source.next();
+        // Nobody waits for what was stopped; it must not end the pipeline either.
+        if (messages === undefined) return await new Promise<never>(() => {});
+        sliceBegan = performance.now();
+        for (const { data, subject, timeMs } of messages) {
+          if (subject.endsWith('.tick')) backfill.tick(timeMs);
+          else if (subject.endsWith('.rules')) {
+            if (readRulesMessage(data)?.prepared === sequence) return backfill;
+          } else if (!subject.endsWith('.prepare')) {
+            for (const record of decodeMessage(data, { eventTimeMax: timeMs + futureMsMax }).records) {
+              if (!begun) {
+                // What came before is not known, whatever its event time was.
+                backfill.span.since = record.eventTime;
+                begun = true;
+              }
+              backfill.apply(record);
+            }
+          }
+          if (performance.now() - sliceBegan > SLICE_MS) {
+            await new Promise((resolve) => setImmediate(resolve));
+            sliceBegan = performance.now();
+          }
+        }
+        if (!asked && source.pending() <= CAUGHT_UP_MESSAGES) {
+          asked = true;
+          await options.onCaughtUp();
+        }
+      }
+    } finally {
+      await source.close();
+    }
+  };
+
+  const ready = read();
+  return {
+    ready,
+    pending: () => reader?.pending() ?? 0,
+    stop() {
+      stopped = true;
+      void reader?.close();
+    },
+  };
+}
