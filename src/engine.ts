@@ -81,8 +81,10 @@ import {
   type KeyTable,
   type Names,
 } from './state/key-table.ts';
+import type { Ageing } from './state/ledger.ts';
 import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
+import type { Promises } from './state/promises.ts';
 import { senderRangeOf } from './state/sender-note.ts';
 import { createTimers } from './state/timers.ts';
 
@@ -148,6 +150,11 @@ export interface SubscriberView {
     openInvoices: { invoiceId: string; dueAt: number; remaining: number }[];
     unpaid: number;
     overdue: number;
+    /** What is open by the whole days since it was due. */
+    ageing: Ageing;
+    /** Dunning is paused while one is open. */
+    openDisputes: number;
+    promise: { until: number; amount: number | null; paid: number } | null;
     daysPastDue: number;
     bucket: 'current' | '1-30' | '31-60' | '61-90' | '90+';
     unbilled: number;
@@ -1075,6 +1082,17 @@ export function createEngine(options: EngineOptions): Engine {
     return view;
   };
 
+  const promiseOf = (promises: Promises | undefined): NonNullable<SubscriberView['ledger']>['promise'] => {
+    const until = promises?.promiseAt(scope) ?? Number.NaN;
+    if (promises === undefined || Number.isNaN(until)) return null;
+    const amount = promises.promiseAmount(scope);
+    return {
+      until,
+      amount: Number.isNaN(amount) ? null : round(amount),
+      paid: round(promises.paidSincePromise(scope)),
+    };
+  };
+
   const inspectSubscriber = (msisdn: string): SubscriberView | undefined => {
     const subscriber = names.find(msisdn);
     if (subscriber === 0 || !find(SUBSCRIBER, subscriber)) return undefined;
@@ -1137,6 +1155,9 @@ export function createEngine(options: EngineOptions): Engine {
             .map(({ invoiceId, dueAt, remaining }) => ({ invoiceId, dueAt, remaining: round(remaining) })),
           unpaid: round(unpaid),
           overdue: round(ledger.overdue(scope)),
+          ageing: ledger.ageing(scope),
+          openDisputes: ruleSet.disputes?.open(scope) ?? 0,
+          promise: promiseOf(ruleSet.promises),
           daysPastDue: days,
           bucket: days < 1 ? 'current' : days <= 30 ? '1-30' : days <= 60 ? '31-60' : days <= 90 ? '61-90' : '90+',
           unbilled: round(unbilled),

@@ -43,6 +43,7 @@ const environment: Environment = {
   resolve: (name) => (Object.hasOwn(bindings, name) ? bindings[name] : undefined),
   names: () => Object.keys(bindings),
   isNight: (epochMs) => epochMs < 6 * HOUR_MS,
+  contactTime: (_scope, at, { fromMs }) => at + fromMs,
   timeOfDayMs: (epochMs) => epochMs % (24 * HOUR_MS),
   list: (name) => lists.get(name),
   listNames: () => lists.names(),

@@ -66,13 +66,30 @@ function paperLedger() {
       } else if (chargeMicros > 0 && eventTime >= issuedAt) unbilled += chargeMicros;
     },
     view(now: number) {
-      const unpaid = open.filter(({ remaining }) => remaining > 0);
-      const overdue = unpaid.filter(({ dueAt }) => dueAt < now);
       const sum = (list: typeof open): number => list.reduce((total, { remaining }) => total + remaining, 0);
+      const unpaid = open.filter(({ remaining }) => remaining > 0);
+      const toCome = unpaid.filter(({ dueAt }) => dueAt >= now);
+      const passed = unpaid.filter(({ dueAt }) => dueAt < now);
+      const aged = (from: number, to: number): number =>
+        sum(
+          unpaid.filter(
+            ({ dueAt }) => Math.max(0, Math.floor((now - dueAt) / DAY_MS)) >= from && (now - dueAt) / DAY_MS < to,
+          ),
+        ) / MICROS;
+      const overdue = passed;
       return {
         unpaid: sum(unpaid) / MICROS,
         overdue: sum(overdue) / MICROS,
         oldestDueAt: unpaid[0]?.dueAt ?? Number.NaN,
+        nextDueAt: toCome[0]?.dueAt ?? Number.NaN,
+        lastDueAt: passed.at(-1)?.dueAt ?? Number.NaN,
+        ageing: {
+          current: aged(0, 1),
+          days1To30: aged(1, 31),
+          days31To60: aged(31, 61),
+          days61To90: aged(61, 91),
+          daysOver90: aged(91, Number.POSITIVE_INFINITY),
+        },
         pastDueMs: overdue.length === 0 ? 0 : now - overdue[0]!.dueAt,
         openInvoices: unpaid.length,
         overdueInvoices: overdue.length,
@@ -96,6 +113,9 @@ function ledgerOf() {
         unpaid: ledger.unpaid(scope),
         overdue: ledger.overdue(scope),
         oldestDueAt: ledger.oldestDueAt(scope),
+        nextDueAt: ledger.nextDueAt(scope),
+        lastDueAt: ledger.lastDueAt(scope),
+        ageing: ledger.ageing(scope),
         pastDueMs: ledger.pastDueMs(scope),
         openInvoices: ledger.openInvoices(scope),
         overdueInvoices: ledger.overdueInvoices(scope),
@@ -107,6 +127,8 @@ function ledgerOf() {
 }
 
 const day = fc.integer({ min: 0, max: 60 });
+/** Far enough to see every bucket. */
+const lookDay = fc.integer({ min: 0, max: 200 });
 const cents = fc.integer({ min: 1, max: 20_000 }).map((amount) => amount * 10_000);
 const name = fc.constantFrom('1', '2', '3', 'INV/4', 'INV/5');
 const issued = fc.record({
@@ -187,7 +209,7 @@ describe('ledger', () => {
       let invoices = 0;
       return entries.filter(({ what }) => what !== 'invoice' || invoices++ < 4);
     });
-    fc.assert(fc.property(few, day, follow), { numRuns: 400 });
+    fc.assert(fc.property(few, lookDay, follow), { numRuns: 400 });
   });
 
   test(`keeps up to ${INVOICES_MAX} open invoices, and any number of paid ones`, () => {
@@ -253,6 +275,31 @@ describe('ledger', () => {
     expect(second).toMatchObject({ dueAt: BEGIN + 15 * DAY_MS, amount: 10, remaining: 10 });
     expect(second!.invoiceId).toMatch(/^#[0-9a-z]+$/);
     expect(others).toEqual([]);
+  });
+
+  test('remembers its first invoice, by issue, until that is paid', () => {
+    const { apply, ledger, state } = ledgerOf();
+    const first = (): number[] => {
+      const { scope } = state;
+      return [ledger.firstInvoiceAt(scope), ledger.firstDueAt(scope)].map((time) => (time - BEGIN) / DAY_MS);
+    };
+    apply({ recordType: 'voice', eventTime: BEGIN, chargeMicros: 1 });
+    expect(first()).toEqual([Number.NaN, Number.NaN]);
+    // Who is charged and never billed takes two units.
+    expect(state.scope.cursor.segmentUnits[4]).toBe(2);
+    apply(recordOf({ what: 'invoice', day: 5, name: 'second', amount: 20_000_000, term: 14 }));
+    apply(recordOf({ what: 'invoice', day: 2, name: 'first', amount: 10_000_000, term: 30 }));
+    apply(recordOf({ what: 'payment', day: 6, name: 'second', amount: 20_000_000, outcome: 'done' }));
+    expect([...first(), ledger.firstUnpaid(state.scope)]).toEqual([2, 32, 10]);
+    apply(recordOf({ what: 'payment', day: 7, name: '', amount: 10_000_000, outcome: 'done' }));
+    expect([...first(), ledger.firstUnpaid(state.scope)]).toEqual([2, Number.NaN, 0]);
+    apply(recordOf({ what: 'payment', day: 8, name: 'first', amount: 4_000_000, outcome: 'reversed' }));
+    expect([...first(), ledger.firstUnpaid(state.scope)]).toEqual([2, 32, 4]);
+    for (let month = 1; month < 20; month++) {
+      apply(recordOf({ what: 'payment', day: month * 30, name: '', amount: 9_000_000, outcome: 'done' }));
+      apply(recordOf({ what: 'invoice', day: month * 30, name: String(month), amount: 5_000_000, term: 14 }));
+    }
+    expect(first()).toEqual([2, Number.NaN]);
   });
 
   test('an account without records owes nothing', () => {

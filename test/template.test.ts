@@ -16,6 +16,7 @@ const environment: Environment = {
   resolve: (name) => (Object.hasOwn(bindings, name) ? bindings[name] : undefined),
   names: () => Object.keys(bindings),
   isNight: () => false,
+  contactTime: () => Number.NaN,
   timeOfDayMs: () => 0,
   list: () => undefined,
   listNames: () => [],

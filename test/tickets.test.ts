@@ -97,4 +97,21 @@ describe('tickets', () => {
     apply('one more', 50, false);
     expect(view()).toEqual({ open: TICKETS_MAX, oldestHour: 2 });
   });
+
+  test('may be opened by some records only, and are resolved by any', () => {
+    const state = createKeyState();
+    const tickets = createTickets({ id: 1, signature: '', opens: ({ reason }) => reason === 'dispute' });
+    const apply = (hour: number, ticketId: string, reason: string, resolved: boolean): number => {
+      const eventTime = BEGIN + hour * HOUR_MS;
+      state.apply(1, { recordType: 'care', eventTime, ticketId, reason, attributes: { resolved } }, tickets);
+      return tickets.open(state.scope);
+    };
+    expect(apply(0, 'T-1', 'billing', false)).toBe(0);
+    expect(state.scope.cursor.segmentAt[1]).toBe(0);
+    expect(apply(1, 'T-2', 'dispute', false)).toBe(1);
+    expect(apply(2, 'T-3', 'complaint', false)).toBe(1);
+    expect(apply(3, 'T-1', 'dispute', false)).toBe(2);
+    expect(apply(4, 'T-2', 'billing', true)).toBe(1);
+    expect(apply(5, 'T-1', 'dispute', true)).toBe(0);
+  });
 });

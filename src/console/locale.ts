@@ -178,6 +178,7 @@ export function createFormat(language: Locale): Format {
       if (typeof value === 'string') return value;
       if (unitName === 's') return duration(value);
       if (unitName === 'ms') return millisecond(value);
+      if (unitName === 'time') return dayAndClock(value);
       if (unitName === 'km/h') return speed(value);
       if (unitName === 'bytes') return bytes(value);
       if (unitName === 'currency') return money(value);

@@ -139,6 +139,8 @@ export const zhCn: Messages = {
     overdue: '逾期',
     daysPastDue: '逾期天数',
     bucket: '账龄区间',
+    openDisputes: '未结异议',
+    promise: '承诺付款',
     unbilled: '未出账',
     creditLimit: '信用额度',
     exposureRatio: '额度占用',

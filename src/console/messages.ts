@@ -142,6 +142,8 @@ export const en = {
     overdue: 'Overdue',
     daysPastDue: 'Days past due',
     bucket: 'Bucket',
+    openDisputes: 'Open disputes',
+    promise: 'Promised',
     unbilled: 'Unbilled',
     creditLimit: 'Credit limit',
     exposureRatio: 'Exposure of limit',

@@ -189,6 +189,12 @@ function LedgerBlock({ ledger }: { ledger: SubscriberView['ledger'] }) {
         </Fact>
         <Fact name={t.daysPastDue}>{f.number(ledger.daysPastDue)}</Fact>
         <Fact name={t.bucket}>{messages.value.bucket[ledger.bucket]}</Fact>
+        {ledger.openDisputes > 0 && <Fact name={t.openDisputes}>{f.number(ledger.openDisputes)}</Fact>}
+        {ledger.promise && (
+          <Fact name={t.promise}>
+            {ledger.promise.amount === null ? '–' : money(ledger.promise.amount)} · {f.day(ledger.promise.until)}
+          </Fact>
+        )}
         <Fact name={t.unbilled}>{money(ledger.unbilled)}</Fact>
         {ledger.creditLimit !== null && <Fact name={t.creditLimit}>{money(ledger.creditLimit)}</Fact>}
         {ledger.exposureRatio !== null && <Fact name={t.exposureRatio}>{f.percent(ledger.exposureRatio)}</Fact>}

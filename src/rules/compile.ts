@@ -7,6 +7,8 @@
  *
  * Not known: a missing number is NaN and a missing text is `''`. Every comparison with one of them is false, `!=` too.
  */
+
+import type { ContactHours } from '../reference/contact-hours.ts';
 import {
   NUMBER_COLUMNS,
   type NumberColumn,
@@ -40,6 +42,8 @@ export interface Environment {
   /** Names for the "did you mean" of an error. */
   names(): string[];
   isNight(epochMs: number): boolean;
+  /** When the key of this look may be contacted for what happened at `at`; see contact-hours.ts. */
+  contactTime(scope: Scope, at: number, hours: ContactHours): number;
   /** Since local midnight, ms. */
   timeOfDayMs(epochMs: number): number;
   /** The reference list of this name, and which there are. */
@@ -59,6 +63,7 @@ export const FUNCTIONS = [
   'startsWith',
   'isNumeric',
   'isNight',
+  'contactTime',
   'timeOfDay',
   'inList',
   'fromList',
@@ -322,6 +327,21 @@ export function compileExpression(root: Node, environment: Environment, expected
         const { type, read } = numbers(node.arguments[0]!);
         if (type !== 'time') fail('timeOfDay() takes a time', node.at);
         return { type: 'duration', evaluate: (scope) => environment.timeOfDayMs(read(scope)) };
+      }
+      case 'contactTime': {
+        wants(4, 4);
+        const [at, from, to, spread] = node.arguments.map(numbers) as { type: ValueType; read: NumberOf }[];
+        if (at!.type !== 'time' || [from, to, spread].some((part) => part!.type !== 'duration'))
+          fail('contactTime() takes a time and three durations', node.at);
+        return {
+          type: 'time',
+          evaluate: (scope) =>
+            environment.contactTime(scope, at!.read(scope), {
+              fromMs: from!.read(scope),
+              toMs: to!.read(scope),
+              spreadMs: spread!.read(scope),
+            }),
+        };
       }
       case 'inList': {
         wants(2, 2);

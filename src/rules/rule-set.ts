@@ -8,12 +8,21 @@
  */
 import { SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
+import { contactTime } from '../reference/contact-hours.ts';
 import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
 import { holidaysOf, type LocalTime } from '../reference/local-time.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
 import { type Balance, createBalance } from '../state/balance.ts';
 import { type BillHistory, createBillHistory } from '../state/bill-history.ts';
-import { clockOf, firstSeenOf, HEADER_UNITS, HOUSEMATES, OPERATORS_MAX, SEGMENT_UNITS_MAX } from '../state/block.ts';
+import {
+  clockOf,
+  firstSeenOf,
+  HEADER_UNITS,
+  HOUSEMATES,
+  keyOf,
+  OPERATORS_MAX,
+  SEGMENT_UNITS_MAX,
+} from '../state/block.ts';
 import { createCallTotal, createConcurrency, createOverlap } from '../state/calls.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
 import { createFrequency } from '../state/frequency.ts';
@@ -37,14 +46,14 @@ import {
   type Stretch,
 } from '../state/panes.ts';
 import { createPeriodTotal } from '../state/period.ts';
-import { createPromises } from '../state/promises.ts';
+import { createPromises, type Promises } from '../state/promises.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createReset } from '../state/reset.ts';
 import { createRun, createTurns } from '../state/run.ts';
 import { createSeenPanes, SEEN_PANES_MAX } from '../state/seen-panes.ts';
 import { createSenderNote, type SenderNote } from '../state/sender-note.ts';
 import { createSequence, SEQUENCE_COUNT_MAX } from '../state/sequence.ts';
-import { createTickets } from '../state/tickets.ts';
+import { createTickets, type Tickets } from '../state/tickets.ts';
 import {
   type Binding,
   type Compiled,
@@ -174,6 +183,8 @@ export interface RuleSet {
   /** Index: operator id of the episode. */
   rulesByEpisode: (CompiledRule | undefined)[];
   ledger: Ledger | undefined;
+  promises: Promises | undefined;
+  disputes: Tickets | undefined;
   balance: Balance | undefined;
   /** What notes the sender of a subscriber's last SMS, where a rule groups by senders. */
   senderNote: SenderNote | undefined;
@@ -256,8 +267,13 @@ export function compileRuleSet(
   const { localTime, lists } = options;
   const currencyPerSdr = parameterBinding(options.currencyPerSdr ?? 1);
   const holidays = holidaysOf(lists?.get('holidays')?.valuesOf('date') ?? []);
-  const functions: Pick<Environment, 'isNight' | 'timeOfDayMs' | 'list' | 'listNames'> = {
+  const functions: Omit<Environment, 'resolve' | 'names'> = {
     isNight: localTime.isNight,
+    contactTime: ({ cursor }, at, hours) => {
+      const key = keyOf(cursor);
+      const mixed = Math.imul((key > 0 ? key : fingerprint(options.names.textOf(key))) | 0, 0x9e3779b1) >>> 0;
+      return contactTime(at, hours, { localTime, holidays }, mixed / 0x1_0000_0000);
+    },
     timeOfDayMs: localTime.timeOfDayMs,
     list: (name) => (lists === undefined ? EMPTY_LIST : lists.get(name)),
     listNames: () => lists?.names() ?? [],
@@ -330,6 +346,8 @@ export function compileRuleSet(
   const rules: CompiledRule[] = [];
   let ledger: Ledger | undefined;
   let senderNote: SenderNote | undefined;
+  let promises: Promises | undefined;
+  let disputes: Tickets | undefined;
   /** Operators that a record begins anew, by id; features that share one share that too. */
   const resets = new Set<number>();
   let balance: Balance | undefined;
@@ -377,6 +395,7 @@ export function compileRuleSet(
     const signature = `${part}|account`;
     if (part === 'promises') {
       const made = shared(signature, (id) => createPromises({ id, signature }));
+      promises = made.operator;
       stepOf(accountType, ['payment'], '', always).operators.add(made.operator);
       const promised = (scope: Scope): boolean => scope.record.event === 'paymentPromised';
       stepOf(accountType, ['account'], "(event=='paymentPromised')", promised).operators.add(made.operator);
@@ -384,6 +403,7 @@ export function compileRuleSet(
     }
     const opens = (record: Scope['record']): boolean => record.reason === 'dispute';
     const made = shared(signature, (id) => createTickets({ id, signature, opens }));
+    disputes = made.operator;
     stepOf(accountType, ['care'], '', always).operators.add(made.operator);
     return made;
   };
@@ -1156,7 +1176,7 @@ export function compileRuleSet(
         if (feature.aggregate !== undefined) problem(path, "'value' and 'aggregate' exclude each other");
         const value = compile(parse(feature.value, [...path, 'value']), ruleEnvironment, [...path, 'value']);
         if (value === undefined) continue;
-        const unit = feature.unit ?? (value.type === 'duration' ? 's' : 'none');
+        const unit = feature.unit ?? (value.type === 'duration' ? 's' : value.type === 'time' ? 'time' : 'none');
         features.set(name, { name, window: '', unit, type: value.type, read: value.evaluate, entry: undefined });
       }
       const evidenceNames = new Set<string>();
@@ -1368,6 +1388,8 @@ export function compileRuleSet(
       rulesByEpisode,
       uses,
       ledger,
+      promises,
+      disputes,
       balance,
       senderNote,
       features: [...shown.values()],
