@@ -95,6 +95,8 @@ export const LATENESS_MS_DEFAULT = 300_000;
  * than about 0.1 ms. Timers of a record's own keys never wait, so the results do not depend on this number.
  */
 export const TIMERS_PER_RECORD_MAX = 64;
+/** Keys of so many blocks are taken over from a back-fill in one go: 1 to 2 ms of work. */
+const BLOCKS_TAKEN_OVER = 512;
 /** A rule that throws this often is switched off until the next rule set; the others go on. */
 export const RULE_ERRORS_MAX = 100;
 
@@ -229,8 +231,8 @@ export interface Engine {
     lists?: ReferenceLists,
   ): { backfill: Backfill } | { problems: RuleProblem[] };
   /**
-   * After a swap with a back-fill: takes over what it has of one page of its state, some thousand keys. False when there is no
-   * more. A key that is touched before its turn is taken over then, so results do not depend on when this is called.
+   * After a swap with a back-fill: takes over what it has of the next BLOCKS_TAKEN_OVER blocks of its state. False when there
+   * is no more. A key that is touched before its turn is taken over then, so results do not depend on when this is called.
    */
   takeOver(): boolean;
   /** Makes an empty engine one that only fills the fresh windows of this set. */
@@ -354,8 +356,8 @@ export function createEngine(options: EngineOptions): Engine {
   /** Longest retention of the operators of a key type; Infinity where one remembers for ever. */
   let idleMs: number[] = [];
 
-  /** The back-fill whose windows are being taken over, the page of its state to be taken next, and the watermark of the swap. */
-  let donor: { state: BackfillState; page: number; watermark: number } | undefined;
+  /** The back-fill whose windows are being taken over, the blocks of its state to be taken next, and the watermark of the swap. */
+  let donor: { state: BackfillState; page: number; waiting: number[]; watermark: number } | undefined;
 
   /** `whole`: the set that says how long keys are kept, where only a part of it is run. */
   const adopt = (next: RuleSet, whole = next): void => {
@@ -1192,7 +1194,7 @@ export function createEngine(options: EngineOptions): Engine {
     output = alerts;
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
-    if (backfill !== undefined) donor = { state: backfill.state, page: 0, watermark };
+    if (backfill !== undefined) donor = { state: backfill.state, page: 0, waiting: [], watermark };
     return [];
   };
 
@@ -1292,25 +1294,27 @@ export function createEngine(options: EngineOptions): Engine {
 
   const takeOver = (): boolean => {
     if (donor === undefined) return false;
-    const { state, page } = donor;
-    if (page === state.arena.pageCount()) {
-      donor = undefined;
-      return false;
-    }
-    state.arena.walkPage(page, (address) => {
-      const block = state.blocks.bind(address);
-      const ownerType = ownerTypeOf(block);
-      for (let keyType = 0; keyType < (ownerType === HOST_TYPE ? HOUSEMATES : 1); keyType++) {
-        if (ownerType === HOST_TYPE) {
-          const key = housemateOf(state.blocks.bind(address), keyType);
-          if (key !== 0) settle(keyType, key);
-        } else {
-          const key = ownerOf(block);
-          settle(ownerType, state.names.isPair(key) ? names.pairNamed(state.names.textOf(key)) : key);
-        }
+    const { state, waiting } = donor;
+    if (waiting.length === 0) {
+      if (donor.page === state.arena.pageCount()) {
+        donor = undefined;
+        return false;
       }
-    });
-    donor.page++;
+      state.arena.walkPage(donor.page++, (address) => waiting.push(address));
+    }
+    for (let taken = 0; taken < BLOCKS_TAKEN_OVER && waiting.length > 0; taken++) {
+      const address = waiting.pop()!;
+      const block = state.blocks.bind(address);
+      if (ownerTypeOf(block) !== HOST_TYPE) {
+        const key = ownerOf(block);
+        settle(ownerTypeOf(block), state.names.isPair(key) ? names.pairNamed(state.names.textOf(key)) : key);
+        continue;
+      }
+      for (let keyType = 0; keyType < HOUSEMATES; keyType++) {
+        const key = housemateOf(state.blocks.bind(address), keyType);
+        if (key !== 0) settle(keyType, key);
+      }
+    }
     return true;
   };
 

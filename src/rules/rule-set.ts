@@ -387,7 +387,9 @@ export function compileRuleSet(
   const billHistoryOf = (): { operator: BillHistory; entry: RegistryEntry } => {
     const signature = 'bills|account';
     const made = shared(signature, (id) => createBillHistory({ id, signature }));
-    ledgerOf().operator.history = made.operator;
+    const { operator } = ledgerOf();
+    operator.history = made.operator;
+    operator.feeds = [made.operator];
     billing().operators.add(made.operator);
     return made;
   };
@@ -1411,6 +1413,10 @@ export function observingOnly(ruleSet: RuleSet): RuleSet {
       if (steps.some(({ operators }) => operators.some(({ id }) => fresh.has(id)))) keyTypes.add(keyType);
     }
   }
+  const isNeeded = (operator: Operator): boolean =>
+    fresh.has(operator.id) ||
+    operator === ruleSet.senderNote ||
+    (operator.feeds?.some(({ id }) => fresh.has(id)) ?? false);
   const planOf = (plan: Plan): Plan => ({
     ...plan,
     groups: plan.groups
@@ -1418,7 +1424,7 @@ export function observingOnly(ruleSet: RuleSet): RuleSet {
       .map((group) => ({
         ...group,
         rules: [],
-        steps: group.steps.map((step) => ({ ...step, operators: step.operators.filter(({ id }) => fresh.has(id)) })),
+        steps: group.steps.map((step) => ({ ...step, operators: step.operators.filter(isNeeded) })),
       })),
   });
   return {

@@ -52,4 +52,6 @@ export interface Operator {
   /** Judges the record itself: takes it on arrival, however long ago it began. */
   onArrival: boolean;
   update(scope: Scope, blocks: Blocks): void;
+  /** Operators that see what this one makes of a record; reading records again for them needs this one too. */
+  feeds?: Operator[];
 }
