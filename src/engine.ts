@@ -62,6 +62,7 @@ import {
   ownerOf,
   ownerTypeOf,
   queuedAtOf,
+  type Segments,
   segmentCountOf,
   select,
   setClock,
@@ -78,12 +79,14 @@ import {
   createKeyTable,
   createNames,
   fingerprint,
+  hashedNumber,
   type KeyTable,
   type Names,
 } from './state/key-table.ts';
 import type { Ageing } from './state/ledger.ts';
 import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
+import type { ProfileField } from './state/profile.ts';
 import type { Promises } from './state/promises.ts';
 import { senderRangeOf } from './state/sender-note.ts';
 import { createTimers } from './state/timers.ts';
@@ -112,6 +115,16 @@ const SENDER_RANGE = KEY_TYPES.indexOf('sender+range');
 const PAIRS: ReadonlySet<number> = new Set(KEY_TYPES.flatMap((type, index) => (type.includes('+') ? [index] : [])));
 /** Numbers with so many first digits in common are one range of an operator. */
 const OTHER_RANGE_DIGITS = 8;
+/** Id 0 in the block of a hashed key: its text, `[bytes, 0] text`. */
+const KEY_TEXT = 0;
+/** A longer text is cut where it is shown; the key is that of the whole text. */
+const KEY_TEXT_BYTES_MAX = 256;
+/** Keys of which there are about as many as subscribers, with the attribute that names them. */
+const HASHED_TYPES: ReadonlyMap<number, ProfileField> = new Map([
+  [KEY_TYPES.indexOf('idDocument'), 'idDocHash'],
+  [KEY_TYPES.indexOf('paymentToken'), 'paymentTokenHash'],
+  [KEY_TYPES.indexOf('address'), 'addressHash'],
+]);
 /** Keys fetched ahead at once: their blocks fill about half of a second-level cache of 1 MB. */
 const WARM_KEYS_MAX = 768;
 
@@ -317,11 +330,21 @@ export function createEngine(options: EngineOptions): Engine {
   const openKeys: (KeyTable | undefined)[] = [];
 
   const { cursor } = blocks;
+  const segments: Segments = {
+    f64: cursor.f64,
+    u32: cursor.u32,
+    find(subscriber, operator) {
+      const address = tables[SUBSCRIBER]!.get(subscriber);
+      return address === 0 ? 0 : blocks.peek(address, operator, segments);
+    },
+  };
   const scope: Scope = {
     record: BLANK_RECORD,
     cursor,
     now: 0,
     look: 0,
+    subscriber: 0,
+    segments,
     destination: undefined,
     homeCountry: '',
     international: false,
@@ -393,6 +416,8 @@ export function createEngine(options: EngineOptions): Engine {
       }
     }
     for (const { keyType, asksKnownFor } of next.rules) if (asksKnownFor) idleMs[keyType] = Number.POSITIVE_INFINITY;
+    // Their text comes with an account record only; later use would find the key again, but not its text.
+    for (const keyType of HASHED_TYPES.keys()) idleMs[keyType] = Number.POSITIVE_INFINITY;
   };
 
   const keyNumber = (keyType: number, record: SeenRecord): number => {
@@ -436,10 +461,14 @@ export function createEngine(options: EngineOptions): Engine {
         return record.carrierId === '' || scope.destination === undefined
           ? 0
           : names.pairOf(record.carrierId, scope.destination.country);
-      case 'dealer': {
-        const dealer = record.attributes === null ? undefined : record.attributes['dealerId'];
-        return typeof dealer === 'string' ? names.numberOf(dealer) : 0;
-      }
+      case 'dealer':
+        return profileKey(record, 'dealerId', names.numberOf);
+      case 'idDocument':
+        return profileKey(record, 'idDocHash', hashedNumber);
+      case 'paymentToken':
+        return profileKey(record, 'paymentTokenHash', hashedNumber);
+      case 'address':
+        return profileKey(record, 'addressHash', hashedNumber);
       default:
         throw new Error(`no key of type ${KEY_TYPES[keyType]}`);
     }
@@ -455,9 +484,34 @@ export function createEngine(options: EngineOptions): Engine {
     return key === 0 || tables[SENDER_RANGE]!.get(key) === 0 ? 0 : key;
   };
 
+  /** What the record says itself, else what is remembered of its subscriber. */
+  const profileKey = (record: SeenRecord, field: ProfileField, numberOf: (text: string) => number): number => {
+    const stated = record.attributes === null ? undefined : record.attributes[field];
+    if (typeof stated === 'string' && stated !== '') return numberOf(stated);
+    return ruleSet.profile === undefined ? 0 : ruleSet.profile.number(scope, subscriberKey, field);
+  };
+
+  /** A text of which there are too many to be interned stands in the block of its key. */
+  const keyText = (keyType: number): string => {
+    const key = keyOf(cursor);
+    const segment = cursor.segmentAt[KEY_TEXT]!;
+    if (key > 0 || !HASHED_TYPES.has(keyType)) return names.textOf(key);
+    if (segment === 0) return '';
+    const { f64, u32 } = cursor;
+    return Buffer.from(f64.buffer, f64.byteOffset + (segment + 1) * 8, u32[segment * 2]!).toString();
+  };
+  const keepKeyText = (text: string): void => {
+    const bytes = Buffer.from(text).subarray(0, KEY_TEXT_BYTES_MAX);
+    const segment = blocks.ensure(KEY_TEXT, 1 + Math.ceil(bytes.length / 8));
+    const { f64, u32 } = cursor;
+    u32[segment * 2] = bytes.length;
+    bytes.copy(Buffer.from(f64.buffer, f64.byteOffset + (segment + 1) * 8, bytes.length));
+  };
+
   const derive = (record: SeenRecord): void => {
     scope.record = record;
     subscriberKey = names.numberOf(record.servedMsisdn);
+    scope.subscriber = subscriberKey;
     imsiKey = names.numberOf(record.servedImsi);
     if (usesDestination) {
       if (record.otherNumber === '' && !usesHome) {
@@ -697,6 +751,11 @@ export function createEngine(options: EngineOptions): Engine {
   const remember = (keyType: number, record: SeenRecord): void => {
     if (keyType !== SUBSCRIBER) {
       if (subscriberKey !== 0) setLink(cursor, subscriberKey);
+      const field = HASHED_TYPES.get(keyType);
+      if (field !== undefined && record.attributes !== null && cursor.segmentAt[KEY_TEXT] === 0) {
+        const text = record.attributes[field];
+        if (typeof text === 'string' && hashedNumber(text) < 0) keepKeyText(text);
+      }
       return;
     }
     if (imsiKey !== 0) setLink(cursor, imsiKey);
@@ -709,7 +768,7 @@ export function createEngine(options: EngineOptions): Engine {
   /** Where in its interval a key is looked at: the same for the same key, whatever number its text has at the moment. */
   const phaseOf = (rule: CompiledRule): number => {
     const key = keyOf(cursor);
-    return Math.abs(Math.imul((key > 0 ? key : fingerprint(names.textOf(key))) | 0, 0x9e3779b1)) % rule.everyMs;
+    return Math.abs(Math.imul((key > 0 ? key : fingerprint(keyText(rule.keyType))) | 0, 0x9e3779b1)) % rule.everyMs;
   };
 
   const enqueue = (time: number): void => {
@@ -817,6 +876,7 @@ export function createEngine(options: EngineOptions): Engine {
   /** Looks at the selected key; returns when it wants to be looked at again, undefined where it may be forgotten. */
   const fireKey = (time: number): number | undefined => {
     const keyType = keyTypeOf(cursor);
+    scope.subscriber = keyType === SUBSCRIBER ? keyOf(cursor) : linkOf(cursor);
     scope.look++;
     scope.now = Math.max(clockOf(cursor), time);
     if (usesLocalTime) {
@@ -902,7 +962,7 @@ export function createEngine(options: EngineOptions): Engine {
     }
     if (!hasEpisode(cursor, episode)) {
       const trigger = triggerId();
-      const identity = [rule.rule.id, String(rule.rule.version), rule.rule.key, names.textOf(keyOf(cursor)), trigger];
+      const identity = [rule.rule.id, String(rule.rule.version), rule.key, keyText(rule.keyType), trigger];
       // A draft that goes live with the same version fires an alert of its own, even on the same record.
       if (isShadow(rule.rule)) identity.push('shadow');
       beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });
@@ -954,6 +1014,7 @@ export function createEngine(options: EngineOptions): Engine {
       for (const key of keys) {
         if (ended === limit) return ended;
         if (!find(rule.keyType, key)) throw new Error(`a key with an open alert of ${rule.rule.id} is not known`);
+        scope.subscriber = rule.keyType === SUBSCRIBER ? key : linkOf(cursor);
         scope.look++;
         scope.now = maxEventTime;
         const band = bandOf(cursor, rule.episode);
@@ -981,7 +1042,7 @@ export function createEngine(options: EngineOptions): Engine {
   const alertOf = (rule: CompiledRule, bandIndex: number, status: 'firing' | 'resolved'): AlertData => {
     const band = rule.bands[bandIndex]!;
     const { rule: source } = rule;
-    const keyValue = names.textOf(keyOf(cursor));
+    const keyValue = keyText(rule.keyType);
     const link = linkOf(cursor);
     const servedMsisdn =
       source.key === 'subscriber'
@@ -1014,7 +1075,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(isShadow(source) ? { shadow: true as const } : {}),
       severity: band.severity,
       title: source.title,
-      key: { type: source.key, value: keyValue },
+      key: { type: rule.key, value: keyValue },
       ...(servedMsisdn === '' ? {} : { servedMsisdn }),
       eventTime: scope.now,
       triggerRecordId: triggerId(),
@@ -1099,6 +1160,7 @@ export function createEngine(options: EngineOptions): Engine {
     const subscriber = names.find(msisdn);
     if (subscriber === 0 || !find(SUBSCRIBER, subscriber)) return undefined;
     scope.record = BLANK_RECORD;
+    scope.subscriber = subscriber;
     const view: SubscriberView = {
       servedMsisdn: msisdn,
       firstSeenAt: firstSeenOf(cursor),

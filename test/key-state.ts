@@ -4,7 +4,7 @@
  */
 import { BLANK_RECORD, type UsageRecord } from '../src/record/usage-record.ts';
 import { type Arena, createArena } from '../src/state/arena.ts';
-import { type Blocks, clockOf, createBlocks, setClock } from '../src/state/block.ts';
+import { type Blocks, clockOf, createBlocks, type Segments, setClock } from '../src/state/block.ts';
 import type { Operator, Scope } from '../src/state/operator.ts';
 
 export interface KeyState {
@@ -25,11 +25,21 @@ export function createKeyState(): KeyState {
   const addresses = new Map<number, number>();
   blocks.onMove((_keyType, key, address) => addresses.set(key, address));
   const { cursor } = blocks;
+  const segments: Segments = {
+    f64: cursor.f64,
+    u32: cursor.u32,
+    find(subscriber, operator) {
+      const address = addresses.get(subscriber);
+      return address === undefined ? 0 : blocks.peek(address, operator, segments);
+    },
+  };
   const scope: Scope = {
     record: BLANK_RECORD,
     cursor,
     now: 0,
     look: 0,
+    subscriber: 0,
+    segments,
     destination: undefined,
     homeCountry: '',
     international: false,
@@ -48,6 +58,7 @@ export function createKeyState(): KeyState {
     blocks.bind(address);
     if (record.eventTime > clockOf(cursor)) setClock(cursor, record.eventTime);
     scope.record = record;
+    scope.subscriber = key;
     scope.now = clockOf(cursor);
     scope.look++;
     for (const operator of operators) operator.update(scope, blocks);

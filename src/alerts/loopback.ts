@@ -76,6 +76,15 @@ export function alertRecord(trigger: SeenRecord, alert: AlertData, accountId: st
     case 'dealer':
       record.attributes = { ...trigger.attributes, dealerId: value };
       break;
+    case 'idDocument':
+      record.attributes = { ...trigger.attributes, idDocHash: value };
+      break;
+    case 'paymentToken':
+      record.attributes = { ...trigger.attributes, paymentTokenHash: value };
+      break;
+    case 'address':
+      record.attributes = { ...trigger.attributes, addressHash: value };
+      break;
   }
   return record;
 }

@@ -31,6 +31,7 @@ import { createHourOfWeek } from '../state/hour-of-week.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
 import { createChange, createFirst, createGaps, createLatest } from '../state/latest.ts';
 import { createLedger, type Ledger } from '../state/ledger.ts';
+import { createMembers } from '../state/members.ts';
 import { createMoves } from '../state/moves.ts';
 import { createNeighbours } from '../state/neighbours.ts';
 import type { Operator, Reader, Scope } from '../state/operator.ts';
@@ -46,6 +47,7 @@ import {
   type Stretch,
 } from '../state/panes.ts';
 import { createPeriodTotal } from '../state/period.ts';
+import { createProfile, PROFILE_NAMES, type Profile, profileBinding } from '../state/profile.ts';
 import { createPromises, type Promises } from '../state/promises.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createReset } from '../state/reset.ts';
@@ -65,7 +67,15 @@ import {
 import { canonical, ExpressionError, type Node, namesIn, parseDuration, parseExpression } from './expression.ts';
 import { LEDGER_GROWS, LEDGER_NAMES, LEDGER_VALUES } from './ledger-values.ts';
 import { RECORD_NAMES, type RecordBinding } from './names.ts';
-import { KEY_TYPES, type KeyType, type Rule, type RuleFeature, type RuleProblem, type RuleSource } from './rule.ts';
+import {
+  KEY_GROUPS,
+  KEY_TYPES,
+  type KeyType,
+  type Rule,
+  type RuleFeature,
+  type RuleProblem,
+  type RuleSource,
+} from './rule.ts';
 import { compileTemplate, type Template } from './template.ts';
 
 export const RULES_MAX = 1_000;
@@ -124,6 +134,8 @@ export interface CompiledBand {
 
 export interface CompiledRule {
   rule: Rule;
+  /** That of the rule, or one of those that it stands for. */
+  key: KeyType;
   keyType: number;
   /** Operator id of the episode of this rule in a key's block. */
   episode: number;
@@ -188,6 +200,8 @@ export interface RuleSet {
   balance: Balance | undefined;
   /** What notes the sender of a subscriber's last SMS, where a rule groups by senders. */
   senderNote: SenderNote | undefined;
+  /** Where any rule asks for it, or groups by a key that falls back to it. */
+  profile: Profile | undefined;
   /** Derived values that any expression mentions; the others are not worked out. */
   uses: ReadonlySet<string>;
   /** Each feature once, for people to look at. */
@@ -243,6 +257,9 @@ const anyOf = (conditions: readonly Condition[]): Condition => ({
   },
 });
 
+const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
+/** Keys that a record without them has from the profile of its subscriber. */
+const PROFILE_KEYS: ReadonlySet<KeyType> = new Set(['dealer', 'idDocument', 'paymentToken', 'address']);
 const keyIndex = (key: KeyType): number => KEY_TYPES.indexOf(key);
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] | undefined =>
   value === undefined ? undefined : Array.isArray(value) ? (value as readonly T[]) : [value as T];
@@ -361,7 +378,7 @@ export function compileRuleSet(
     }
     stepOf(keyIndex('subscriber'), ['sms'], where.text, where.holds).operators.add(senderNote);
   };
-  const seenIds = new Map<string, string>();
+  const seenIds = new Map<string, RuleSource>();
 
   /** What belongs to an account as a whole is made once, when a rule first mentions it. */
   const accountType = keyIndex('account');
@@ -415,14 +432,60 @@ export function compileRuleSet(
     problems.push({ file: sources[RULES_MAX]!.file, line: 1, column: 1, message: `more than ${RULES_MAX} rules` });
   }
 
-  for (const source of sources) {
-    const { rule, file, positionOf } = source;
+  let profile: Profile | undefined;
+  /** Use is only looked at where a rule asks where subscribers are, or for their first use of a day. */
+  const profileWants = { place: false, day: false };
+  const theProfile = (): Profile => {
+    if (profile !== undefined) return profile;
+    const signature = 'profile|subscriber';
+    const { id } = entryOf(signature, ['account']);
+    profile = createProfile({
+      id,
+      signature,
+      names: options.names,
+      dayNumber: localTime.dayNumber,
+      wants: profileWants,
+    });
+    operators.set(id, profile);
+    stepOf(SUBSCRIBER, ['account'], '', always).operators.add(profile);
+    return profile;
+  };
+  /** `profile.status` of the served subscriber, `other.status` of the other party, and the like. */
+  const profileName = (name: string): Binding | undefined => {
+    if (name === 'firstUseOfDay') {
+      const own = theProfile();
+      profileWants.day = true;
+      return { type: 'boolean', evaluate: own.firstUseOfDay };
+    }
+    const [party, field] = name.split('.') as [string, string | undefined];
+    if ((party !== 'profile' && party !== 'other') || field === undefined || !Object.hasOwn(PROFILE_NAMES, field))
+      return undefined;
+    const own = theProfile();
+    if (['roaming', 'servingPlmn', 'servingAt'].includes(field)) {
+      profileWants.place = true;
+      uses.add('roaming');
+    }
+    return profileBinding(own, party, field, (number) => options.names.find(number));
+  };
+  const profileNames = (): string[] => [
+    'firstUseOfDay',
+    ...Object.keys(PROFILE_NAMES).flatMap((field) => [`profile.${field}`, `other.${field}`]),
+  ];
+
+  /** A key that stands for several makes a rule for each of them. */
+  const keyed = sources.flatMap((source) =>
+    (KEY_GROUPS[source.rule.key] ?? [source.rule.key]).map((key) => ({ source, key })),
+  );
+  for (const { source, key } of keyed) {
+    const { file, positionOf } = source;
+    const rule = key === source.rule.key ? source.rule : { ...source.rule, key };
     const problem = (path: readonly (string | number)[], message: string, offset = 0): void => {
       problems.push({ file, ...positionOf(path, offset), message });
     };
     const other = seenIds.get(rule.id);
-    if (other !== undefined) problem(['id'], `the id '${rule.id}' is used by ${other} already`);
-    seenIds.set(rule.id, file);
+    if (other !== undefined && other !== source)
+      problem(['id'], `the id '${rule.id}' is used by ${other.file} already`);
+    seenIds.set(rule.id, source);
     if (!rule.id.startsWith(`${rule.desk}.`)) problem(['id'], `the id must begin with its desk '${rule.desk}.'`);
     if (rule.desk === 'fraud' && (rule.fraudType === undefined || rule.enabler === undefined)) {
       problem(['id'], "a fraud rule needs both axes, 'fraudType' and 'enabler'");
@@ -453,7 +516,8 @@ export function compileRuleSet(
       }
     };
 
-    const keyType = keyIndex(rule.key);
+    const keyType = keyIndex(key);
+    if (PROFILE_KEYS.has(key)) theProfile();
     const parameters = new Map<string, Binding>();
     for (const [name, value] of Object.entries(rule.params ?? {})) {
       if (Object.hasOwn(RECORD_NAMES, name)) problem(['params', name], `'${name}' is a field of the record already`);
@@ -461,11 +525,11 @@ export function compileRuleSet(
     }
     const recordEnvironment: Environment = {
       resolve: (name) => {
-        if (!Object.hasOwn(RECORD_NAMES, name)) return parameters.get(name);
+        if (!Object.hasOwn(RECORD_NAMES, name)) return parameters.get(name) ?? profileName(name);
         uses.add(name);
         return RECORD_NAMES[name];
       },
-      names: () => [...Object.keys(RECORD_NAMES), ...parameters.keys()],
+      names: () => [...Object.keys(RECORD_NAMES), ...profileNames(), ...parameters.keys()],
       ...functions,
     };
 
@@ -499,9 +563,10 @@ export function compileRuleSet(
     };
 
     const compiled: CompiledRule = {
-      rule,
+      rule: source.rule,
+      key,
       keyType,
-      episode: entryOf(`episode|${rule.id}`, ['alert']).id,
+      episode: entryOf(`episode|${rule.id}${key === source.rule.key ? '' : `|${key}`}`, ['alert']).id,
       bands: [],
       features: [],
       operatorIds: [],
@@ -541,7 +606,7 @@ export function compileRuleSet(
         const { operator, entry } = part === 'ledger' ? ledgerOf() : accountPart(part);
         return { name, window: '', entry, unit, type, read: read(operator as never) };
       }
-      if (group === 'tickets' && rule.key === 'subscriber' && value !== undefined && ticketNames.includes(value)) {
+      if (group === 'tickets' && key === 'subscriber' && value !== undefined && ticketNames.includes(value)) {
         const signature = 'tickets|subscriber';
         const entry = entryOf(signature, []);
         let operator = operators.get(entry.id) as ReturnType<typeof createTickets> | undefined;
@@ -802,7 +867,7 @@ export function compileRuleSet(
           return { name, window: '', unit: 's', type: 'duration', read: operator.tookMs, entry };
         }
         case 'run': {
-          if (!needs(rule.key === 'subscriber+prefix', "counts records of a key 'subscriber+prefix'")) return undefined;
+          if (!needs(key === 'subscriber+prefix', "counts records of a key 'subscriber+prefix'")) return undefined;
           if (!needs(of !== undefined && of.type === 'text', "needs 'of', the text that ends a run when it changes"))
             return undefined;
           if (!needs(feature.among !== undefined, "needs 'among'")) return undefined;
@@ -831,6 +896,55 @@ export function compileRuleSet(
           compiled.reachMs = Math.max(compiled.reachMs, windowMs!);
           windowed = true;
           return { name, window: feature.window!, unit: 'count', type: 'number', read: operator.length, entry };
+        }
+        case 'members':
+        case 'membersFailed':
+        case 'membersDueAt':
+        case 'membersNextDueAt': {
+          if (!needs(of !== undefined && of.type === 'text', "needs 'of', the text that names a member"))
+            return undefined;
+          if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
+          const membership = feature.members ?? {};
+          const part = (name: 'join' | 'confirm' | 'fail' | 'leave', otherwise: boolean): Condition =>
+            membership[name] === undefined
+              ? { text: '', holds: () => otherwise }
+              : conditionOf(membership[name], [...path, 'members', name]);
+          const [leave, fail, confirm, join] = [
+            part('leave', false),
+            part('fail', false),
+            part('confirm', false),
+            part('join', true),
+          ];
+          const atPath = [...path, 'members', 'at'];
+          const atNode = membership.at === undefined ? undefined : parse(membership.at, atPath);
+          const at = compile(atNode, recordEnvironment, atPath, 'time');
+          if (membership.at !== undefined && (at === undefined || atNode === undefined)) return undefined;
+          const withinMs =
+            membership.within === undefined ? Number.POSITIVE_INFINITY : parseDuration(membership.within)!;
+          const evaluate = of!.evaluate as (scope: Scope) => string;
+          const signature = `members|${base}|${ofText}|${windowMs}|${withinMs}|${[join, confirm, fail, leave].map(({ text }) => `(${text})`).join()}|${atNode === undefined ? '' : meaningOf(atNode)}`;
+          const { operator, entry } = single(signature, (id) =>
+            createMembers({
+              id,
+              signature,
+              windowMs: windowMs!,
+              withinMs,
+              of: (scope) => fingerprint(evaluate(scope)),
+              at: at === undefined ? (scope) => scope.record.eventTime : (at.evaluate as Reader),
+              leave: leave.holds,
+              fail: fail.holds,
+              confirm: confirm.holds,
+              join: join.holds,
+            }),
+          );
+          windowed = true;
+          compiled.reachMs = Math.max(compiled.reachMs, windowMs!);
+          const common = { name, window: feature.window!, entry };
+          if (aggregate === 'membersDueAt') return { ...common, unit: 'time', type: 'time', read: operator.dueAt };
+          if (aggregate === 'membersNextDueAt')
+            return { ...common, unit: 'time', type: 'time', read: operator.nextDueAt };
+          const read = aggregate === 'members' ? operator.count : operator.failed;
+          return { ...common, unit: 'count', type: 'number', read };
         }
         case 'usualGap': {
           const signature = `gaps|${base}`;
@@ -1285,16 +1399,20 @@ export function compileRuleSet(
 
   for (const complete of finish) complete();
   for (const complete of conditions) complete();
+  if (profile !== undefined && (profileWants.place || profileWants.day)) {
+    const own = profile;
+    stepOf(SUBSCRIBER, ['voice', 'sms', 'data'], '(use for the profile)', own.takesUse).operators.add(own);
+  }
   // All windows of a key lie in one block, with those of the keys that live together with it, and no block is larger than a page.
   for (const together of [KEY_TYPES.slice(0, HOUSEMATES), ...KEY_TYPES.slice(HOUSEMATES).map((key) => [key])]) {
-    const own = rules.filter(({ rule }) => together.includes(rule.key));
+    const own = rules.filter(({ key }) => together.includes(key));
     const kept = new Set(
       [...steps.values()].flatMap((step) => (together.includes(KEY_TYPES[step.keyType]!) ? [...step.operators] : [])),
     );
     let units = HEADER_UNITS + (kept.size + own.length + 2) / 2 + own.length * EPISODE_UNITS;
     for (const operator of kept) units += operator.unitsMax;
     if (units <= PAGE_UNITS) continue;
-    const { file, positionOf } = sources[rules.indexOf(own.at(-1)!)]!;
+    const { file, positionOf } = keyed[rules.indexOf(own.at(-1)!)]!.source;
     const message = `the windows of all rules of key ${together.map((key) => `'${key}'`).join(', ')} may take ${Math.ceil(units / 128)} KiB in all; at most ${PAGE_UNITS / 128}`;
     problems.push({ file, ...positionOf(['key']), message });
   }
@@ -1394,6 +1512,7 @@ export function compileRuleSet(
       disputes,
       balance,
       senderNote,
+      profile,
       features: [...shown.values()],
       fresh,
     },

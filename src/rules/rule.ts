@@ -32,8 +32,16 @@ export const KEY_TYPES = [
   'imsi+servingPlmn',
   'carrier+country',
   'sender+range',
+  'idDocument',
+  'paymentToken',
+  'address',
+  'identity',
 ] as const;
 export type KeyType = (typeof KEY_TYPES)[number];
+/** Kinds of keys that stand for several: a rule that groups by such a one groups by each of them apart. */
+export const KEY_GROUPS: Partial<Record<KeyType, readonly KeyType[]>> = {
+  identity: ['idDocument', 'paymentToken', 'address'],
+};
 
 export const AGGREGATES = [
   'count',
@@ -70,6 +78,10 @@ export const AGGREGATES = [
   'heldMin',
   'speed',
   'distance',
+  'members',
+  'membersFailed',
+  'membersDueAt',
+  'membersNextDueAt',
 ] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
@@ -111,6 +123,19 @@ const sequenceStep = Type.Object(
           'Duration or name of a parameter. First step: from its first record to its last. Later: from the end of the step before.',
       }),
     ),
+  },
+  closed,
+);
+
+/** Who joins a key, and what becomes of each. A record does the first of these that holds: leave, fail, confirm, join. */
+const membership = Type.Object(
+  {
+    join: Type.Optional(expression('The member joins, or joins anew. Default: what none of the others takes.')),
+    at: Type.Optional(expression('When it joined. Default: eventTime.')),
+    confirm: Type.Optional(expression('The member has done what is expected of it.')),
+    within: Type.Optional(duration('A member that has not been confirmed so long after it joined has failed.')),
+    fail: Type.Optional(expression('The member has failed.')),
+    leave: Type.Optional(expression('The member is none any more.')),
   },
   closed,
 );
@@ -157,6 +182,7 @@ const feature = Type.Object(
         { ...closed, description: 'Forgets what came before such a record; of other record types than its own.' },
       ),
     ),
+    members: Type.Optional(membership),
     among: Type.Optional(
       expression('Runs: records of the subscriber that belong to the run or end it, as their `of` says.'),
     ),

@@ -74,8 +74,18 @@ export interface Cursor {
   segmentUnits: Int32Array;
 }
 
+/** A look into the block of another key than the bound one, which stays bound. Only for reading. */
+export interface Segments {
+  f64: Float64Array;
+  u32: Uint32Array;
+  /** Unit of the subscriber's segment for this operator in `f64`, 0 where there is none. */
+  find(subscriber: number, operator: number): number;
+}
+
 export interface Blocks {
   cursor: Cursor;
+  /** Unit of a segment of the block at this address, 0 where it has none. Its page comes to stand in `segments`. */
+  peek(address: number, operator: number, segments: Segments): number;
   /** A block of its own for this key; of a host that is only needed for its guests, `eventTime` is absent. */
   create(keyType: number, key: number, eventTime?: number): number;
   /** Selects the key that the block was made for, which may be a host that is not there itself (see `isHere`). */
@@ -258,6 +268,26 @@ export function createBlocks(arena: Arena): Blocks {
       arena.u32(page)[(base + META) * 2] = keyType;
       arena.u32(page)[(base + META) * 2 + 1] = headerUnits;
       return address;
+    },
+    peek(address, operator, segments) {
+      const page = address >>> PAGE_BITS;
+      const u32 = arena.u32(page);
+      const base = address & (PAGE_UNITS - 1);
+      const meta = u32[(base + META) * 2]!;
+      const count = meta >>> 8;
+      const first = base + ((meta & 0xff) === HOST_TYPE ? HEADER_UNITS : OWN_HEADER_UNITS);
+      const directory = first * 2;
+      let at = first + ((count + 1) >> 1);
+      for (let index = 0; index < count; index++) {
+        const entry = u32[directory + index]!;
+        if (entry >>> 16 === operator) {
+          segments.u32 = u32;
+          segments.f64 = arena.f64(page);
+          return at;
+        }
+        at += entry & 0xffff;
+      }
+      return 0;
     },
     bind,
     unbind() {

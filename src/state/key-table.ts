@@ -155,6 +155,15 @@ export function fingerprint(text: string): number {
   return -(4294967296 * (2097151 & low) + (high >>> 0)) - 1;
 }
 
+/**
+ * Key number of a text of which there may be as many as subscribers (a hash of an identity document). The text itself is
+ * interned nowhere: it stands in the block of its key. Never a number that the names give.
+ */
+export function hashedNumber(text: string): number {
+  const number = fingerprint(text);
+  return number < 0 && number >= -NAMES_MAX ? number - NAMES_MAX : number;
+}
+
 export interface KeyTable {
   /** Address of the key's block, 0 where it has none. */
   get(key: number): number;

@@ -8,7 +8,7 @@
 import type { SeenRecord } from '../record/usage-record.ts';
 import type { Shift } from '../reference/local-time.ts';
 import type { Destination } from '../reference/numbering-plan.ts';
-import type { Blocks, Cursor } from './block.ts';
+import type { Blocks, Cursor, Segments } from './block.ts';
 
 /** One mutable object for the life of the engine; closures read from it instead of taking many arguments. */
 export interface Scope {
@@ -20,6 +20,10 @@ export interface Scope {
   now: number;
   /** Goes up whenever a rule looks at a key; a feature that is read twice in one look is worked out once. */
   look: number;
+  /** Key number of the served subscriber of the record, or of the one behind the bound key; 0 where there is none. */
+  subscriber: number;
+  /** Looks into the block of any subscriber. */
+  segments: Segments;
   /** Where otherNumber leads; undefined for short codes, names and unknown prefixes. */
   destination: Destination | undefined;
   /** Country of the served subscriber, from its own number. */
