@@ -119,7 +119,8 @@ export const GAPS_MAX = 16;
 
 /**
  * The usual gap between events of a key: `[last time, count, gap x 16 (u32 seconds)]`, a ring. Records that come late make
- * no gap. The median of an even number of gaps is the mean of the middle two.
+ * no gap. The median of an even number of gaps is the mean of the middle two. It is kept beside the count (in half seconds,
+ * plus 1; 0 where it is to be worked out), because a rule may ask at every call how often a subscriber tops up.
  */
 export interface Gaps extends Operator {
   /** Median of the remembered gaps in ms, NaN before the first. */
@@ -155,12 +156,15 @@ export function createGaps(options: { id: number; signature: string }): Gaps {
       const { f64, u32 } = scope.cursor;
       u32[(segment + 2) * 2 + (count % GAPS_MAX)] = Math.min(0xffffffff, Math.round((time - last) / 1000));
       u32[(segment + 1) * 2] = count + 1;
+      u32[(segment + 1) * 2 + 1] = 0;
       f64[segment] = time;
     },
     median: (scope) => {
       const segment = scope.cursor.segmentAt[id]!;
       if (segment === 0) return Number.NaN;
       const { u32 } = scope.cursor;
+      const kept = u32[(segment + 1) * 2 + 1]!;
+      if (kept !== 0) return (kept - 1) * 500;
       const length = Math.min(GAPS_MAX, u32[(segment + 1) * 2]!);
       if (length === 0) return Number.NaN;
       for (let index = 0; index < length; index++) {
@@ -173,7 +177,10 @@ export function createGaps(options: { id: number; signature: string }): Gaps {
         sorted[at] = gap;
       }
       const middle = length >> 1;
-      return ((length & 1) === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2) * 1000;
+      const halves = (length & 1) === 1 ? sorted[middle]! * 2 : sorted[middle - 1]! + sorted[middle]!;
+      // Gaps of 68 years are worked out every time.
+      if (halves < 0xffffffff) u32[(segment + 1) * 2 + 1] = halves + 1;
+      return halves * 500;
     },
   };
 }
