@@ -7,6 +7,7 @@ import { isListFile } from '../src/reference/lists.ts';
 import { readRuleFiles } from '../src/rules/load.ts';
 import {
   describeProblem,
+  KEY_TYPES,
   PROBLEMS_PER_FILE_MAX,
   parseRule,
   RULE_FILE_BYTES_MAX,
@@ -74,11 +75,7 @@ describe('a rule file', () => {
     ],
     ['on: voice', 'on: ¦[]', "'on' must not have fewer than 1 items"],
     ['on: voice', 'on:\n  ¦- voice\n  - voice', "'on' must not have duplicate items"],
-    [
-      'key: subscriber',
-      'key: ¦subscriberr',
-      "'key' must be one of subscriber, account, imsi, imei, cell, otherNumber, trunk, carrier, dealer, servingPlmn, subscriber+prefix",
-    ],
+    ['key: subscriber', 'key: ¦subscriberr', `'key' must be one of ${KEY_TYPES.join(', ')}`],
     ['version: 1', 'version: ¦one', "'version' must be integer"],
     ['version: 1', 'version: ¦0', "'version' must be >= 1"],
     [

@@ -3,7 +3,10 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DEFAULTS } from '../src/config.ts';
+import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import { run, temporaryFolder } from './serving.ts';
+
+const SHIPPED = parseRules(readRuleFiles(DEFAULTS.rules)).sources.length;
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
@@ -26,9 +29,9 @@ describe('rules check', () => {
       run(['rules', 'check']),
       run(['rules', 'check', DEFAULTS.rules, '--output', 'json']),
     ]);
-    expect(words).toMatchObject({ code: 0, stdout: '12 rules are right\n', stderr: '' });
+    expect(words).toMatchObject({ code: 0, stdout: `${SHIPPED} rules are right\n`, stderr: '' });
     expect(json).toMatchObject({ code: 0, stderr: '' });
-    expect(JSON.parse(json.stdout)).toEqual({ ok: true, rules: 12 });
+    expect(JSON.parse(json.stdout)).toEqual({ ok: true, rules: SHIPPED });
   });
 
   test('exits 2 and names file, line and column of everything that is wrong', async () => {
@@ -98,7 +101,7 @@ describe('rules test', () => {
     const { code, stdout, stderr } = await run(['rules', 'test']);
     expect([code, stderr]).toEqual([0, '']);
     const lines = stdout.trimEnd().split('\n');
-    expect(lines.at(-1)).toMatch(/^(\d+) of \1 tests of 12 rules passed$/);
+    expect(lines.at(-1)).toMatch(new RegExp(`^(\\d+) of \\1 tests of ${SHIPPED} rules passed$`));
     for (const line of lines.slice(0, -1)) expect(line).toMatch(/^ok {3}[A-Z]\d\d (fraud|arrears|retention)\.\S+: ./);
   });
 
@@ -144,7 +147,7 @@ describe('rules list and explain', () => {
     const [words, json] = await Promise.all([run(['rules', 'list']), run(['rules', 'list', '--output', 'json'])]);
     expect([words.code, json.code, words.stderr, json.stderr]).toEqual([0, 0, '', '']);
     const list = JSON.parse(json.stdout) as Record<string, unknown>[];
-    expect(list.length).toBeGreaterThanOrEqual(12);
+    expect(list).toHaveLength(SHIPPED);
     for (const rule of list)
       expect(Object.keys(rule)).toEqual(['id', 'version', 'catalogue', 'desk', 'status', 'shadow', 'key', 'title']);
     expect(list.map(({ catalogue }) => catalogue)).toEqual(list.map(({ catalogue }) => catalogue).toSorted());
@@ -155,8 +158,8 @@ describe('rules list and explain', () => {
       title: { en: 'Unusual silence', 'zh-CN': '异常沉默' },
     });
     const lines = words.stdout.trimEnd().split('\n');
-    expect(lines).toHaveLength(12);
-    expect(lines[0]).toMatch(/^A02 {2}arrears\.overdue-warning +v\d+ +arrears +stable +account +Invoice overdue/);
+    expect(lines).toHaveLength(SHIPPED);
+    expect(lines[0]).toMatch(/^A01 {2}arrears\.\S+ +v\d+ +arrears +stable +account +\S/);
   });
 
   test('explain shows windows, bands and memory of one rule, by id or catalogue id, or of all', async () => {
@@ -185,6 +188,6 @@ describe('rules list and explain', () => {
     expect(rule).toMatchObject({ id: 'fraud.international-burst' });
     expect(rule!.mostBytes).toBeGreaterThan(rule!.leastBytes);
     expect(rule!.features.some(({ window }) => window === '1h')).toBe(true);
-    expect(all.stdout.match(/^\S+ \([A-Z]\d\d\) version/gm)).toHaveLength(12);
+    expect(all.stdout.match(/^\S+ \([A-Z]\d\d\) version/gm)).toHaveLength(SHIPPED);
   });
 });
