@@ -45,6 +45,7 @@ import {
   type RegistryEntry,
   type RuleSet,
 } from './rules/rule-set.ts';
+import type { Valuation } from './rules/valuation.ts';
 import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
 import {
   type Blocks,
@@ -88,6 +89,7 @@ import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
 import type { ProfileField } from './state/profile.ts';
 import type { Promises } from './state/promises.ts';
+import { createRankings, type RankingDay } from './state/rankings.ts';
 import { senderRangeOf } from './state/sender-note.ts';
 import { createTimers } from './state/timers.ts';
 
@@ -102,6 +104,22 @@ export const TIMERS_PER_RECORD_MAX = 64;
 const BLOCKS_TAKEN_OVER = 512;
 /** A rule that throws this often is switched off until the next rule set; the others go on. */
 export const RULE_ERRORS_MAX = 100;
+
+/** What rules call it and what the API does. */
+const WORTH_NAMES: Readonly<Record<string, string>> = {
+  'lifecycle.since': 'lifecycleSince',
+  'value.tier': 'tier',
+  'value.decile': 'decile',
+  'value.percentile': 'percentile',
+  'value.lifetime': 'lifetimeValue',
+  'value.expectedSave': 'expectedSaveValue',
+  'rfm.recency': 'recency',
+  'rfm.frequency': 'frequency',
+  'rfm.monetary': 'monetary',
+  'rfm.sum': 'rfmSum',
+  'rfm.fall': 'rfmFall',
+  'churn.probability': 'churnProbability',
+};
 
 /** Id 0 in a subscriber's block: the account that its last record named. Rules use ids from 1 on. */
 const ACCOUNT_LINK = 0;
@@ -196,6 +214,8 @@ export interface EngineMeta {
   applied: number;
   duplicates: number;
   late: number;
+  /** Absent in checkpoints of before there were any. */
+  rankings?: RankingDay[];
 }
 
 export interface EngineCut {
@@ -319,6 +339,9 @@ export function createEngine(options: EngineOptions): Engine {
   const timers = createTimers();
   const duplicates = createDuplicates(options.horizonRecords ?? HORIZON_RECORDS_DEFAULT);
   const registry: Registry = new Map();
+  const rankings = createRankings({ localTime, latenessMs });
+  /** Event time at which the next day of looks may have ended; see settleRankings. */
+  let settleAt = Number.NEGATIVE_INFINITY;
 
   let watermark = Number.NEGATIVE_INFINITY;
   let maxEventTime = Number.NEGATIVE_INFINITY;
@@ -581,6 +604,7 @@ export function createEngine(options: EngineOptions): Engine {
     }
     output = alerts;
     advance(record.eventTime);
+    if (maxEventTime >= settleAt) settleRankings(alerts);
     if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
     const late = takeIn(record);
     if (pending.length > 0) lookAtAlerts();
@@ -768,7 +792,9 @@ export function createEngine(options: EngineOptions): Engine {
   /** Where in its interval a key is looked at: the same for the same key, whatever number its text has at the moment. */
   const phaseOf = (rule: CompiledRule): number => {
     const key = keyOf(cursor);
-    return Math.abs(Math.imul((key > 0 ? key : fingerprint(keyText(rule.keyType))) | 0, 0x9e3779b1)) % rule.everyMs;
+    const hash = Math.abs(Math.imul((key > 0 ? key : fingerprint(keyText(rule.keyType))) | 0, 0x9e3779b1));
+    const { phase, everyMs } = rule;
+    return phase === undefined ? hash % everyMs : (phase.fromMs + (hash % phase.spanMs)) % everyMs;
   };
 
   const enqueue = (time: number): void => {
@@ -889,7 +915,10 @@ export function createEngine(options: EngineOptions): Engine {
     for (let index = 0; index < timed.length; index++) {
       const rule = timed[index]!;
       if (!hasSeen(rule)) continue;
-      if (isDue(rule, time) && !isEpisodeEnd(rule, time)) evaluate(rule, false);
+      if (isDue(rule, time) && !isEpisodeEnd(rule, time)) {
+        if (rule.look !== undefined) rule.look(scope);
+        else evaluate(rule, false);
+      }
       const next = nextLook(rule, time, time);
       if (next < wakeAt) wakeAt = next;
     }
@@ -1085,11 +1114,36 @@ export function createEngine(options: EngineOptions): Engine {
       ...(source.fraudType === undefined ? {} : { fraudType: source.fraudType }),
       ...(source.enabler === undefined ? {} : { enabler: source.enabler }),
       suggestedActions: source.bands[bandIndex]?.suggestedActions ?? source.suggestedActions ?? [],
-      ...(source.key === 'account' && ruleSet.ledger !== undefined
-        ? { value: { exposure: round(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope)) } }
-        : {}),
+      ...worthAtAlert(source.key, servedMsisdn),
       observedSince,
     };
+  };
+
+  /** What is known of account and subscriber. The bound key stays bound. */
+  const worthAtAlert = (key: string, servedMsisdn: string): { value?: NonNullable<AlertData['value']> } => {
+    const value: NonNullable<AlertData['value']> = {};
+    if (key === 'account' && ruleSet.ledger !== undefined)
+      value.exposure = round(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope));
+    const { valuation } = ruleSet;
+    const subscriber = valuation === undefined || servedMsisdn === '' ? 0 : names.find(servedMsisdn);
+    if (valuation !== undefined && subscriber !== 0) {
+      const boundType = keyTypeOf(cursor);
+      const boundKey = keyOf(cursor);
+      scope.look++;
+      if (find(SUBSCRIBER, subscriber)) {
+        const stage = valuation.stage(scope);
+        const tier = valuation.tier(scope);
+        const probability = valuation.probability(scope);
+        const expectedSave = valuation.expectedSave(scope);
+        if (tier !== '') value.tier = tier;
+        if (probability === probability) value.churnProbability = round(probability);
+        if (expectedSave === expectedSave) value.expectedSaveValue = round(expectedSave);
+        if (stage !== '') value.lifecycleStage = stage;
+      }
+      find(boundType, boundKey);
+      scope.look++;
+    }
+    return Object.keys(value).length === 0 ? {} : { value };
   };
 
   const reasonOf = (band: CompiledBand): LocalizedText => ({
@@ -1124,6 +1178,17 @@ export function createEngine(options: EngineOptions): Engine {
     return fired;
   };
 
+  /**
+   * All looks of a day must be in before anyone is ranked by it, or ranks would depend on how fast timers are fired. An hour
+   * after midnight nearly all are; only where time jumps (a quiet night, a replay) some are left, and are done here.
+   */
+  const settleRankings = (alerts: AlertData[]): void => {
+    settleAt = rankings.nextChangeAfter(maxEventTime);
+    if (ruleSet.valuation === undefined) return;
+    const day = rankings.dayBehind(maxEventTime);
+    while (timers.nextAt() <= watermark && rankings.dayOf(timers.nextAt()) <= day) fireTimers(1, alerts);
+  };
+
   const viewOf = (feature: CompiledFeature, ruleIds: string[], keyType: number, keyValue: string): FeatureView => {
     const view: FeatureView = {
       feature: feature.name,
@@ -1153,6 +1218,33 @@ export function createEngine(options: EngineOptions): Engine {
       until,
       amount: Number.isNaN(amount) ? null : round(amount),
       paid: round(promises.paidSincePromise(scope)),
+    };
+  };
+
+  /** What the model says about the bound subscriber. */
+  const worthOf = (valuation: Valuation): Pick<SubscriberView, 'lifecycleStage' | 'value' | 'scores'> => {
+    const value: Record<string, number | string> = {};
+    for (const [name, { type, read }] of valuation.names) {
+      const shown = evidenceValue(read(scope), type);
+      // `lifecycle.stage` stands beside it; the rest goes by its own name, the probability by that of the alert.
+      if (shown !== null && name !== 'lifecycle.stage') value[WORTH_NAMES[name] ?? name] = shown;
+    }
+    const probability = valuation.probability(scope);
+    return {
+      lifecycleStage: valuation.stage(scope) || null,
+      value: Object.keys(value).length === 0 ? null : value,
+      scores:
+        probability === probability
+          ? [
+              {
+                name: 'churnProbability',
+                value: round(probability),
+                contributions: valuation
+                  .contributions(scope)
+                  .map((contribution) => ({ ...contribution, value: round(contribution.value) })),
+              },
+            ]
+          : [],
     };
   };
 
@@ -1204,6 +1296,7 @@ export function createEngine(options: EngineOptions): Engine {
           since: firedAtOf(cursor, id),
         });
       }
+      if (keyType === SUBSCRIBER && ruleSet.valuation !== undefined) Object.assign(view, worthOf(ruleSet.valuation));
       if (keyType === ACCOUNT && ruleSet.ledger !== undefined) {
         const ledger = ruleSet.ledger;
         const days = Math.floor(ledger.pastDueMs(scope) / 86_400_000);
@@ -1246,6 +1339,7 @@ export function createEngine(options: EngineOptions): Engine {
     const result = compileRuleSet(sources, version, {
       registry,
       names,
+      rankings,
       localTime,
       lists,
       currencyPerSdr,
@@ -1271,6 +1365,8 @@ export function createEngine(options: EngineOptions): Engine {
     const result = compileRuleSet(sources, version, {
       registry: new Map(registry),
       names: own,
+      // Ranks of the past, not to be mixed with those of today.
+      rankings: createRankings({ localTime, latenessMs }),
       localTime,
       lists,
       since: 0,
@@ -1387,6 +1483,7 @@ export function createEngine(options: EngineOptions): Engine {
     applyAlert(record, alert, alerts) {
       output = alerts;
       advance(record.eventTime);
+      if (maxEventTime >= settleAt) settleRankings(alerts);
       if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
       takeIn({ ...record, recordType: 'alert', alert });
       lookAtAlerts();
@@ -1394,6 +1491,7 @@ export function createEngine(options: EngineOptions): Engine {
     tick(eventTime, alerts) {
       output = alerts;
       advance(eventTime);
+      if (maxEventTime >= settleAt) settleRankings(alerts);
       fireTimers(TIMERS_PER_RECORD_MAX, alerts);
     },
     fireTimers,
@@ -1421,6 +1519,7 @@ export function createEngine(options: EngineOptions): Engine {
         localTime,
         lists,
         currencyPerSdr,
+        rankings,
         since: 0,
       });
       return 'problems' in result ? result.problems : [];
@@ -1459,13 +1558,17 @@ export function createEngine(options: EngineOptions): Engine {
       return {
         meta: {
           ruleSetVersion: ruleSet.version,
-          rules: [...ruleSet.sources, ...(ruleSet.lists?.files ?? [])].map(({ file, text }) => ({ file, text })),
+          rules: [...filesOf(ruleSet.sources), ...(ruleSet.lists?.files ?? [])].map(({ file, text }) => ({
+            file,
+            text,
+          })),
           registry: [...registry],
           watermark,
           maxEventTime,
           applied: appliedCount,
           duplicates: duplicateCount,
           late: lateCount,
+          rankings: rankings.snapshot(),
         },
         names: names.snapshot(),
         duplicates: horizon.parts,
@@ -1486,6 +1589,8 @@ export function createEngine(options: EngineOptions): Engine {
       appliedCount = meta.applied;
       duplicateCount = meta.duplicates;
       lateCount = meta.late;
+      rankings.restore(meta.rankings ?? []);
+      settleAt = Number.NEGATIVE_INFINITY;
       arena.restored();
       // Rules and lists of a checkpoint were in force together, so the lists of it are right; or it had been made without any.
       const { lists } = parseLists(meta.rules);
@@ -1531,6 +1636,12 @@ const endedReason = (cause: LocalizedText, last: LocalizedText): LocalizedText =
   'zh-CN': `因${cause['zh-CN']}而解除；${last['zh-CN']}`,
 });
 
+/** Rule files, and the model beside them. */
+function filesOf(sources: readonly RuleSource[]): { file: string; text: string }[] {
+  const model = sources.find((source) => source.model !== undefined)?.model;
+  return [...(model === undefined ? [] : [model]), ...sources].map(({ file, text }) => ({ file, text }));
+}
+
 const round = (value: number): number => Math.round(value * 1e6) / 1e6;
 
 /** Durations are shown in seconds, the base unit; what is not known is null. */
@@ -1547,6 +1658,7 @@ function emptyRuleSet(localTime: LocalTime): RuleSet {
     names: createNames(),
     localTime,
     lists: undefined,
+    rankings: createRankings({ localTime, latenessMs: 0 }),
     since: 0,
   });
   if ('problems' in compiled) throw new Error('the empty rule set must compile');

@@ -6,6 +6,7 @@ import { describeProblem, type Rule, type RuleFeature, type RuleProblem } from '
 import { compileRuleSet, FEATURES_PER_RULE_MAX, type Registry, RULES_MAX } from '../src/rules/rule-set.ts';
 import { OPERATORS_MAX } from '../src/state/block.ts';
 import { createNames } from '../src/state/key-table.ts';
+import { createRankings } from '../src/state/rankings.ts';
 import {
   BEGIN,
   DAY_MS,
@@ -364,6 +365,7 @@ describe('the registry of operators', () => {
       names: createNames(),
       localTime: utc,
       lists: undefined,
+      rankings: createRankings({ localTime: utc, latenessMs: 0 }),
       since,
     });
     if ('problems' in result) throw new Error(result.problems.map(({ message }) => message).join());

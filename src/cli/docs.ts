@@ -8,6 +8,7 @@ import { Command } from 'commander';
 import { DEFAULTS, projectFolder } from '../config.ts';
 import { createMetrics } from '../metrics.ts';
 import { parseRules, readRuleFiles } from '../rules/load.ts';
+import { modelSchema } from '../rules/model.ts';
 import { ruleSchema } from '../rules/rule.ts';
 
 /** Content of every generated file by its path in the checkout. */
@@ -27,8 +28,11 @@ export async function generatedDocuments(): Promise<Record<string, string>> {
   const metrics = [...page.matchAll(/^# HELP (ringfence_\S+) (.*)\n# TYPE \S+ (\S+)$/gm)]
     .map(([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`)
     .sort();
+  const schemaText = (schema: object): string =>
+    `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema }, null, 2)}\n`;
   return {
-    'rules/rule.schema.json': `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...ruleSchema }, null, 2)}\n`,
+    'rules/rule.schema.json': schemaText(ruleSchema),
+    'rules/model.schema.json': schemaText(modelSchema),
     'rules/README.md': [
       '# Shipped rules',
       '',

@@ -13,6 +13,7 @@ import {
   parseLists,
   type ReferenceLists,
 } from '../reference/lists.ts';
+import { isModelFile } from './model.ts';
 import { describeProblem, parseRule, type RuleProblem, type RuleSource } from './rule.ts';
 
 export const RULE_FILES_MAX = 2_000;
@@ -35,10 +36,16 @@ export function parseRules(files: readonly { file: string; text: string }[]): {
 } {
   const sources: RuleSource[] = [];
   const { lists, problems } = parseLists(files);
+  const model = files.find(({ file }) => isModelFile(file));
   for (const { file, text } of files) {
     if (isListFile(file)) continue;
+    if (isModelFile(file)) {
+      if (file !== model!.file)
+        problems.push({ file, line: 1, column: 1, message: `${model!.file} is the model already` });
+      continue;
+    }
     const parsed = parseRule(file, text);
-    if ('source' in parsed) sources.push(parsed.source);
+    if ('source' in parsed) sources.push(model === undefined ? parsed.source : { ...parsed.source, model });
     else problems.push(...parsed.problems);
   }
   return { sources, lists: lists.files.length === 0 ? undefined : lists, problems };

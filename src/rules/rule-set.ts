@@ -49,8 +49,10 @@ import {
 import { createPeriodTotal } from '../state/period.ts';
 import { createProfile, PROFILE_NAMES, type Profile, profileBinding } from '../state/profile.ts';
 import { createPromises, type Promises } from '../state/promises.ts';
+import { LOOK_SPAN_MS, type Rankings } from '../state/rankings.ts';
 import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createReset } from '../state/reset.ts';
+import { createRevenue, type Revenue } from '../state/revenue.ts';
 import { createRun, createTurns } from '../state/run.ts';
 import { createSeenPanes, SEEN_PANES_MAX } from '../state/seen-panes.ts';
 import { createSenderNote, type SenderNote } from '../state/sender-note.ts';
@@ -66,6 +68,7 @@ import {
 } from './compile.ts';
 import { canonical, ExpressionError, type Node, namesIn, parseDuration, parseExpression } from './expression.ts';
 import { LEDGER_GROWS, LEDGER_NAMES, LEDGER_VALUES } from './ledger-values.ts';
+import { type Model, parseModel } from './model.ts';
 import { RECORD_NAMES, type RecordBinding } from './names.ts';
 import {
   KEY_GROUPS,
@@ -77,6 +80,7 @@ import {
   type RuleSource,
 } from './rule.ts';
 import { compileTemplate, type Template } from './template.ts';
+import { createValuation, looksForMs, type Valuation } from './valuation.ts';
 
 export const RULES_MAX = 1_000;
 export const FEATURES_PER_RULE_MAX = 32;
@@ -86,6 +90,9 @@ const PANES_DEFAULT = 12;
 const DAY_MS = 86_400_000;
 /** The longest shift, a weekend, with an hour for the change of the clocks. */
 const SHIFT_MS_MAX = 57 * 3_600_000;
+/** What the model keeps of revenue has one form, whatever its figures. */
+const REVENUE_SIGNATURE = 'revenue|subscriber';
+const REVENUE_TYPES = ['topup', 'payment', 'invoice', 'account'] as const;
 /** How long single calls are kept where the rule does not say. */
 const CALLS_KEPT_MS = 12 * 3_600_000;
 
@@ -154,6 +161,10 @@ export interface CompiledRule {
   onArrival: boolean;
   /** Asks how long a key has been known: its first record must not be forgotten. */
   asksKnownFor: boolean;
+  /** Of the model: what a regular look does, instead of judging bands. */
+  look?: (scope: Scope) => void;
+  /** Where in its interval it looks; anywhere where it does not say. */
+  phase?: { fromMs: number; spanMs: number };
 }
 
 /** What one record type does to one kind of key. */
@@ -202,6 +213,8 @@ export interface RuleSet {
   senderNote: SenderNote | undefined;
   /** Where any rule asks for it, or groups by a key that falls back to it. */
   profile: Profile | undefined;
+  /** Life cycle, value and churn, where there is a model beside the rules. */
+  valuation: Valuation | undefined;
   /** Derived values that any expression mentions; the others are not worked out. */
   uses: ReadonlySet<string>;
   /** Each feature once, for people to look at. */
@@ -221,6 +234,7 @@ export interface CompileOptions {
   lists: ReferenceLists | undefined;
   /** Currency units of one special drawing right, in which operators settle; default 1. */
   currencyPerSdr?: number | undefined;
+  rankings: Rankings;
   /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
   since: number;
   /** Where the windows of new features are brought along, filled by records read again. */
@@ -379,6 +393,8 @@ export function compileRuleSet(
     stepOf(keyIndex('subscriber'), ['sms'], where.text, where.holds).operators.add(senderNote);
   };
   const seenIds = new Map<string, RuleSource>();
+  let valuation: Valuation | undefined;
+  let modelRule: CompiledRule | undefined;
 
   /** What belongs to an account as a whole is made once, when a rule first mentions it. */
   const accountType = keyIndex('account');
@@ -472,11 +488,19 @@ export function compileRuleSet(
     ...Object.keys(PROFILE_NAMES).flatMap((field) => [`profile.${field}`, `other.${field}`]),
   ];
 
+  // The model comes first: on the same regular look a rule sees today's stage, not yesterday's.
+  const modelFile = sources.find(({ model }) => model !== undefined)?.model;
+  const parsedModel = modelFile === undefined ? undefined : parseModel(modelFile.file, modelFile.text);
+  if (parsedModel !== undefined && 'problems' in parsedModel) problems.push(...parsedModel.problems);
+  const model = parsedModel !== undefined && 'model' in parsedModel ? parsedModel : undefined;
+  const modelNames = ['lifecycle.', 'value.', 'rfm.', 'churn.'];
+
   /** A key that stands for several makes a rule for each of them. */
-  const keyed = sources.flatMap((source) =>
+  const keyed = (model === undefined ? sources : [model.source, ...sources]).flatMap((source) =>
     (KEY_GROUPS[source.rule.key] ?? [source.rule.key]).map((key) => ({ source, key })),
   );
   for (const { source, key } of keyed) {
+    const isModel = source === model?.source;
     const { file, positionOf } = source;
     const rule = key === source.rule.key ? source.rule : { ...source.rule, key };
     const problem = (path: readonly (string | number)[], message: string, offset = 0): void => {
@@ -637,6 +661,13 @@ export function compileRuleSet(
         }
         return { name, window: '', unit: 'currency', type: 'number', read: balance.value, entry };
       }
+      if (rule.key === 'subscriber' && !isModel && modelNames.some((prefix) => name.startsWith(prefix))) {
+        // Made by the model, whose own features come first.
+        const found = valuation?.names.get(name);
+        if (found === undefined) return undefined;
+        compiled.reachMs = Math.max(compiled.reachMs, looksForMs(valuation!.model));
+        return { name, window: '', entry: registry.get(REVENUE_SIGNATURE), ...found };
+      }
       return undefined;
     };
     const once = new Map<string, (scope: Scope) => Value>();
@@ -660,6 +691,7 @@ export function compileRuleSet(
         'currencyPerSdr',
         ...(rule.key === 'account' ? LEDGER_NAMES.map((name) => `ledger.${name}`) : []),
         ...(rule.key === 'subscriber' ? [...ticketNames.map((name) => `tickets.${name}`), 'balance'] : []),
+        ...(rule.key === 'subscriber' && !isModel ? [...(valuation?.names.keys() ?? [])] : []),
         ...recordEnvironment.names(),
       ],
       ...functions,
@@ -1378,6 +1410,30 @@ export function compileRuleSet(
         ...[...builtIns.values()].filter((feature) => evidenceNames.has(feature.name)),
       ];
     });
+    if (isModel) {
+      conditions.push(() => {
+        const { model: written } = model;
+        const time = (text: string, path: (string | number)[], type: ValueType): Reader => {
+          const value = compile(parse(text, path), ruleEnvironment, path, type);
+          return (value?.evaluate as Reader | undefined) ?? (() => Number.NaN);
+        };
+        valuation = valuationOf(written, {
+          tenureMs: time(written.lifecycle.tenure, ['lifecycle', 'tenure'], 'duration'),
+          lastUsageAt: time(written.lifecycle.lastUsageAt, ['lifecycle', 'lastUsageAt'], 'time'),
+          signals: time(written.lifecycle.signals, ['lifecycle', 'signals'], 'number'),
+          ratios: written.churn.inputs.map(({ ratio }, index) =>
+            time(ratio, ['churn', 'inputs', index, 'ratio'], 'number'),
+          ),
+        });
+        compiled.look = valuation.look;
+        compiled.phase = { fromMs: options.rankings.lookFromMs, spanMs: LOOK_SPAN_MS };
+        compiled.operatorIds = [valuation.revenue.id];
+        compiled.reachMs = looksForMs(written);
+        compiled.onArrival = false;
+      });
+      modelRule = compiled;
+      continue;
+    }
     rules.push(compiled);
     const addTriggers = (): void => {
       // What makes the rule look: its own `on` and `where`, or else the records that its features take.
@@ -1389,12 +1445,35 @@ export function compileRuleSet(
         if ([...builtIns.keys()].some((name) => name.startsWith('tickets.')))
           triggers.add(stepOf(keyType, ['care'], '', always));
         if (builtIns.has('balance')) triggers.add(stepOf(keyType, ['topup', 'transfer'], '', always));
+        if ([...builtIns.keys()].some((name) => modelNames.some((prefix) => name.startsWith(prefix))))
+          triggers.add(stepOf(keyType, [...REVENUE_TYPES], '', always));
         if (triggers.size === 0) problem(['id'], "nothing triggers this rule: give it 'on' or features");
         for (const step of triggers) step.rules.add(compiled);
       }
     };
     // The built-in values that a rule mentions are known only after its conditions have been compiled.
     conditions.push(addTriggers);
+  }
+
+  /** The revenue of every subscriber is kept as soon as there is a model, because ranks are among all of them. */
+  function valuationOf(written: Model, readers: Parameters<typeof createValuation>[0]['readers']): Valuation {
+    const subscriber = keyIndex('subscriber');
+    const entry = entryOf(REVENUE_SIGNATURE);
+    const revenue: Revenue = createRevenue({
+      id: entry.id,
+      signature: REVENUE_SIGNATURE,
+      graceMs: parseDuration(written.lifecycle.portOutGrace)!,
+    });
+    operators.set(entry.id, revenue);
+    const charged = (scope: Scope): boolean => scope.record.chargeMicros > 0;
+    for (const step of [
+      stepOf(subscriber, [...REVENUE_TYPES], '', always),
+      stepOf(subscriber, ['voice', 'sms', 'data'], '(charge>0)', charged),
+    ]) {
+      step.operators.add(revenue);
+      step.rules.add(modelRule!);
+    }
+    return createValuation({ model: written, revenue, rankings: options.rankings, readers, since: () => entry.since! });
   }
 
   for (const complete of finish) complete();
@@ -1502,7 +1581,9 @@ export function compileRuleSet(
       plans: Object.fromEntries(SEEN_TYPES.map((type) => [type, planOf(type)])) as Record<SeenType, Plan>,
       operators,
       timed: KEY_TYPES.map((_, keyType) =>
-        rules.filter((rule) => rule.keyType === keyType && (rule.evaluateAt.length > 0 || rule.everyMs > 0)),
+        (modelRule === undefined ? rules : [modelRule, ...rules]).filter(
+          (rule) => rule.keyType === keyType && (rule.evaluateAt.length > 0 || rule.everyMs > 0),
+        ),
       ),
       keyTypes,
       rulesByEpisode,
@@ -1513,6 +1594,7 @@ export function compileRuleSet(
       balance,
       senderNote,
       profile,
+      valuation,
       features: [...shown.values()],
       fresh,
     },

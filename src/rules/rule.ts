@@ -94,14 +94,15 @@ export const STATUSES = ['experimental', 'test', 'stable', 'deprecated'] as cons
 /** The alerts of this rule are marked and sent to no desk. */
 export const isShadow = ({ status }: Pick<Rule, 'status'>): boolean => status === 'experimental';
 
-const closed = { additionalProperties: false } as const;
+export const closed = { additionalProperties: false } as const;
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 4_000, description });
-const expression = (description: string) => Type.String({ minLength: 1, maxLength: 2_000, description });
+export const expression = (description: string) => Type.String({ minLength: 1, maxLength: 2_000, description });
 const DURATION = '[0-9]+(\\.[0-9]+)?(ms|s|m|h|d|w)';
 const NAME = '[a-z][A-Za-z0-9]*';
-const duration = (description: string) => Type.String({ pattern: `^${DURATION}$`, description });
+export const duration = (description: string) => Type.String({ pattern: `^${DURATION}$`, description });
 const parameterName = Type.String({ pattern: `^${NAME}$` });
-const localized = (description: string) => Type.Object({ en: text(description), 'zh-CN': text(description) }, closed);
+export const localized = (description: string) =>
+  Type.Object({ en: text(description), 'zh-CN': text(description) }, closed);
 const actions = (description: string) => Type.Array(Type.String({ maxLength: 60 }), { maxItems: 20, description });
 const recordTypes = Type.Union(
   [Type.Enum([...SEEN_TYPES]), Type.Array(Type.Enum([...SEEN_TYPES]), { minItems: 1, uniqueItems: true })],
@@ -201,6 +202,20 @@ const band = Type.Object(
   },
   closed,
 );
+
+export const params = Type.Record(
+  Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }),
+  Type.Union([
+    Type.Number(),
+    Type.Boolean(),
+    Type.String(),
+    Type.Array(Type.String(), { maxItems: 1000 }),
+    Type.Array(Type.Number(), { maxItems: 1000 }),
+  ]),
+  { ...closed, description: 'Thresholds, to be changed without touching a condition. Durations are written 7d.' },
+);
+
+export const features = Type.Record(Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }), feature, closed);
 
 const testStep = Type.Object(
   {
@@ -302,23 +317,8 @@ export const ruleSchema = Type.Object(
     key: Type.Enum([...KEY_TYPES], { description: 'The entity that the rule groups by.' }),
     on: Type.Optional(recordTypes),
     where: Type.Optional(expression('Records that the rule and its features look at.')),
-    params: Type.Optional(
-      Type.Record(
-        Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }),
-        Type.Union([
-          Type.Number(),
-          Type.Boolean(),
-          Type.String(),
-          Type.Array(Type.String(), { maxItems: 1000 }),
-          Type.Array(Type.Number(), { maxItems: 1000 }),
-        ]),
-        {
-          ...closed,
-          description: 'Thresholds, to be changed without touching a condition. Durations are written 7d.',
-        },
-      ),
-    ),
-    features: Type.Optional(Type.Record(Type.String({ pattern: '^[a-z][A-Za-z0-9]*$' }), feature, closed)),
+    params: Type.Optional(params),
+    features: Type.Optional(features),
     evaluateAt: Type.Optional(
       Type.Union([
         expression('Event time at which to look again.'),
@@ -359,6 +359,8 @@ export interface RuleSource {
   file: string;
   text: string;
   rule: Rule;
+  /** The model of life cycle, value and churn that lies in the same folder of rules (model.ts), where there is one. */
+  model?: { file: string; text: string };
   /** Position of the value at this path, plus `offset` characters inside a text. */
   positionOf(path: readonly (string | number)[], offset?: number): { line: number; column: number };
 }
@@ -367,6 +369,18 @@ const checker = Compile(ruleSchema);
 
 /** Parses and checks the form of one rule file. Expressions are checked when the set is compiled. */
 export function parseRule(file: string, content: string): { source: RuleSource } | { problems: RuleProblem[] } {
+  const parsed = parseForm<Rule>(file, content, { checker, schema: ruleSchema as SchemaNode });
+  if ('problems' in parsed) return parsed;
+  return { source: { file, text: content, rule: parsed.value, positionOf: parsed.positionOf } };
+}
+
+/** A YAML file of the form that a schema gives, with the way back from its parts to lines and columns. */
+export function parseForm<T>(
+  file: string,
+  content: string,
+  form: { checker: { Check(value: unknown): boolean; Errors(value: unknown): SchemaError[] }; schema: SchemaNode },
+): { value: T; positionOf: RuleSource['positionOf'] } | { problems: RuleProblem[] } {
+  const { checker, schema } = form;
   if (Buffer.byteLength(content) > RULE_FILE_BYTES_MAX) {
     return {
       problems: [{ file, line: 1, column: 1, message: `the file is larger than ${RULE_FILE_BYTES_MAX} bytes` }],
@@ -443,7 +457,7 @@ export function parseRule(file: string, content: string): { source: RuleSource }
       if (error.keyword === 'additionalProperties') continue;
       const message =
         error.keyword === 'boolean'
-          ? unknownKey(path)
+          ? unknownKey(path, schema)
           : error.keyword === 'enum'
             ? `'${where}' must be one of ${(params['allowedValues'] as unknown[]).join(', ')}`
             : error.keyword === 'required'
@@ -457,10 +471,10 @@ export function parseRule(file: string, content: string): { source: RuleSource }
     }
     return { problems: [...problems.values()].slice(0, PROBLEMS_PER_FILE_MAX) };
   }
-  return { source: { file, text: content, rule: value as Rule, positionOf } };
+  return { value: value as T, positionOf };
 }
 
-type SchemaError = ReturnType<typeof checker.Errors>[number];
+export type SchemaError = ReturnType<typeof checker.Errors>[number];
 
 /**
  * Where a value may have several forms (a type or a list of types), each form that does not fit reports an error. Only those
@@ -496,15 +510,15 @@ function relevantErrors(errors: SchemaError[]): SchemaError[] {
   return left;
 }
 
-interface SchemaNode {
+export interface SchemaNode {
   properties?: Record<string, SchemaNode>;
   items?: SchemaNode;
   patternProperties?: Record<string, SchemaNode>;
 }
 
 /** Says what was probably meant, else what there is. */
-function unknownKey(path: readonly string[]): string {
-  let node: SchemaNode | undefined = ruleSchema as SchemaNode;
+function unknownKey(path: readonly string[], schema: SchemaNode): string {
+  let node: SchemaNode | undefined = schema;
   for (const part of path.slice(0, -1)) {
     node = node?.properties?.[part] ?? node?.items ?? Object.values(node?.patternProperties ?? {})[0];
   }
