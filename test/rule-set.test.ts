@@ -104,6 +104,28 @@ describe('a rule set', () => {
     ],
     ['{ aggregate: count, window: 1h }', '¦{ aggregate: count }', "count needs 'window'"],
     ['{ aggregate: lastAt }', '¦{ aggregate: last }', "last needs 'of'"],
+    [
+      '{ aggregate: lastAt }',
+      '{ aggregate: lastAt, while: ¦cals > 2 }',
+      "'cals' is not known here; did you mean 'calls'?",
+    ],
+    ['{ aggregate: lastAt }', '{ aggregate: lastAt, while: ¦calls }', "expected a boolean, 'calls' is a number"],
+    [
+      '{ aggregate: count, window: 1h }',
+      '¦{ aggregate: modeCount, window: 1h }',
+      "modeCount needs 'of', a text or number",
+    ],
+    [
+      '{ aggregate: count, window: 1h }',
+      '¦{ aggregate: neighbourShare, of: durationSec, window: 1h }',
+      "neighbourShare needs 'of', a text of digits",
+    ],
+    ['{ aggregate: count, window: 1h }', '¦{ aggregate: passedOn, of: charge, window: 1h }', "passedOn needs 'within'"],
+    [
+      '{ aggregate: lastAt }',
+      '¦{ aggregate: hourOfWeekMean, of: cellId }',
+      "hourOfWeekMean needs a number as 'of', or none to count records",
+    ],
     ['{ aggregate: lastAt }', '¦{ aggregate: changedAt }', "changedAt needs 'of', a text or number"],
     ['{ aggregate: lastAt }', '¦{ aggregate: sequence }', "sequence needs 'steps'"],
     [
@@ -505,6 +527,37 @@ describe('values', () => {
       { bytesUp: 1, bytesDown: 999_999_999_999_998, zeroRated },
     ];
     expect(valuesOf(features, [day(0, true), day(1, false), day(2, true)])).toEqual({ free: 1_999_999_999_999_998 });
+  });
+
+  test('a feature takes records only while its condition over others holds, whatever keeps it', () => {
+    const onVoice: RuleFeature = { on: 'voice', while: 'sms >= 2' };
+    const features: Record<string, RuleFeature> = {
+      sms: { aggregate: 'count', on: 'sms', window: '1h' },
+      calls: { ...onVoice, aggregate: 'count', window: '1h' },
+      others: { ...onVoice, aggregate: 'distinct', of: 'otherNumber', window: '1h' },
+      all: { aggregate: 'count', on: 'voice', window: '1h' },
+    };
+    const at = (minute: number, recordType: 'sms' | 'voice'): [number, object] => [
+      minute * MINUTE_MS,
+      { recordType, otherNumber: `861370000000${minute}` },
+    ];
+    expect(valuesOf(features, [at(0, 'voice'), at(1, 'sms'), at(2, 'voice'), at(3, 'sms'), at(4, 'voice')])).toEqual({
+      sms: 2,
+      calls: 1,
+      others: 1,
+      all: 3,
+    });
+  });
+
+  test('the usual total of an hour of the week is that of the same rule set, counted and summed', () => {
+    const features: Record<string, RuleFeature> = {
+      usualCalls: { aggregate: 'hourOfWeekMean', samplesMin: 3 },
+      usualSec: { aggregate: 'hourOfWeekMean', of: 'durationSec' },
+    };
+    const week = 7 * DAY_MS;
+    const past = [0, 1, week].map((at): [number, object] => [at, { durationMs: 90_000 }]);
+    expect(valuesOf(features, [...past, [4 * week, {}]])).toEqual({ usualCalls: 0.75, usualSec: 67.5 });
+    expect(valuesOf(features, [...past, [5 * week, {}]])).toEqual({ usualCalls: null, usualSec: 22.5 });
   });
 
   test('texts, truths and times are remembered as what they are', () => {

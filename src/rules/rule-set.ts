@@ -46,6 +46,7 @@ import {
   readCount,
   type Stretch,
 } from '../state/panes.ts';
+import { createPassage } from '../state/passage.ts';
 import { createPeriodTotal } from '../state/period.ts';
 import { createProfile, PROFILE_NAMES, type Profile, profileBinding } from '../state/profile.ts';
 import { createPromises, type Promises } from '../state/promises.ts';
@@ -381,6 +382,8 @@ export function compileRuleSet(
   let disputes: Tickets | undefined;
   /** Operators that a record begins anew, by id; features that share one share that too. */
   const resets = new Set<number>();
+  /** Operators that take records only while a condition holds. */
+  const gated = new Set<number>();
   let balance: Balance | undefined;
   /** The subscriber notes who sent it what a rule over senders takes, because it is the one that answers. */
   const noteSenders = (where: Condition): void => {
@@ -697,6 +700,35 @@ export function compileRuleSet(
       ...functions,
     };
 
+    /** A condition over features that stand before: what it means depends on what they mean. */
+    const gateOf = (
+      text: string,
+      path: readonly (string | number)[],
+    ): { text: string; compile(): ((scope: Scope) => boolean) | undefined } | undefined => {
+      const node = parse(text, path);
+      if (node === undefined) return undefined;
+      const signatureOf = (entry: RegistryEntry | undefined): string | undefined =>
+        [...registry].find(([, one]) => one === entry)?.[0];
+      const meant = [...namesIn(node)].flatMap((name) =>
+        features.has(name) ? [[rule.features![name], signatureOf(features.get(name)!.entry)]] : [],
+      );
+      const environment: Environment = {
+        ...recordEnvironment,
+        resolve: (name) => {
+          const feature = features.get(name);
+          // Read through the feature, because a window's reader comes when all rules have been read.
+          return feature === undefined
+            ? recordEnvironment.resolve(name)
+            : { type: feature.type, evaluate: (scope) => feature.read(scope) };
+        },
+        names: () => [...features.keys(), ...recordEnvironment.names()],
+      };
+      return {
+        text: `|while ${meaningOf(node)}${JSON.stringify(meant)}`,
+        compile: () => compile(node, environment, path, 'boolean')?.evaluate as ((scope: Scope) => boolean) | undefined,
+      };
+    };
+
     let windowed = false;
     let looksAtCalls = false;
     const triggers = new Set<Step>();
@@ -734,8 +766,26 @@ export function compileRuleSet(
           'a record cannot both count and begin the count anew: other record types are needed',
         );
       const resetText = reset === undefined ? '' : `|reset ${[...resetOn].sort().join()}|${reset.text}`;
-      const made = compileFeature(name, feature, path, step, { sequenceConditions, resetText });
+      const gate = feature.while === undefined ? undefined : gateOf(feature.while, [...path, 'while']);
+      const made = compileFeature(name, feature, path, step, {
+        sequenceConditions,
+        extraText: resetText + (gate?.text ?? ''),
+      });
       if (made === undefined) continue;
+      // Only now are all operators there; the gate itself reads what stands before it.
+      if (gate !== undefined) {
+        const { entry } = made;
+        const holds = gate.compile();
+        conditions.push(() => {
+          if (entry === undefined || holds === undefined || gated.has(entry.id)) return;
+          gated.add(entry.id);
+          const operator = operators.get(entry.id)!;
+          const { update } = operator;
+          operator.update = (scope, blocks) => {
+            if (holds(scope)) update(scope, blocks);
+          };
+        });
+      }
       if (reset !== undefined && made.entry !== undefined && !resets.has(made.entry.id)) {
         resets.add(made.entry.id);
         stepOf(keyType, resetOn, reset.text, reset.holds).operators.add(createReset(made.entry.id));
@@ -750,7 +800,7 @@ export function compileRuleSet(
       feature: RuleFeature,
       path: (string | number)[],
       step: Step,
-      { sequenceConditions, resetText }: { sequenceConditions: readonly Condition[]; resetText: string },
+      { sequenceConditions, extraText }: { sequenceConditions: readonly Condition[]; extraText: string },
     ): CompiledFeature | undefined {
       const { aggregate } = feature;
       const sequenceSteps = feature.steps ?? [];
@@ -763,7 +813,7 @@ export function compileRuleSet(
       const of = compile(ofNode, recordEnvironment, [...path, 'of']);
       if (feature.of !== undefined && of === undefined) return undefined;
       const ofText = ofNode === undefined ? '' : meaningOf(ofNode);
-      const base = `${rule.key}|${[...step.on].sort().join()}|${step.where}${resetText}`;
+      const base = `${rule.key}|${[...step.on].sort().join()}|${step.where}${extraText}`;
       const needs = (present: boolean, message: string): boolean => {
         if (!present) problem(path, `${aggregate} ${message}`);
         return present;
@@ -1138,6 +1188,26 @@ export function compileRuleSet(
           createFrequency({ id, signature, paneMs, reach, of: value }),
         );
         return { name, window: feature.window!, unit: 'count', type: 'number', read: operator.most(stretch), entry };
+      }
+      if (aggregate === 'passedOn') {
+        if (!needs(of !== undefined && of.type === 'number', "needs 'of', a number: above 0 comes in, below goes out"))
+          return undefined;
+        if (!needs(feature.within !== undefined, "needs 'within'")) return undefined;
+        const withinMs = parseDuration(feature.within!)!;
+        const { perUnit, read } = wholeUnits(ofNode!, of!.evaluate as Reader);
+        const signature = `passage|${base}|${ofText}|${withinMs}|${paneMs}|${reach}`;
+        const { operator, entry } = single(signature, (id) =>
+          createPassage({ id, signature, paneMs, reach, withinMs, of: read }),
+        );
+        const passed = operator.passed(stretch);
+        return {
+          name,
+          window: feature.window!,
+          unit: feature.unit ?? unitOf(false, ofText),
+          type: 'number',
+          read: (scope) => passed(scope) / perUnit,
+          entry,
+        };
       }
       if (aggregate === 'neighbourShare') {
         if (!needs(of !== undefined && of.type === 'text', "needs 'of', a text of digits")) return undefined;

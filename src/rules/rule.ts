@@ -69,6 +69,7 @@ export const AGGREGATES = [
   'hourOfWeekMean',
   'modeCount',
   'neighbourShare',
+  'passedOn',
   'recentMean',
   'recentMin',
   'recentMax',
@@ -157,6 +158,10 @@ const feature = Type.Object(
     panes: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 1024, description: 'Steps in which the window moves; default 12.' }),
     ),
+    while: Type.Optional(
+      expression('Records are taken only while this holds: a condition over features that stand before this one.'),
+    ),
+    within: Type.Optional(duration('passedOn: how soon what came in must go out again.')),
     before: Type.Optional(duration('The window ends this long before now instead of now.')),
     every: Type.Optional(duration('Baselines: length of one sample; default 1d.')),
     samplesMin: Type.Optional(
