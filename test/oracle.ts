@@ -73,6 +73,7 @@ function evaluate(node: Node, name: (name: string) => Value): Value {
     case 'call': {
       const known = node.arguments.map(of).filter((one) => !missing(one)) as number[];
       if (node.name === 'has') return known.length > 0;
+      if (node.name === 'sigmoid') return 1 / (1 + Math.exp(-(of(node.arguments[0]!) as number)));
       if (node.name === 'abs') return Math.abs(of(node.arguments[0]!) as number);
       if (known.length === 0) return Number.NaN;
       return node.name === 'min' ? Math.min(...known) : Math.max(...known);

@@ -59,6 +59,7 @@ export const FUNCTIONS = [
   'min',
   'max',
   'abs',
+  'sigmoid',
   'has',
   'startsWith',
   'isNumeric',
@@ -273,6 +274,12 @@ export function compileExpression(root: Node, environment: Environment, expected
         wants(1, 1);
         const { type, read } = numbers(node.arguments[0]!);
         return { type, evaluate: (scope) => Math.abs(read(scope)) };
+      }
+      case 'sigmoid': {
+        wants(1, 1);
+        const { type, read } = numbers(node.arguments[0]!);
+        if (type !== 'number') fail('sigmoid() takes a number', node.at);
+        return { type: 'number', evaluate: (scope) => 1 / (1 + Math.exp(-read(scope))) };
       }
       case 'has': {
         wants(1, 1);
