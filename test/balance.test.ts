@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import type { AlertData } from '../src/alerts/alert.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { createBalance } from '../src/state/balance.ts';
 import { createKeyState } from './key-state.ts';
+import { engineWith, recordAt, ruleWith, SUBSCRIBER } from './rule-engine.ts';
 
 const BEGIN = 1_767_225_600_000;
 const MICROS = 1_000_000;
@@ -70,5 +72,31 @@ describe('a prepaid balance', () => {
     const { take, topup } = wallet();
     take(0, topup(20));
     expect(take(1, { recordType: 'sms' })).toBe(20);
+  });
+});
+
+describe('in rules and for people', () => {
+  const low = ruleWith({
+    id: 'retention.low',
+    desk: 'retention',
+    on: ['voice', 'topup'],
+    bands: [{ severity: 'warning', if: 'balance < 2', score: 1 }],
+    reason: { en: '{balance} left', 'zh-CN': '{balance}' },
+  });
+
+  test('is what was left when a rule looked, and is seen with the subscriber', () => {
+    const engine = engineWith([low]);
+    const alerts: AlertData[] = [];
+    engine.apply(recordAt(0, { recordType: 'topup', amountMicros: 5 * MICROS, outcome: 'done' }), alerts);
+    expect(engine.inspectSubscriber(SUBSCRIBER)!.balance).toBe(5);
+    engine.apply(recordAt(1_000, { chargeMicros: 3.5 * MICROS }), alerts);
+    expect(alerts.map(({ reason }) => reason.en)).toEqual(['1.5 left']);
+    expect(engine.inspectSubscriber(SUBSCRIBER)!.balance).toBe(1.5);
+  });
+
+  test('is not shown where nobody knows it', () => {
+    const engine = engineWith([low]);
+    engine.apply(recordAt(0, { chargeMicros: MICROS }), []);
+    expect(engine.inspectSubscriber(SUBSCRIBER)!.balance).toBeNull();
   });
 });

@@ -606,6 +606,31 @@ describe('values', () => {
     expect(alerts[0]!.reason.en).toBe('2 (2), 120 s 60 s 60 s 60 8613700000000 n/a');
   });
 
+  test('a distinct count of the time before, beside that of now, and the highest value in force', () => {
+    const rule = ruleWith({
+      features: {
+        numbers: { aggregate: 'distinct', of: 'otherNumber', window: '1h' },
+        before: { aggregate: 'distinct', of: 'otherNumber', window: '1h', before: '1h' },
+        highest: { aggregate: 'heldMax', of: 'charge', window: '30m' },
+        lowest: { aggregate: 'heldMin', of: 'charge', window: '30m' },
+      },
+      bands: [{ severity: 'info', if: 'numbers > 0 && durationSec > 0', score: 1 }],
+      reason: { en: '{numbers} {before} {highest} {lowest}', 'zh-CN': '{numbers}' },
+      suppress: { for: '1s' },
+    });
+    const engine = engineWith([rule]);
+    const alerts: AlertData[] = [];
+    for (const [minute, otherNumber, chargeMicros] of [
+      [0, '1', 5e6],
+      [20, '2', 2e6],
+      [70, '2', 9e6],
+      [85, '3', 1e6],
+    ] as const)
+      engine.apply(recordAt(minute * MINUTE_MS, { otherNumber, chargeMicros }), alerts);
+    const fired = alerts.filter(({ status }) => status === 'firing').map(({ reason }) => reason.en);
+    expect(fired).toEqual(['1 0 5 5', '2 0 5 2', '1 1 9 2', '2 2 9 1']);
+  });
+
   test('a parameter is written in the unit of the feature that it is compared with', () => {
     const rule = ruleWith({
       params: { mostShare: 0.25, mostSec: 90, other: 5 },
