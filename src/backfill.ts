@@ -14,7 +14,7 @@
  */
 import type { Backfill } from './engine.ts';
 import { decodeMessage } from './record/decode.ts';
-import { readRulesMessage } from './rules/message.ts';
+import { readPartList, readRulesMessage } from './rules/message.ts';
 import type { Source } from './source/jetstream.ts';
 
 /** Stretch of work between two turns of the event loop; the pipeline takes 4 ms, so that two thirds of the time are its. */
@@ -65,8 +65,8 @@ export function startBackfill(options: {
         for (const { data, subject, timeMs } of messages) {
           if (subject.endsWith('.tick')) backfill.tick(timeMs);
           else if (subject.endsWith('.rules')) {
-            if (readRulesMessage(data)?.prepared === sequence) return backfill;
-          } else if (!subject.endsWith('.prepare')) {
+            if ((readPartList(data) ?? readRulesMessage(data))?.prepared === sequence) return backfill;
+          } else if (!subject.endsWith('.prepare') && !subject.endsWith('.part')) {
             for (const record of decodeMessage(data, { eventTimeMax: timeMs + futureMsMax }).records) {
               if (!begun) {
                 // What came before is not known, whatever its event time was.

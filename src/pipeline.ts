@@ -16,7 +16,7 @@ import type { Metrics } from './metrics.ts';
 import { type DecodedMessage, decodeMessage, type Rejection } from './record/decode.ts';
 import type { UsageRecord } from './record/usage-record.ts';
 import { parseRules } from './rules/load.ts';
-import { type PreparedRules, readRulesMessage, rulesMessage } from './rules/message.ts';
+import { type PreparedRules, type RulesMessage, readRulesMessage } from './rules/message.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
 import type { Source, SourceMessage } from './source/jetstream.ts';
@@ -60,7 +60,9 @@ export interface PipelineOptions {
   /** Puts a tick into the partition's own stream. */
   publishTick(body: Uint8Array): Promise<void>;
   /** Puts a rule set into the partition's own stream. */
-  publishRules(body: Uint8Array): Promise<void>;
+  publishRules(message: RulesMessage): Promise<void>;
+  /** The body of the message of a rule set, put together where it came in parts; undefined where some are gone. */
+  wholeRules(body: Uint8Array): Promise<Uint8Array | undefined>;
   /** A rule set has been swapped in. `applied`: it did not come from the folder of whoever owns the pipeline. */
   onRules(applied: boolean): void;
   /** The rule set that waited for its windows when the checkpoint was cut. */
@@ -176,7 +178,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           { partition, version, records: second.applied(), bytes: second.bytes() },
           'windows of new rules filled',
         );
-        await options.publishRules(rulesMessage({ version, files, applied, prepared: sequence }));
+        await options.publishRules({ version, files, applied, prepared: sequence });
       },
     });
     backfill.ready.catch((error: unknown) => fail(error));
@@ -209,9 +211,10 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       refuse({ index: 0, reason, field: '', detail, recordId: '', body }, subject, sequence);
     };
     // Whoever may publish records may also publish here, and a message that stops the engine would stop it for ever.
-    const set = readRulesMessage(body);
+    const whole = await options.wholeRules(body);
+    const set = whole === undefined ? undefined : readRulesMessage(whole);
     if (set === undefined) {
-      refuseSet('malformed', 'The message is no rule set.');
+      refuseSet('malformed', whole === undefined ? 'A part of the rule set is gone.' : 'The message is no rule set.');
       return true;
     }
     const { version, files, applied = false } = set;
@@ -292,7 +295,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           const message = decoded[index - first];
           if (message === undefined) {
             if (subject.endsWith('.tick')) engine.tick(timeMs, alerts);
-            else {
+            else if (!subject.endsWith('.part')) {
               // A checkpoint that is cut while this waits stands before the message.
               appliedSequence = sequence - 1;
               if (!(await takeRules(messages[index]!))) break;
@@ -419,6 +422,6 @@ export function startPipeline(options: PipelineOptions): Pipeline {
 }
 
 const isControl = (subject: string): boolean =>
-  subject.endsWith('.tick') || subject.endsWith('.rules') || subject.endsWith('.prepare');
+  subject.endsWith('.tick') || subject.endsWith('.rules') || subject.endsWith('.prepare') || subject.endsWith('.part');
 
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -236,6 +236,38 @@ describe('rules that change while it runs', () => {
     expect((await found()).map((alert) => (alert as unknown[])[1])).toEqual(['1', '4', '6']);
   });
 
+  test('a list larger than a message travels in parts, and is read again after kill -9', async () => {
+    await broker.stop();
+    broker = await startBroker({ maxPayloadBytes: 16_384 });
+    const rules = rulesDir();
+    mkdirSync(join(rules, 'fraud'), { recursive: true });
+    mkdirSync(join(rules, 'lists'));
+    copyFileSync(join(projectFolder, 'rules/fraud/irsf-hot-range.yaml'), join(rules, 'fraud/irsf-hot-range.yaml'));
+    const hot = (...more: string[]): void => {
+      // Steps that do not repeat: some 100 KB when compressed.
+      const numbers = Array.from({ length: 30_000 }, (_, at) => 44_909_800_000 + ((at * at * 7_919) % 99_999_989));
+      const rows = [...new Set(numbers), ...more].map((number) => `number,${number}\n`);
+      writeFileSync(join(rules, 'lists/iprn.csv'), `kind,value\n${rows.join('')}`);
+    };
+    hot();
+    const stay = { nats: broker.url, data: data(), rules, args: ['--checkpoint-interval-sec', '600'] };
+    const first = await startServe(stay);
+    const versionBefore = await rulesVersion(first.ops);
+    await send(broker.url, [call('1', 60)]);
+    await taken(first.ops, 1);
+    hot('37112345678');
+    await until('the new list', async () => (await rulesVersion(first.ops)) !== versionBefore);
+    await first.kill();
+    expect(await countIn(broker.url, 'USAGE')).toBeGreaterThan(4);
+
+    const second = await startServe(stay);
+    await until('the new list', async () => (await rulesVersion(second.ops)) !== versionBefore);
+    await send(broker.url, [call('2', 60)]);
+    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    expect((await second.end()).code).toBe(0);
+    expect((await found()).map((alert) => (alert as unknown[])[1])).toEqual(['2']);
+  });
+
   test('a change by the API is a change of the file, and is still there after a restart', async () => {
     const rules = rulesDir();
     const directory = data();

@@ -12,7 +12,7 @@ import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseDuration } from '../rules/expression.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { rulesMessage } from '../rules/message.ts';
+import { publishRulesMessage, rulesTooLarge } from '../rules/message.ts';
 import { isShadow, KEY_TYPES, type RuleSource } from '../rules/rule.ts';
 import type { CompiledRule, RuleSet } from '../rules/rule-set.ts';
 import { connectNats } from '../source/connection.ts';
@@ -90,6 +90,9 @@ const requireForm = (form: string): void => {
   });
 };
 
+/** What NATS allows where the server does not say. */
+const PAYLOAD_BYTES_DEFAULT = 1_048_576;
+
 /** Streams of the partitions that a broker has. */
 async function partitionsOf(nc: NatsConnection): Promise<number> {
   const jsm = await jetstreamManager(nc);
@@ -118,15 +121,19 @@ export async function applyRules(
   const files = readRuleFiles(directory);
   const version = versionOf(files);
   const { backfillMs } = options;
-  const message = rulesMessage({ version, files, applied: true, ...(backfillMs !== undefined && { backfillMs }) });
+  const message = { version, files, applied: true, ...(backfillMs !== undefined && { backfillMs }) };
   const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules apply', log: options.log });
   try {
     const partitions = await partitionsOf(nc);
     const js = jetstream(nc);
     const sequences: number[] = [];
     for (let partition = 0; partition < partitions; partition++) {
-      const subject = `usage.${partition}.${backfillMs === undefined ? 'rules' : 'prepare'}`;
-      sequences.push((await js.publish(subject, message)).seq);
+      const bytesMax = nc.info?.max_payload ?? PAYLOAD_BYTES_DEFAULT;
+      const publish = async (kind: string, body: Uint8Array): Promise<number> =>
+        (await js.publish(`usage.${partition}.${kind}`, body)).seq;
+      const sequence = await publishRulesMessage(message, bytesMax, publish);
+      if (sequence === undefined) throw rulesTooLarge(bytesMax);
+      sequences.push(sequence);
     }
     return { version, rules: sources.length, partitions, sequences, backfillMs: backfillMs ?? null };
   } finally {

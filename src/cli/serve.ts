@@ -21,7 +21,13 @@ import { type Pipeline, startPipeline } from '../pipeline.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { readRulesMessage, rulesMessage } from '../rules/message.ts';
+import {
+  publishRulesMessage,
+  type RulesMessage,
+  readRulesMessage,
+  rulesTooLarge,
+  wholeRulesMessage,
+} from '../rules/message.ts';
 import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
 import { observedFeatures } from '../rules/rule-set.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
@@ -37,8 +43,6 @@ const RULE_CHANGE_PAUSE_MS = 300;
 /** How long a saved rule may take until the engine has read it back from the stream. */
 const RULE_SWAP_LIMIT_MS = 10_000;
 const RULE_SWAP_POLL_MS = 25;
-/** What subject and headers of a message may take of the server's limit. */
-const RULES_ENVELOPE_BYTES = 1_024;
 
 export interface Serving {
   http: string;
@@ -152,11 +156,13 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     // A rule set must reach the stream however long that takes; a tick that does not is followed by another.
     const control = createDurablePublisher(js, onTrouble);
     closers.push(() => control.close());
-    const publishRuleSet = async (partition: number, version: string, set: RuleFiles): Promise<void> => {
-      const message = rulesMessage({ version, files: set });
-      const bytesMax = (connection.info?.max_payload ?? Number.POSITIVE_INFINITY) - RULES_ENVELOPE_BYTES;
-      if (message.length > bytesMax) throw tooLargeForNats(message.length, bytesMax);
-      await control.publish(`usage.${partition}.rules`, message, headers());
+    const publishRuleSet = async (partition: number, message: RulesMessage): Promise<void> => {
+      const bytesMax = control.payloadBytesMax();
+      const sequence = await publishRulesMessage(message, bytesMax, async (kind, body) => {
+        const stored = await control.publish(`usage.${partition}.${kind}`, body, headers());
+        return stored.sequence;
+      });
+      if (sequence === undefined) throw rulesTooLarge(bytesMax);
     };
     const folder = rulesFolderOf(config);
     /** Rules that were applied by hand become those of the folder, or the next change of the folder would undo them. */
@@ -236,9 +242,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         async publishTick(body) {
           await js.publish(`usage.${number}.tick`, body);
         },
-        async publishRules(body) {
-          await control.publish(`usage.${number}.rules`, body, headers());
-        },
+        publishRules: (message) => publishRuleSet(number, message),
+        wholeRules: (body) => wholeRulesMessage(body, (sequence) => partOf(control, jsm, stream, sequence)),
         onRules(applied) {
           declareRules();
           if (applied && number === 0) bringFolderInLine(filesOf(engine));
@@ -283,7 +288,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
           { partition: number, version },
           'the rules folder has not changed, other rules have been applied since',
         );
-      } else await publishRuleSet(number, first.version, files);
+      } else await publishRuleSet(number, { version: first.version, files });
     }
     folder.see(first.version);
     restored = true;
@@ -295,7 +300,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const publishRules = async (candidate: RuleFiles): Promise<void> => {
       const { version } = checkFiles(candidate);
       if (version === versionOf(files)) return;
-      for (const { number } of partitions) await publishRuleSet(number, version, candidate);
+      for (const { number } of partitions) await publishRuleSet(number, { version, files: candidate });
       files = candidate;
       folder.see(version);
       const limit = performance.now() + RULE_SWAP_LIMIT_MS;
@@ -383,12 +388,16 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   }
 }
 
-const tooLargeForNats = (bytes: number, bytesMax: number): RingfenceError =>
-  new RingfenceError({
-    code: 'rules.too-large',
-    message: `Rules and reference lists take ${bytes} bytes when compressed, a message of this NATS server at most ${bytesMax}.`,
-    hint: 'Shorten the lists, or raise max_payload of the NATS server (8MB is plenty for a million numbers).',
-  });
+/** A piece of a rule set; undefined where the message is gone, or is none. */
+async function partOf(
+  control: DurablePublisher,
+  jsm: JetStreamManager,
+  stream: string,
+  sequence: number,
+): Promise<Uint8Array | undefined> {
+  const message = await control.insist(() => jsm.streams.getMessage(stream, { seq: sequence }));
+  return message?.subject.endsWith('.part') ? message.data : undefined;
+}
 
 /** The newest rule set in a partition's stream, whether it has been read or not. */
 async function lastRuleSet(
@@ -401,7 +410,8 @@ async function lastRuleSet(
   const message = await control.insist(() => jsm.streams.getMessage(stream, last));
   // A message that is no rule set changes nothing when it is read, but what came before it is not looked for.
   if (message === null) return undefined;
-  const { version = '', files = [] } = readRulesMessage(message.data) ?? {};
+  const whole = await wholeRulesMessage(message.data, (sequence) => partOf(control, jsm, stream, sequence));
+  const { version = '', files = [] } = (whole && readRulesMessage(whole)) ?? {};
   return { sequence: message.seq, version, files };
 }
 

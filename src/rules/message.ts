@@ -4,13 +4,21 @@
  * ```
  * usage.<p>.rules     this set, from here on; with `prepared`: the one announced there, its windows filled by now
  * usage.<p>.prepare   this set, as soon as the windows that it adds have been filled with `backfillMs` of old records
+ * usage.<p>.part      a piece of a set that is larger than a message: nothing by itself
  * ```
+ *
+ * A set is gzip of JSON. One that came in parts is a plain {"parts": [sequence, ...]} in the place where it counts, so
+ * that whoever reads it fetches the pieces from the stream, also after a restart between them.
  */
 import { isAbsolute, normalize } from 'node:path/posix';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { RingfenceError } from '../errors.ts';
 
-/** A rule set in the stream, unpacked: 2,000 files of 32 KB. */
+/** A rule set in the stream, unpacked: 2,000 files of 32 KB, or lists of some four million numbers. */
 const RULES_BYTES_MAX = 64 * 1024 * 1024;
+export const PARTS_MAX = 256;
+/** What subject and headers of a message may take of the server's limit. */
+const ENVELOPE_BYTES = 1_024;
 
 export interface RuleFile {
   file: string;
@@ -41,6 +49,73 @@ export interface PreparedRules {
 
 export function rulesMessage(message: RulesMessage): Uint8Array {
   return gzipSync(JSON.stringify(message));
+}
+
+interface PartList {
+  parts: number[];
+  /** As in the set, for who only looks for the end of a back-fill. */
+  prepared?: number;
+}
+
+/**
+ * Puts a set into the stream, in parts where it is larger than a message may be.
+ * @param publish puts one message into the stream and says its sequence
+ * @returns sequence of the message that counts, undefined where the set would take too many parts
+ */
+export async function publishRulesMessage(
+  message: RulesMessage,
+  payloadBytesMax: number,
+  publish: (kind: 'rules' | 'prepare' | 'part', body: Uint8Array) => Promise<number>,
+): Promise<number | undefined> {
+  const { prepared, backfillMs } = message;
+  const kind = backfillMs === undefined ? 'rules' : 'prepare';
+  const body = rulesMessage(message);
+  const bytesMax = payloadBytesMax - ENVELOPE_BYTES;
+  if (body.length <= bytesMax) return publish(kind, body);
+  if (bytesMax <= 0 || body.length > bytesMax * PARTS_MAX) return undefined;
+  const parts: number[] = [];
+  for (let from = 0; from < body.length; from += bytesMax)
+    parts.push(await publish('part', body.subarray(from, from + bytesMax)));
+  const list: PartList = { parts, ...(prepared !== undefined && { prepared }) };
+  return publish(kind, Buffer.from(JSON.stringify(list)));
+}
+
+export const rulesTooLarge = (bytesMax: number): RingfenceError =>
+  new RingfenceError({
+    code: 'rules.too-large',
+    message: `Rules and reference lists take more than ${PARTS_MAX} messages of ${bytesMax} bytes when compressed.`,
+    hint: 'Shorten the lists, or raise max_payload of the NATS server.',
+  });
+
+/** Undefined where the body is no list of parts. */
+export function readPartList(body: Uint8Array): PartList | undefined {
+  if (body[0] !== '{'.charCodeAt(0) || body.length > PARTS_MAX * 24) return undefined;
+  let content: Partial<PartList>;
+  try {
+    content = JSON.parse(Buffer.from(body).toString());
+  } catch {
+    return undefined;
+  }
+  const { parts, prepared } = content;
+  if (!Array.isArray(parts) || parts.length === 0 || parts.length > PARTS_MAX || !isWhole(prepared)) return undefined;
+  if (!parts.every((seq) => Number.isSafeInteger(seq) && seq > 0)) return undefined;
+  return { parts, ...(prepared !== undefined && { prepared }) };
+}
+
+/** The whole body of a set; undefined where a part of it is gone. `fetchPart` gives the body of a `part` message. */
+export async function wholeRulesMessage(
+  body: Uint8Array,
+  fetchPart: (sequence: number) => Promise<Uint8Array | undefined>,
+): Promise<Uint8Array | undefined> {
+  const list = readPartList(body);
+  if (list === undefined) return body;
+  const pieces: Uint8Array[] = [];
+  for (const sequence of list.parts) {
+    const piece = await fetchPart(sequence);
+    if (piece === undefined) return undefined;
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
 }
 
 /** Undefined where the body is anything else. */
