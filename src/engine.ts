@@ -40,7 +40,6 @@ import {
   type CompiledRule,
   compileRuleSet,
   observingOnly,
-  type Plan,
   type Registry,
   type RegistryEntry,
   type RuleSet,
@@ -377,7 +376,6 @@ export function createEngine(options: EngineOptions): Engine {
     shift: '',
     holiday: false,
   };
-  const truth = new Uint8Array(4_096);
   /** Keys that nearly every record has, worked out once for all that use them. */
   let subscriberKey = 0;
   let imsiKey = 0;
@@ -430,13 +428,9 @@ export function createEngine(options: EngineOptions): Engine {
       .filter((plmn) => networks.textAt(networks.find(plmn), 'class') === 'home');
     homePlmns = new Set(options.homePlmns?.length ? options.homePlmns : listed);
     idleMs = KEY_TYPES.map(() => 0);
-    for (const plan of Object.values(whole.plans)) {
-      for (const group of plan.groups) {
-        for (const { operators } of group.steps) {
-          for (const operator of operators)
-            idleMs[group.keyType] = Math.max(idleMs[group.keyType]!, operator.retentionMs);
-        }
-      }
+    for (const [id, { retentionMs }] of whole.operators) {
+      const keyType = whole.keyTypes[id]!;
+      idleMs[keyType] = Math.max(idleMs[keyType]!, retentionMs);
     }
     for (const { keyType, asksKnownFor } of next.rules) if (asksKnownFor) idleMs[keyType] = Number.POSITIVE_INFINITY;
     // Their text comes with an account record only; later use would find the key again, but not its text.
@@ -672,14 +666,13 @@ export function createEngine(options: EngineOptions): Engine {
   const takeIn = (record: SeenRecord): boolean => {
     derive(record);
     const plan = ruleSet.plans[record.recordType];
-    const { predicates, groups } = plan;
-    for (let index = 0; index < predicates.length; index++) truth[index] = predicates[index]!(scope) ? 1 : 0;
+    if (plan.isEmpty) return false;
+    const { keys, lateAfterMs } = plan.patternOf(scope);
 
     // Late for the subscriber's own clock: no window that takes this record reaches back so far. Only what judges the record
     // itself (a long call that is only reported now) still looks at it.
     let late = false;
     if (record.eventTime < maxEventTime - plan.lateAfterMs) {
-      const lateAfterMs = longestWindow(plan);
       // What is due is settled first here too: a subscriber who was due to be forgotten has no clock any more.
       while (find(SUBSCRIBER, subscriberKey) && queuedAtOf(cursor) <= watermark) {
         fireBlock(queuedAtOf(cursor));
@@ -688,14 +681,9 @@ export function createEngine(options: EngineOptions): Engine {
       late = find(SUBSCRIBER, subscriberKey) && record.eventTime < clockOf(cursor) - lateAfterMs;
     }
 
-    for (let index = 0; index < groups.length; index++) {
-      const { keyType, steps, rules, onArrival } = groups[index]!;
+    for (let index = 0; index < keys.length; index++) {
+      const { keyType, operators, rules, onArrival } = keys[index]!;
       if (late && !onArrival) continue;
-      let touched = false;
-      for (let step = 0; step < steps.length; step++) {
-        if (truth[steps[step]!.predicate] === 1) touched = true;
-      }
-      if (!touched) continue;
       const key = keyNumber(keyType, record);
       if (key === 0) continue;
       enter(keyType, key, record.eventTime);
@@ -711,24 +699,17 @@ export function createEngine(options: EngineOptions): Engine {
       scope.now = clockOf(cursor);
       remember(keyType, record);
 
-      for (let step = 0; step < steps.length; step++) {
-        const { predicate, operators } = steps[step]!;
-        if (truth[predicate] === 0) continue;
-        for (let at = 0; at < operators.length; at++) {
-          const operator = operators[at]!;
-          if (!late || operator.onArrival) operator.update(scope, blocks);
-        }
+      for (let at = 0; at < operators.length; at++) {
+        const operator = operators[at]!;
+        if (!late || operator.onArrival) operator.update(scope, blocks);
       }
       let wakeAt =
         idleMs[keyType]! < Number.POSITIVE_INFINITY ? scope.now + idleMs[keyType]! + 1 : Number.POSITIVE_INFINITY;
       for (let at = 0; at < rules.length; at++) {
-        const { rule, predicates: triggers } = rules[at]!;
-        let triggered = false;
-        for (let trigger = 0; trigger < triggers.length; trigger++) {
-          if (truth[triggers[trigger]!] === 1) triggered = true;
-        }
-        if (!triggered || (late && !rule.onArrival)) continue;
+        const rule = rules[at]!;
+        if (late && !rule.onArrival) continue;
         evaluate(rule, false);
+        if (!rule.isTimed && !hasEpisode(cursor, rule.episode)) continue;
         const next = nextLook(rule, Math.min(scope.now, watermark), watermark);
         if (next < wakeAt) wakeAt = next;
       }
@@ -752,7 +733,7 @@ export function createEngine(options: EngineOptions): Engine {
     output.push(alert);
     // What a draft says changes nothing for anybody, so other rules must not build on it.
     if (isShadow(rule.rule)) return;
-    if (ruleSet.plans.alert.groups.length === 0) return;
+    if (ruleSet.plans.alert.isEmpty) return;
     if (depth >= LOOPBACK_DEPTH_MAX || pending.length >= LOOPBACK_RECORDS_MAX) {
       loopbacksCut++;
       return;
@@ -760,15 +741,6 @@ export function createEngine(options: EngineOptions): Engine {
     const accountSegment = keyTypeOf(cursor) === SUBSCRIBER ? cursor.segmentAt[ACCOUNT_LINK]! : 0;
     const account = accountSegment === 0 ? '' : names.textOf(cursor.f64[accountSegment]!);
     pending.push({ record: alertRecord(scope.record, alert, account), depth: depth + 1 });
-  };
-
-  /** The longest of the windows that take the record whose conditions stand in `truth`; Infinity where there is none. */
-  const longestWindow = ({ reaches }: Plan): number => {
-    let longest = 0;
-    for (const { predicate, lateAfterMs } of reaches) {
-      if (truth[predicate] === 1 && lateAfterMs > longest) longest = lateAfterMs;
-    }
-    return longest === 0 ? Number.POSITIVE_INFINITY : longest;
   };
 
   /** Links that let people walk from one key to another; rules never read them. */
@@ -972,7 +944,9 @@ export function createEngine(options: EngineOptions): Engine {
     let reached = -1;
     scope.look++;
     try {
-      for (let band = bands.length - 1; band >= 0; band--) {
+      // Where a higher band implies the lower ones, one look at the lowest is enough nearly always.
+      const least = rule.isRising && !bands[0]!.holds(scope) ? bands.length : 0;
+      for (let band = bands.length - 1; band >= least; band--) {
         if (bands[band]!.holds(scope)) {
           reached = band;
           break;

@@ -173,7 +173,7 @@ describe('blocks', () => {
     blocks.bind(blocks.create(0, 1, 1));
     const full = Math.floor((PAGE_UNITS - HEADER_UNITS) / SEGMENT_UNITS_MAX);
     for (let operator = 1; operator <= full; operator++) blocks.ensure(operator, SEGMENT_UNITS_MAX);
-    const directory = Math.ceil((full + 1) / 2);
+    const directory = Math.ceil((full + 1) / 8) * 4;
     blocks.ensure(full + 1, PAGE_UNITS - full * SEGMENT_UNITS_MAX - HEADER_UNITS - directory);
     expect(arena.sizeOf(blocks.cursor.address)).toBe(PAGE_UNITS);
     expect(() => blocks.ensure(full + 2, 1)).toThrow(RangeError);

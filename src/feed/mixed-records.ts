@@ -26,6 +26,8 @@ export interface MixedRecordsOptions {
   distribution: 'zipf' | 'uniform';
   /** Records in all; Infinity for a stream without end. */
   count: number;
+  /** Begins with one profile of each subscriber, as a billing system would when it is connected. */
+  profilesFirst?: boolean;
   /** Unix epoch milliseconds of the first record. */
   startAt: number;
   /** How fast event time moves: the records share out evenly, this many in each second. */
@@ -41,13 +43,17 @@ export function* mixedRecords(options: MixedRecordsOptions): Generator<RawRecord
   const recordPrefix = `m${mix(mix(seed, count), draw).toString(36)}.`;
 
   for (let position = 0; position < options.count; position++) {
-    const index =
-      distribution === 'uniform' ? Math.floor(random() * count) : (zipfRank(random, count) * SCATTER) % count;
+    const isFirstProfile = options.profilesFirst === true && position < count;
+    const index = isFirstProfile
+      ? position
+      : distribution === 'uniform'
+        ? Math.floor(random() * count)
+        : (zipfRank(random, count) * SCATTER) % count;
     const eventTime = Math.floor(startAt + position * msPerRecord);
     const recordId = recordPrefix + position.toString(36);
     const servedMsisdn = subscribers.msisdn(index);
     const servedImsi = subscribers.imsi(index);
-    const kind = random();
+    const kind = isFirstProfile ? 1 : random();
     // One literal for each type keeps the number of object shapes small, for the generator and for JSON.stringify.
     if (kind < 0.5) {
       const outgoing = kind < 0.28;

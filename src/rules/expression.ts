@@ -313,3 +313,44 @@ export function canonical(node: Node): string {
       return `${node.name}(${node.arguments.map(canonical).join()})`;
   }
 }
+
+/**
+ * Does `weak` hold whenever `strong` does, as far as the form tells? `a >= 5 && b` implies `a >= 3`. False where it cannot be
+ * seen. `constantOf` gives the number that a node stands for, where it is the same for every record.
+ */
+export function implies(strong: Node, weak: Node, constantOf: (node: Node) => number | undefined): boolean {
+  if (canonical(strong) === canonical(weak)) return true;
+  if (weak.kind === 'binary' && weak.operator === '&&') {
+    return implies(strong, weak.left, constantOf) && implies(strong, weak.right, constantOf);
+  }
+  if (strong.kind === 'binary' && strong.operator === '||') {
+    return implies(strong.left, weak, constantOf) && implies(strong.right, weak, constantOf);
+  }
+  if (
+    strong.kind === 'binary' &&
+    strong.operator === '&&' &&
+    (implies(strong.left, weak, constantOf) || implies(strong.right, weak, constantOf))
+  ) {
+    return true;
+  }
+  if (weak.kind !== 'binary') return false;
+  if (weak.operator === '||') {
+    return implies(strong, weak.left, constantOf) || implies(strong, weak.right, constantOf);
+  }
+  if (strong.kind !== 'binary' || canonical(strong.left) !== canonical(weak.left)) return false;
+  const more = constantOf(strong.right);
+  const less = constantOf(weak.right);
+  if (more === undefined || less === undefined) return false;
+  switch (weak.operator) {
+    case '>=':
+      return (strong.operator === '>=' || strong.operator === '>') && more >= less;
+    case '>':
+      return strong.operator === '>' ? more >= less : strong.operator === '>=' && more > less;
+    case '<=':
+      return (strong.operator === '<=' || strong.operator === '<') && more <= less;
+    case '<':
+      return strong.operator === '<' ? more <= less : strong.operator === '<=' && more < less;
+    default:
+      return false;
+  }
+}

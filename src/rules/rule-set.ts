@@ -67,10 +67,19 @@ import {
   type Value,
   type ValueType,
 } from './compile.ts';
-import { canonical, ExpressionError, type Node, namesIn, parseDuration, parseExpression } from './expression.ts';
+import {
+  canonical,
+  ExpressionError,
+  implies,
+  type Node,
+  namesIn,
+  parseDuration,
+  parseExpression,
+} from './expression.ts';
 import { LEDGER_GROWS, LEDGER_NAMES, LEDGER_VALUES } from './ledger-values.ts';
 import { type Model, parseModel } from './model.ts';
 import { RECORD_NAMES, type RecordBinding } from './names.ts';
+import { createPlan, type Predicate, type Plan as RecordPlan, type Step as RecordStep } from './plan.ts';
 import {
   KEY_GROUPS,
   KEY_TYPES,
@@ -155,6 +164,10 @@ export interface CompiledRule {
   operatorIds: number[];
   evaluateAt: Reader[];
   everyMs: number;
+  /** Wants to be looked at at times of its own. */
+  isTimed: boolean;
+  /** Of two bands the higher one never holds without the lower one. */
+  isRising: boolean;
   suppressMs: number;
   /** Longest reach of its values: silence beyond it cannot change them any more. Infinity where one grows with time. */
   reachMs: number;
@@ -168,28 +181,8 @@ export interface CompiledRule {
   phase?: { fromMs: number; spanMs: number };
 }
 
-/** What one record type does to one kind of key. */
-export interface PlanGroup {
-  keyType: number;
-  steps: { predicate: number; operators: Operator[]; lateAfterMs: number }[];
-  /** Rules evaluated when one of their predicates holds. */
-  rules: { rule: CompiledRule; predicates: number[] }[];
-  /** One of them judges late records too. */
-  onArrival: boolean;
-}
-
-export interface Plan {
-  /** Each condition once, however many rules share it; evaluated once a record. */
-  predicates: ((scope: Scope) => boolean)[];
-  groups: PlanGroup[];
-  /**
-   * The shortest of all windows. A record that is not further behind is late for nothing; of one that is, the longest window
-   * among the steps that take it decides.
-   */
-  lateAfterMs: number;
-  /** For each condition the longest window behind it: what the line above comes down to for one record. */
-  reaches: { predicate: number; lateAfterMs: number }[];
-}
+type Step = RecordStep<CompiledRule>;
+type Plan = RecordPlan<CompiledRule>;
 
 export interface RuleSet {
   /** Hash over the files, hexadecimal; changes with any change of any rule. */
@@ -199,6 +192,8 @@ export interface RuleSet {
   lists: ReferenceLists | undefined;
   rules: CompiledRule[];
   plans: Record<SeenType, Plan>;
+  /** The same plans without rules for the kinds of keys that have a fresh operator; lateness and clocks as in the whole set. */
+  plansOf(newcomers: ReadonlyMap<number, unknown>, isNeeded: (operator: Operator) => boolean): Record<SeenType, Plan>;
   operators: Map<number, Operator>;
   /** Rules that ask for timers, by key type. */
   timed: CompiledRule[][];
@@ -261,7 +256,7 @@ const GROWS_WITH_TIME: ReadonlySet<string> = new Set([
 /** A compiled condition on a record, and the text that tells it from others. */
 interface Condition {
   text: string;
-  holds: (scope: Scope) => boolean;
+  holds: Predicate;
 }
 
 const anyOf = (conditions: readonly Condition[]): Condition => ({
@@ -340,18 +335,9 @@ export function compileRuleSet(
     return entry;
   };
 
-  /** Steps per key type: which operators a record type feeds under which condition. */
-  interface Step {
-    keyType: number;
-    on: readonly SeenType[];
-    where: string;
-    holds: (scope: Scope) => boolean;
-    operators: Set<Operator>;
-    rules: Set<CompiledRule>;
-  }
   const steps = new Map<string, Step>();
   const always = (): boolean => true;
-  const stepOf = (keyType: number, on: readonly SeenType[], where: string, holds: (scope: Scope) => boolean): Step => {
+  const stepOf = (keyType: number, on: readonly SeenType[], where: string, holds: Predicate): Step => {
     const key = `${keyType}|${[...on].sort().join()}|${where}`;
     let step = steps.get(key);
     if (step === undefined) {
@@ -573,7 +559,13 @@ export function compileRuleSet(
       const node = parse(where, path);
       const compiled = compile(node, recordEnvironment, path, 'boolean');
       if (node === undefined || compiled === undefined) return { text: '', holds: always };
-      return { text: meaningOf(node), holds: compiled.evaluate as (scope: Scope) => boolean };
+      const holds: Predicate = (scope) => compiled.evaluate(scope) === true;
+      holds.terms = conjunctsOf(node).map((part) => ({
+        text: meaningOf(part),
+        holds: compile(part, recordEnvironment, path, 'boolean')!.evaluate as (scope: Scope) => boolean,
+        isDear: asksElsewhere(part),
+      }));
+      return { text: meaningOf(node), holds };
     };
     const ruleWhere = conditionOf(rule.where, ['where']);
     /**
@@ -599,6 +591,8 @@ export function compileRuleSet(
       operatorIds: [],
       evaluateAt: [],
       everyMs: rule.evaluateEvery === undefined ? 0 : parseDuration(rule.evaluateEvery)!,
+      isTimed: rule.evaluateAt !== undefined || rule.evaluateEvery !== undefined,
+      isRising: false,
       suppressMs: parseDuration(rule.suppress.for)!,
       reachMs: 0,
       onArrival: false,
@@ -1399,6 +1393,7 @@ export function compileRuleSet(
       }
       const evidenceNames = new Set<string>();
       let previousRank = -1;
+      const bandNodes: Node[] = [];
       /** A parameter that a feature is compared with is written in the unit of the feature. */
       const unitOfParameter = new Map<string, string>();
       rule.bands.forEach((band, index) => {
@@ -1409,6 +1404,7 @@ export function compileRuleSet(
         if (rank < previousRank) problem(['bands', index, 'severity'], 'bands must rise in severity');
         previousRank = rank;
         if (node === undefined || condition === undefined) return;
+        bandNodes.push(node);
         for (const name of namesIn(node)) if (features.has(name) || builtIns.has(name)) evidenceNames.add(name);
         const thresholds = new Map<string, (scope: Scope) => Value>();
         collectThresholds(
@@ -1455,6 +1451,20 @@ export function compileRuleSet(
           thresholds,
         });
       });
+      const constantOf = (node: Node): number | undefined => {
+        const value =
+          node.kind === 'number'
+            ? node.value
+            : node.kind === 'duration'
+              ? node.valueMs
+              : node.kind === 'name'
+                ? parameters.get(node.name)?.constant
+                : undefined;
+        return typeof value === 'number' ? value : undefined;
+      };
+      compiled.isRising = bandNodes.every(
+        (node, index) => index === 0 || implies(node, bandNodes[index - 1]!, constantOf),
+      );
       asList(rule.evaluateAt)?.forEach((text, index) => {
         const path = Array.isArray(rule.evaluateAt) ? ['evaluateAt', index] : ['evaluateAt'];
         const node = parse(text, path);
@@ -1558,7 +1568,7 @@ export function compileRuleSet(
     const kept = new Set(
       [...steps.values()].flatMap((step) => (together.includes(KEY_TYPES[step.keyType]!) ? [...step.operators] : [])),
     );
-    let units = HEADER_UNITS + (kept.size + own.length + 2) / 2 + own.length * EPISODE_UNITS;
+    let units = HEADER_UNITS + (kept.size + own.length + 8) / 2 + own.length * EPISODE_UNITS;
     for (const operator of kept) units += operator.unitsMax;
     if (units <= PAGE_UNITS) continue;
     const { file, positionOf } = keyed[rules.indexOf(own.at(-1)!)]!.source;
@@ -1579,46 +1589,22 @@ export function compileRuleSet(
   for (const entry of registry.values()) if (!used.has(entry)) entry.since = null;
   for (const [signature, entry] of registry) options.registry.set(signature, entry);
 
-  const planOf = (recordType: SeenType): Plan => {
-    const mine = [...steps.values()].filter((step) => step.on.includes(recordType));
-    const predicates: ((scope: Scope) => boolean)[] = [];
-    const index = new Map<string, number>();
-    const groups: PlanGroup[] = [];
-    let lateAfterMs = Number.POSITIVE_INFINITY;
-    KEY_TYPES.forEach((_, keyType) => {
-      const group: PlanGroup = { keyType, steps: [], rules: [], onArrival: false };
-      const rulePredicates = new Map<CompiledRule, number[]>();
-      for (const step of mine) {
-        if (step.keyType !== keyType || (step.operators.size === 0 && step.rules.size === 0)) continue;
-        let predicate = index.get(step.where);
-        if (predicate === undefined) {
-          predicate = predicates.push(step.holds) - 1;
-          index.set(step.where, predicate);
-        }
+  const planOf = (recordType: SeenType, only?: Parameters<typeof createPlan>[1]['only']): Plan => {
+    const plan = createPlan(
+      [...steps.values()].filter((step) => step.on.includes(recordType)),
+      {
+        keyTypes: KEY_TYPES.length,
+        only,
         // A bill or a payment is never too old for the ledger; usage is, when it is too old for every window.
-        const reaches = [...step.operators].map((operator) =>
+        reachOf: (operator) =>
           operator === ledger && recordType !== 'invoice' && recordType !== 'payment' ? 0 : operator.lateAfterMs,
-        );
-        const stepLateAfterMs = Math.max(0, ...reaches);
-        if (stepLateAfterMs > 0) lateAfterMs = Math.min(lateAfterMs, stepLateAfterMs);
-        group.steps.push({ predicate, operators: [...step.operators], lateAfterMs: stepLateAfterMs });
-        for (const rule of step.rules) rulePredicates.set(rule, [...(rulePredicates.get(rule) ?? []), predicate]);
-      }
-      group.rules = [...rulePredicates].map(([rule, list]) => ({ rule, predicates: [...new Set(list)] }));
-      group.onArrival = group.rules.some(({ rule }) => rule.onArrival);
-      if (group.steps.length > 0) groups.push(group);
-    });
-    // An alert is looked at when it is made, however old the record is that made it.
-    const reaches = groups.flatMap(({ steps: own }) =>
-      own.flatMap(({ predicate, lateAfterMs: one }) => (one > 0 ? [{ predicate, lateAfterMs: one }] : [])),
+      },
     );
-    return {
-      predicates,
-      groups,
-      lateAfterMs: recordType === 'alert' ? Number.POSITIVE_INFINITY : lateAfterMs,
-      reaches,
-    };
+    // An alert is looked at when it is made, however old the record is that made it.
+    return recordType === 'alert' ? { ...plan, lateAfterMs: Number.POSITIVE_INFINITY } : plan;
   };
+  const plansOf = (only?: Parameters<typeof planOf>[1]): RuleSet['plans'] =>
+    Object.fromEntries(SEEN_TYPES.map((type) => [type, planOf(type, only)])) as RuleSet['plans'];
 
   const shown = new Map<string, { keyType: number; feature: CompiledFeature; ruleIds: string[] }>();
   for (const rule of rules) {
@@ -1648,7 +1634,17 @@ export function compileRuleSet(
       sources,
       lists,
       rules,
-      plans: Object.fromEntries(SEEN_TYPES.map((type) => [type, planOf(type)])) as Record<SeenType, Plan>,
+      plans: plansOf(),
+      plansOf: (newcomers, isNeeded) =>
+        plansOf({
+          isNeeded,
+          keyTypes: new Set([
+            keyIndex('subscriber'),
+            ...[...steps.values()].flatMap((step) =>
+              [...step.operators].some(({ id }) => newcomers.has(id)) ? [step.keyType] : [],
+            ),
+          ]),
+        }),
       operators,
       timed: KEY_TYPES.map((_, keyType) =>
         (modelRule === undefined ? rules : [modelRule, ...rules]).filter(
@@ -1677,33 +1673,29 @@ export function compileRuleSet(
  * subscriber, whose clock says what is late.
  */
 export function observingOnly(ruleSet: RuleSet): RuleSet {
-  const { plans, fresh } = ruleSet;
-  const keyTypes = new Set([keyIndex('subscriber')]);
-  for (const { groups } of Object.values(plans)) {
-    for (const { keyType, steps } of groups) {
-      if (steps.some(({ operators }) => operators.some(({ id }) => fresh.has(id)))) keyTypes.add(keyType);
-    }
-  }
   const isNeeded = (operator: Operator): boolean =>
-    fresh.has(operator.id) ||
+    ruleSet.fresh.has(operator.id) ||
     operator === ruleSet.senderNote ||
-    (operator.feeds?.some(({ id }) => fresh.has(id)) ?? false);
-  const planOf = (plan: Plan): Plan => ({
-    ...plan,
-    groups: plan.groups
-      .filter(({ keyType }) => keyTypes.has(keyType))
-      .map((group) => ({
-        ...group,
-        rules: [],
-        steps: group.steps.map((step) => ({ ...step, operators: step.operators.filter(isNeeded) })),
-      })),
-  });
+    (operator.feeds?.some(({ id }) => ruleSet.fresh.has(id)) ?? false);
   return {
     ...ruleSet,
-    plans: Object.fromEntries(Object.entries(plans).map(([type, plan]) => [type, planOf(plan)])) as RuleSet['plans'],
+    plans: ruleSet.plansOf(ruleSet.fresh, isNeeded),
     timed: ruleSet.timed.map(() => []),
     rulesByEpisode: [],
   };
+}
+
+/** The parts of a condition that must all hold. */
+function conjunctsOf(node: Node): Node[] {
+  return node.kind === 'binary' && node.operator === '&&'
+    ? [...conjunctsOf(node.left), ...conjunctsOf(node.right)]
+    : [node];
+}
+
+/** Looks into a list, or at another subscriber: dearer than a field of the record. Only the order of asking depends on it. */
+function asksElsewhere(node: Node): boolean {
+  const text = canonical(node);
+  return ['inList(', 'fromList(', 'other.'].some((part) => text.includes(part));
 }
 
 function parameterBinding(value: string | number | boolean | (string | number)[]): Binding {

@@ -9,7 +9,7 @@
  * unit 4      when this key wants to be looked at again, Infinity where it does not
  * unit 5      u32 low: key type | number of segments << 8; u32 high: units in use
  * unit 6 ...  blocks of a subscriber only: the earliest unit 4 of all who live here, then units 0 to 4 once more for each guest
- * then        directory: one u32 a segment, operator id << 16 | size in units; two to a unit
+ * then        directory: one u32 a segment, operator id << 16 | size in units; room grows by eight of them at a time
  * then        the segments, in directory order
  * ```
  *
@@ -50,10 +50,15 @@ const NOBODY = Number.NEGATIVE_INFINITY;
 export const SEGMENT_UNITS_MAX = 16_384;
 /** Operator ids have 16 bits and index `segmentAt`. */
 export const OPERATORS_MAX = 4_096;
-/** Room for the segments that a first record makes; with it most keys move once or twice in their life. */
+/** Room for the segments that a first record makes, of a key by itself and of a host: most move once or twice in their life. */
 const FIRST_SEGMENTS_UNITS = 10;
-/** A block that moves gets so much more than it needs: half as many moves for about a tenth more memory. */
-const SPARE_FACTOR = 1.2;
+const FIRST_HOST_SEGMENTS_UNITS = 90;
+/** A block that moves gets so much more than it needs: a third as many moves for about a tenth more memory. */
+const SPARE_FACTOR = 1.35;
+/** Entries of the directory come in groups of this many, because all segments move when it grows. */
+const DIRECTORY_STEP = 8;
+const DIRECTORY_STEP_UNITS = DIRECTORY_STEP / 2;
+const directoryUnits = (segments: number): number => ((segments + DIRECTORY_STEP - 1) >>> 3) * DIRECTORY_STEP_UNITS;
 /** The number of segments has 24 bits in the header; a block could not hold more than this many operators anyway. */
 export const SEGMENTS_MAX = OPERATORS_MAX;
 
@@ -139,7 +144,7 @@ export function createBlocks(arena: Arena): Blocks {
     cursor.keyType = keyType;
     cursor.self = base;
     cursor.directory = first;
-    let at = first + ((count + 1) >> 1);
+    let at = first + directoryUnits(count);
     const directory = first * 2;
     for (let index = 0; index < count; index++) {
       const entry = u32[directory + index]!;
@@ -185,16 +190,16 @@ export function createBlocks(arena: Arena): Blocks {
 
   const append = (operator: number, units: number): void => {
     const { segmentAt, segmentUnits } = cursor;
-    // The directory grows by a unit with every other segment; then all segments move up by one.
-    const widen = presentCount & 1 ? 0 : 1;
+    // When the directory is full it grows, and all segments move up.
+    const widen = presentCount % DIRECTORY_STEP === 0 ? DIRECTORY_STEP_UNITS : 0;
     makeRoom(usedOf() + units + widen);
     const { f64, u32, base, directory } = cursor;
     const used = usedOf();
-    if (widen === 1) {
-      const first = directory + (presentCount >> 1);
-      f64.copyWithin(first + 1, first, base + used);
-      f64[first] = 0;
-      for (let index = 0; index < presentCount; index++) segmentAt[present[index]!]!++;
+    if (widen > 0) {
+      const first = directory + directoryUnits(presentCount);
+      f64.copyWithin(first + widen, first, base + used);
+      f64.fill(0, first, first + widen);
+      for (let index = 0; index < presentCount; index++) segmentAt[present[index]!]! += widen;
     }
     const at = base + used + widen;
     f64.fill(0, at, at + units);
@@ -238,11 +243,11 @@ export function createBlocks(arena: Arena): Blocks {
     u32.copyWithin(entries + slot, entries + slot + 1, entries + presentCount);
     u32[entries + presentCount - 1] = 0;
     const used = usedOf();
-    // An odd last entry leaves a unit of the directory empty; the segments move down into it.
-    const narrow = presentCount & 1;
-    if (narrow === 1) {
-      const first = directory + ((presentCount + 1) >> 1);
-      f64.copyWithin(first - 1, first, base + used);
+    // The last entry of its group leaves the room of one empty; the segments move down into it.
+    const narrow = presentCount % DIRECTORY_STEP === 1 ? DIRECTORY_STEP_UNITS : 0;
+    if (narrow > 0) {
+      const first = directory + directoryUnits(presentCount);
+      f64.copyWithin(first - narrow, first, base + used);
     }
     setMeta(presentCount - 1, used - narrow);
     const { address, keyType, self } = cursor;
@@ -255,7 +260,9 @@ export function createBlocks(arena: Arena): Blocks {
     cursor,
     create(keyType, key, eventTime = NOBODY) {
       const headerUnits = keyType === HOST_TYPE ? HEADER_UNITS : OWN_HEADER_UNITS;
-      const address = arena.allocate(headerUnits + FIRST_SEGMENTS_UNITS);
+      const address = arena.allocate(
+        headerUnits + (keyType === HOST_TYPE ? FIRST_HOST_SEGMENTS_UNITS : FIRST_SEGMENTS_UNITS),
+      );
       const page = address >>> PAGE_BITS;
       const f64 = arena.f64(page);
       const base = address & (PAGE_UNITS - 1);
