@@ -284,7 +284,7 @@ export function createBlocks(arena: Arena): Blocks {
       const count = meta >>> 8;
       const first = base + ((meta & 0xff) === HOST_TYPE ? HEADER_UNITS : OWN_HEADER_UNITS);
       const directory = first * 2;
-      let at = first + ((count + 1) >> 1);
+      let at = first + directoryUnits(count);
       for (let index = 0; index < count; index++) {
         const entry = u32[directory + index]!;
         if (entry >>> 16 === operator) {
