@@ -59,10 +59,13 @@ export function createFirst(options: { id: number; signature: string }): First {
     lateAfterMs: 0,
     onArrival: false,
     update(scope: Scope, blocks: Blocks) {
-      const segment = scope.cursor.segmentAt[id]!;
+      let segment = scope.cursor.segmentAt[id]!;
       const time = scope.record.eventTime;
-      if (segment === 0) scope.cursor.f64[blocks.ensure(id, 1)] = time;
-      else if (time < scope.cursor.f64[segment]!) scope.cursor.f64[segment] = time;
+      if (segment === 0) {
+        // The block may move, so its memory is looked up afterwards.
+        segment = blocks.ensure(id, 1);
+        scope.cursor.f64[segment] = time;
+      } else if (time < scope.cursor.f64[segment]!) scope.cursor.f64[segment] = time;
     },
     at: (scope) => {
       const segment = scope.cursor.segmentAt[id]!;
