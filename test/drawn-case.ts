@@ -27,6 +27,7 @@ const record = fc.record({
   ),
   chargeMicros: money,
   cellId: fc.constantFrom('', 'A', 'B', '17'),
+  callId: fc.constantFrom('', '', '', 'c1', 'c2'),
 });
 /** How far time moves on to the next record: mostly a little, now and then far or to a border. */
 const jump = fc.oneof(
@@ -35,6 +36,11 @@ const jump = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 1_500 }).map((n) => n * MINUTE_MS) },
   { weight: 1, arbitrary: fc.constantFrom(1, MINUTE_MS, 5 * MINUTE_MS, 60 * MINUTE_MS - 1) },
 );
+/** To the same hour of another week. */
+const weeks = fc.oneof(
+  { weight: 3, arbitrary: jump },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 4 }).map((n) => n * 7 * 24 * 60 * MINUTE_MS) },
+);
 /** How long ago the record began: mostly just now; minutes where calls are long, hours where a gateway was away. */
 const ago = fc.oneof(
   { weight: 8, arbitrary: fc.constant(0) },
@@ -42,17 +48,18 @@ const ago = fc.oneof(
   { weight: 2, arbitrary: fc.integer({ min: 0, max: 300 }).map((n) => n * MINUTE_MS) },
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 3_000 }).map((n) => n * MINUTE_MS) },
 );
-const step = (again: fc.Arbitrary<number>, tick: boolean) =>
+const step = (jump: fc.Arbitrary<number>, again: fc.Arbitrary<number>, tick: boolean) =>
   fc.record({ jump, ago, record, tick: fc.constant(tick), again });
-const stream = fc.array(
-  fc.oneof(
-    { weight: 12, arbitrary: step(fc.constant(-1), false) },
-    // A record that came before, or a tick.
-    { weight: 1, arbitrary: step(fc.nat(), false) },
-    { weight: 1, arbitrary: step(fc.constant(-1), true) },
-  ),
-  { minLength: 1, maxLength: 30 },
-);
+const stream = (jumps: fc.Arbitrary<number>) =>
+  fc.array(
+    fc.oneof(
+      { weight: 12, arbitrary: step(jumps, fc.constant(-1), false) },
+      // A record that came before, or a tick.
+      { weight: 1, arbitrary: step(jumps, fc.nat(), false) },
+      { weight: 1, arbitrary: step(jumps, fc.constant(-1), true) },
+    ),
+    { minLength: 1, maxLength: 30 },
+  );
 
 // -- rules -------------------------------------------------------------------------------------------------------------
 
@@ -185,6 +192,84 @@ const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
     ),
   },
 );
+const hourOfWeek: fc.Arbitrary<DrawnFeature> = drawn(
+  fc.tuple(fc.option(of, { nil: undefined }), fc.integer({ min: 1, max: 3 })).map(
+    ([field, samplesMin]): RuleFeature => ({
+      aggregate: 'hourOfWeekMean',
+      samplesMin,
+      ...(field === undefined ? {} : { of: field }),
+    }),
+  ),
+  compare((n) => String(0.1 + (n % 4) * (n % 2 === 0 ? 0.3 : 20))),
+);
+const newer: fc.Arbitrary<DrawnFeature> = fc.oneof(
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'firstAt' }),
+    compare((n) => `now - ${1 + (n % 90)}m`, ['<=', '>']),
+  ),
+  drawn(
+    fc.constantFrom('cellId', 'durationSec').map((field): RuleFeature => ({ aggregate: 'changedAt', of: field })),
+    compare((n) => `now - ${1 + (n % 60)}m`, ['<=', '>']),
+  ),
+  drawn(
+    fc
+      .tuple(fc.constantFrom('recentMean', 'recentMin', 'recentMax'), of, fc.nat(3), fc.nat(2), fc.nat(2))
+      .map(([aggregate, field, more, skip, samplesMin]) => ({
+        aggregate: aggregate as 'recentMean',
+        of: field,
+        last: 1 + more,
+        ...(skip > 0 ? { skip } : {}),
+        ...(samplesMin > 0 ? { samplesMin } : {}),
+      })),
+    compare((n) => String(0.77 + (n % 9) * 20)),
+  ),
+  drawn(
+    fc
+      .tuple(fc.oneof(window, shifted), fc.constantFrom('cellId', 'durationSec', 'servedMsisdn'))
+      .map(([one, field]): RuleFeature => ({ aggregate: 'modeCount', of: field, ...one })),
+    compare((n) => String(1 + (n % 4))),
+  ),
+  drawn(
+    fc
+      .tuple(shifted, fc.constantFrom('cellId', 'durationSec'))
+      .map(([one, field]): RuleFeature => ({ aggregate: 'distinct', of: field, ...one })),
+    compare((n) => String(1 + (n % 3))),
+  ),
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'concurrency', window: '30d' }),
+    compare((n) => String(1 + (n % 3)), ['>=', '==']),
+  ),
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'overlap', window: '30d' }),
+    compare((n) => `${30 + 30 * (n % 5)}s`, ['>=', '<']),
+  ),
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'callDuration', window: '30d' }),
+    compare((n) => `${60 + 60 * (n % 9)}s`, ['>=', '<']),
+  ),
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'callStartAt', window: '30d' }),
+    compare((n) => `now - ${1 + (n % 60)}m`, ['<=', '>']),
+  ),
+  drawn(
+    fc.constantFrom<RuleFeature>(
+      { aggregate: 'sequence', steps: [{ where: "direction == 'mo'" }, { where: "direction == 'mt'", within: '30m' }] },
+      {
+        aggregate: 'sequence',
+        steps: [{ where: 'durationSec > 60', count: 2, within: '1h' }, { where: "recordType == 'sms'" }],
+      },
+      {
+        aggregate: 'sequence',
+        steps: [
+          { where: "cellId == 'A'" },
+          { where: "cellId == 'B'", count: 2, within: '2h' },
+          { where: "cellId != ''", within: '1d' },
+        ],
+      },
+    ),
+    (name, n) => (n % 3 === 0 ? `has(${name})` : `${name} ${n % 3 === 1 ? '<=' : '>'} ${1 + (n % 40)}m`),
+  ),
+);
 const also = fc.constantFrom(
   '',
   '',
@@ -197,14 +282,19 @@ const also = fc.constantFrom(
   ' && now - lastSeenAt < 10m',
 );
 
-const rule = (id: number): fc.Arbitrary<Rule> =>
+const rule = (id: number, feature: fc.Arbitrary<DrawnFeature>): fc.Arbitrary<Rule> =>
   fc
     .record({
       key: fc.constantFrom<Rule['key']>('subscriber', 'subscriber', 'account', 'imsi'),
       on: fc.option(on, { nil: undefined }),
       where: fc.option(where, { nil: undefined }),
       features: fc.array(
-        fc.record({ drawn: feature, on, own: fc.boolean(), where: fc.option(where, { nil: undefined, freq: 3 }) }),
+        fc.record({
+          drawn: fc.oneof(feature, newer),
+          on,
+          own: fc.boolean(),
+          where: fc.option(where, { nil: undefined, freq: 3 }),
+        }),
         { minLength: 1, maxLength: 3 },
       ),
       thresholds: fc.tuple(fc.nat(200), fc.nat(200), fc.nat(200)),
@@ -223,7 +313,11 @@ const rule = (id: number): fc.Arbitrary<Rule> =>
         features.map((one, index): [string, RuleFeature] => [
           `f${index}`,
           ruleOn === undefined
-            ? { ...one.drawn.feature, on: one.on, ...(one.where === undefined ? {} : { where: one.where }) }
+            ? {
+                ...one.drawn.feature,
+                on: one.on,
+                ...(one.where === undefined || one.drawn.feature.steps !== undefined ? {} : { where: one.where }),
+              }
             : one.drawn.feature,
         ]),
       );
@@ -234,7 +328,9 @@ const rule = (id: number): fc.Arbitrary<Rule> =>
         id: `fraud.drawn-${id}`,
         key,
         on: ruleOn,
-        where: ruleOn === undefined ? undefined : ruleWhere,
+        // A sequence looks at what its steps take; regular looks begin when the rule itself takes a record.
+        where:
+          ruleOn === undefined || features.some(({ drawn: { feature: one } }) => one.steps) ? undefined : ruleWhere,
         features: own,
         bands: bands.map((severity, index) => ({
           severity,
@@ -248,9 +344,10 @@ const rule = (id: number): fc.Arbitrary<Rule> =>
         ...(timed === 'at two' ? { evaluateAt: ['lastAt + 3m', 'lastAt + 2h'] } : {}),
       } as Rule);
     });
-export const rules = fc
-  .integer({ min: 1, max: 3 })
-  .chain((count) => fc.tuple(...Array.from({ length: count }, (_, id) => rule(id))));
+const rulesOf = (features: fc.Arbitrary<DrawnFeature>): fc.Arbitrary<Rule[]> =>
+  fc
+    .integer({ min: 1, max: 3 })
+    .chain((count) => fc.tuple(...Array.from({ length: count }, (_, id) => rule(id, features))));
 
 // -- cases -------------------------------------------------------------------------------------------------------------
 
@@ -261,9 +358,22 @@ export interface DrawnCase {
   silenceMin: number;
 }
 
-export const drawnCase: fc.Arbitrary<DrawnCase> = fc.record({
-  rules,
+const near: fc.Arbitrary<DrawnCase> = fc.record({
+  rules: rulesOf(fc.oneof({ weight: 5, arbitrary: feature }, { weight: 4, arbitrary: newer })),
   latenessMin: fc.constantFrom(0, 5, 5, 60),
-  stream,
+  stream: stream(jump),
   silenceMin: fc.integer({ min: 0, max: 800 }),
 });
+/** Over weeks: rules that look again by themselves do so once a day, or they would do nothing else. */
+const far: fc.Arbitrary<DrawnCase> = fc.record({
+  rules: rulesOf(fc.oneof(hourOfWeek, hourOfWeek, feature, newer)).map((drawnRules) =>
+    drawnRules.map((one) => (one.evaluateEvery === undefined ? one : { ...one, evaluateEvery: '1d' })),
+  ),
+  latenessMin: fc.constantFrom(0, 5, 60),
+  stream: stream(weeks),
+  silenceMin: fc.integer({ min: 0, max: 800 }),
+});
+export const drawnCase: fc.Arbitrary<DrawnCase> = fc.oneof(
+  { weight: 9, arbitrary: near },
+  { weight: 1, arbitrary: far },
+);

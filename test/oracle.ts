@@ -129,7 +129,8 @@ const recordHolds = (where: string | undefined, record: UsageRecord): boolean =>
 
 /** What a feature looks at: its own `on` and `where`, or those of the rule. */
 function filterOf(rule: Rule, feature: RuleFeature): { on: SeenType[]; where: string | undefined } {
-  const where = feature.where ?? (feature.on === undefined ? rule.where : undefined);
+  const anyStep = feature.steps?.map((step) => `(${step.where})`).join(' || ');
+  const where = anyStep ?? feature.where ?? (feature.on === undefined ? rule.where : undefined);
   return { on: listOf(feature.on ?? rule.on)!.toSorted(), where };
 }
 
@@ -150,17 +151,142 @@ const paneOf = (feature: RuleFeature): number =>
     ? durationOf(feature.every ?? '1d')
     : durationOf(feature.window!) / (feature.panes ?? 12);
 
+/** A record as it came: with the clock of its key then, itself included. Late ones only count for single calls. */
+interface Arrival {
+  record: UsageRecord;
+  late: boolean;
+}
+
+const HOUR_MS = 3_600_000;
+/** Look at single calls, which are kept for so long where the rule does not say. */
+const CALLS = ['overlap', 'concurrency', 'callDuration', 'callStartAt'];
+const ofCalls = ({ aggregate }: RuleFeature): boolean => aggregate === 'callDuration' || aggregate === 'callStartAt';
+/** Remember for ever, in the order of arrival or of time. */
+const LASTING = [
+  'last',
+  'lastAt',
+  'sinceLast',
+  'firstAt',
+  'changedAt',
+  'usualGap',
+  'recentMean',
+  'recentMin',
+  'recentMax',
+];
+const inPanes = ({ aggregate }: RuleFeature): boolean =>
+  aggregate !== undefined && ![...CALLS, ...LASTING, 'sequence', 'hourOfWeekMean'].includes(aggregate);
+
+/** A rule that judges single calls, or has no window at all, looks at late records too. */
+const onArrival = (rule: Rule): boolean =>
+  aggregatesOf(rule).some(([, feature]) => ofCalls(feature)) ||
+  aggregatesOf(rule).every(([, { aggregate }]) => LASTING.includes(aggregate!));
+
 /** How far back a feature can look, 0 where it has no window, Infinity where it never forgets. */
 function memoryOf(feature: RuleFeature): { retention: number; lateAfter: number } {
+  const { aggregate } = feature;
+  if (CALLS.includes(aggregate!)) {
+    const kept = durationOf(feature.window ?? '12h');
+    return { retention: kept, lateAfter: kept };
+  }
+  if (aggregate === 'sequence') {
+    const steps = feature.steps!.map(({ count = 1, within = 'Infinityms' }, index) =>
+      index > 0 || (count as number) > 1 ? limitOf(within) : 0,
+    );
+    const reach = steps.reduce((sum, within) => sum + within, 0);
+    return { retention: reach, lateAfter: reach };
+  }
+  if (aggregate === 'hourOfWeekMean') return { retention: 675 * HOUR_MS, lateAfter: 675 * HOUR_MS };
   if (feature.aggregate === 'last') return { retention: Number.POSITIVE_INFINITY, lateAfter: Number.POSITIVE_INFINITY };
   if (feature.window === undefined) return { retention: Number.POSITIVE_INFINITY, lateAfter: 0 };
   const reach = durationOf(feature.window) + (feature.before === undefined ? 0 : durationOf(feature.before));
   return { retention: reach, lateAfter: reach };
 }
 
-function featureValue(rule: Rule, feature: RuleFeature, records: readonly UsageRecord[], now: number): Value {
+const limitOf = (within: string): number => (within === 'Infinityms' ? Number.POSITIVE_INFINITY : durationOf(within));
+
+/** Which step of a sequence a record counts for; -1 for none. */
+const stepOf = (feature: RuleFeature, record: UsageRecord): number =>
+  feature.steps!.findIndex(({ where }) => recordHolds(where, record));
+
+/**
+ * The chain of steps that the record completes or belongs to: each step is so many records in a row, each begins no earlier than
+ * the one before ended, and follows the latest such end. Of each step the newest records are looked at, three more than it needs.
+ */
+function sequenceValue(feature: RuleFeature, seen: readonly UsageRecord[], own: UsageRecord | undefined): number {
+  const ownStep = own === undefined ? -1 : stepOf(feature, own);
+  if (ownStep < 0) return Number.NaN;
+  let chains: { end: number; origin: number }[] = [];
+  for (const [index, { count = 1, within = 'Infinityms' }] of feature.steps!.entries()) {
+    const needed = count as number;
+    const times = seen
+      .filter((record) => stepOf(feature, record) === index)
+      .map(({ eventTime }) => eventTime)
+      .sort((a, b) => a - b)
+      .slice(-(needed + 3));
+    const next: { end: number; origin: number }[] = [];
+    for (let last = needed - 1; last < times.length; last++) {
+      const begin = times[last - needed + 1]!;
+      const end = times[last]!;
+      if (index === ownStep && (own!.eventTime < begin || own!.eventTime > end)) continue;
+      if (index === 0) {
+        if (needed === 1 || end - begin <= limitOf(within)) next.push({ end, origin: end });
+      } else {
+        const before = chains.findLast((chain) => chain.end <= begin);
+        if (before !== undefined && end - before.end <= limitOf(within)) next.push({ end, origin: before.origin });
+      }
+    }
+    chains = next;
+  }
+  const done = chains.at(-1);
+  return done === undefined ? Number.NaN : done.end - done.origin;
+}
+
+/** What is known of the call that the record at hand belongs to, and of those beside it. */
+function callValue(feature: RuleFeature, seen: readonly UsageRecord[], own: UsageRecord | undefined): number {
+  const { aggregate } = feature;
+  if (aggregate === 'callDuration' || aggregate === 'callStartAt') {
+    if (own === undefined) return Number.NaN;
+    const parts = seen.filter(({ callId, durationMs }) => callId !== '' && callId === own.callId && durationMs >= 0);
+    if (aggregate === 'callStartAt')
+      return parts.length === 0 ? own.eventTime : Math.min(...parts.map(({ eventTime }) => eventTime));
+    return parts.length === 0 ? own.durationMs : parts.reduce((sum, { durationMs }) => sum + durationMs, 0);
+  }
+  if (own === undefined || !(own.durationMs > 0)) return Number.NaN;
+  const [start, end] = [own.eventTime, own.eventTime + own.durationMs];
+  const held = seen.filter(({ durationMs }) => durationMs > 0);
+  if (aggregate === 'overlap') {
+    const placed = held.filter(({ cellId }) => cellId !== '');
+    if (own.cellId === '' || placed.length === 0) return Number.NaN;
+    const elsewhere = placed.filter(({ cellId }) => cellId !== own.cellId);
+    return Math.max(
+      0,
+      ...elsewhere.map((call) => Math.min(end, call.eventTime + call.durationMs) - Math.max(start, call.eventTime)),
+    );
+  }
+  if (held.length === 0) return Number.NaN;
+  const names = new Set(held.map(({ callId, recordId }) => (callId === '' ? `alone ${recordId}` : callId)));
+  const calls = [...names].map((name) => {
+    const parts = held.filter(({ callId, recordId }) => (callId === '' ? `alone ${recordId}` : callId) === name);
+    return {
+      from: Math.min(...parts.map(({ eventTime }) => eventTime)),
+      to: Math.max(...parts.map(({ eventTime, durationMs }) => eventTime + durationMs)),
+    };
+  });
+  const instants = [start, ...calls.map(({ from }) => from).filter((from) => from > start && from < end)];
+  return Math.max(...instants.map((at) => calls.filter(({ from, to }) => from <= at && at < to).length));
+}
+
+function featureValue(
+  rule: Rule,
+  feature: RuleFeature,
+  arrivals: readonly Arrival[],
+  now: number,
+  own: UsageRecord | undefined,
+): Value {
   const filter = filterOf(rule, feature);
-  const seen = records.filter((record) => takes(filter, record));
+  const seen = arrivals
+    .filter(({ record, late }) => (!late || ofCalls(feature)) && takes(filter, record))
+    .map(({ record }) => record);
   const of = (record: UsageRecord): Value =>
     feature.of === undefined ? 1 : evaluate(treeOf(feature.of), (name) => fieldOf(record, name) ?? Number.NaN);
   const { aggregate } = feature;
@@ -173,6 +299,38 @@ function featureValue(rule: Rule, feature: RuleFeature, records: readonly UsageR
   if (aggregate === 'lastAt' || aggregate === 'sinceLast') {
     const newest = seen.length === 0 ? Number.NaN : Math.max(...seen.map(({ eventTime }) => eventTime));
     return aggregate === 'lastAt' ? newest : now - newest;
+  }
+  if (aggregate === 'firstAt')
+    return seen.length === 0 ? Number.NaN : Math.min(...seen.map(({ eventTime }) => eventTime));
+  if (aggregate === 'changedAt') {
+    let newest: UsageRecord | undefined;
+    let changedAt = Number.NaN;
+    for (const record of seen.filter((one) => !missing(of(one)))) {
+      if (newest !== undefined && record.eventTime < newest.eventTime) continue;
+      if (newest !== undefined && of(newest) !== of(record)) changedAt = record.eventTime;
+      newest = record;
+    }
+    return changedAt;
+  }
+  if (aggregate === 'sequence') return sequenceValue(feature, seen, own);
+  if (CALLS.includes(aggregate!)) return callValue(feature, seen, own);
+  if (aggregate!.startsWith('recent')) {
+    const values = seen.map(of).filter((value) => !missing(value)) as number[];
+    const { last = 0, skip = 0 } = feature;
+    const looked = values.slice(0, Math.max(0, values.length - skip)).slice(-last);
+    if (looked.length < Math.min(last, feature.samplesMin ?? last)) return Number.NaN;
+    if (aggregate === 'recentMin') return Math.min(...looked);
+    if (aggregate === 'recentMax') return Math.max(...looked);
+    return looked.reduce((sum, value) => sum + Math.round(value * 1e6), 0) / looked.length / 1e6;
+  }
+  if (aggregate === 'hourOfWeekMean') {
+    const hourOf = (time: number): number => Math.floor(time / HOUR_MS);
+    const same = seen.filter((one) => {
+      const hoursAgo = hourOf(now) - hourOf(one.eventTime);
+      return hoursAgo > 0 && hoursAgo % 168 === 0 && hoursAgo <= 4 * 168 && !missing(of(one));
+    });
+    if (same.length < (feature.samplesMin ?? 1)) return Number.NaN;
+    return same.reduce((sum, one) => sum + Math.round((of(one) as number) * 1e6), 0) / 4 / 1e6;
   }
   if (aggregate === 'usualGap') {
     const gaps: number[] = [];
@@ -211,6 +369,8 @@ function featureValue(rule: Rule, feature: RuleFeature, records: readonly UsageR
       return known.length === 0 ? Number.NaN : sum(known) / known.length;
     case 'distinct':
       return new Set(known).size;
+    case 'modeCount':
+      return Math.max(0, ...[...new Set(known)].map((value) => known.filter((one) => one === value).length));
     case 'dailyMean': {
       const from = (newest - panes + 1) * paneMs;
       const to = feature.before === undefined ? now : from + panes * paneMs;
@@ -235,7 +395,7 @@ function featureValue(rule: Rule, feature: RuleFeature, records: readonly UsageR
 interface Key {
   type: string;
   text: string;
-  records: UsageRecord[];
+  arrivals: Arrival[];
   clock: number;
   firstSeen: number;
   /** The key has been looked at as an idle one up to this time. */
@@ -293,7 +453,7 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
     const resolve = (name: string): Value => {
       const feature = rule.features?.[name];
       if (feature?.value !== undefined) return evaluate(treeOf(feature.value), resolve);
-      if (feature !== undefined) return featureValue(rule, feature, key.records, now);
+      if (feature !== undefined) return featureValue(rule, feature, key.arrivals, now, record);
       if (name === 'now') return now;
       if (name === 'knownFor') return now - key.firstSeen;
       if (name === 'lastSeenAt') return key.clock;
@@ -307,25 +467,37 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
     return resolve;
   };
 
+  /** Keep their own panes, with values in them. */
+  const alone = ({ aggregate }: RuleFeature): boolean => aggregate === 'distinct' || aggregate === 'modeCount';
+
   /** Does one of the rule's features keep something of this record? */
   const sees = (rule: Rule, key: Key, record: UsageRecord): boolean =>
     aggregatesOf(rule).length === 0 ||
     aggregatesOf(rule).some(([, feature]) => {
       const filter = filterOf(rule, feature);
       if (!takes(filter, record)) return false;
-      const needsValue = feature.aggregate === 'last' || feature.aggregate === 'distinct';
+      const { aggregate, of } = feature;
+      const isVoid = !(record.durationMs > 0);
+      if (aggregate === 'sequence') return stepOf(feature, record) >= 0;
+      if (ofCalls(feature)) return record.callId !== '' && record.durationMs >= 0;
+      if (aggregate === 'concurrency') return !isVoid;
+      if (aggregate === 'overlap') return !isVoid && record.cellId !== '';
+      const needsValue =
+        of !== undefined && ['last', 'distinct', 'changedAt', 'modeCount', 'hourOfWeekMean'].includes(aggregate!);
       const names = (name: string): Value => fieldOf(record, name) ?? Number.NaN;
-      if (needsValue && missing(evaluate(treeOf(feature.of!), names))) return false;
-      if (feature.window === undefined) return true;
+      if ((needsValue || aggregate!.startsWith('recent')) && missing(evaluate(treeOf(of!), names))) return false;
+      if (aggregate === 'hourOfWeekMean')
+        return Math.floor(record.eventTime / HOUR_MS) > Math.floor(key.clock / HOUR_MS) - 675;
+      if (!inPanes(feature)) return true;
       // Features over the same records with panes of the same length keep them together, as long as the longest needs.
       const paneMs = paneOf(feature);
       const same = rulesOf(rule.key).flatMap((other) =>
         aggregatesOf(other)
-          .filter(([, one]) => one.window !== undefined && paneOf(one) === paneMs && one.aggregate !== 'distinct')
+          .filter(([, one]) => inPanes(one) && paneOf(one) === paneMs && !alone(one))
           .filter(([, one]) => JSON.stringify(filterOf(other, one)) === JSON.stringify(filter))
           .map(([, one]) => memoryOf(one).retention),
       );
-      const reach = feature.aggregate === 'distinct' ? memoryOf(feature).retention : Math.max(...same);
+      const reach = alone(feature) ? memoryOf(feature).retention : Math.max(...same);
       return Math.floor(record.eventTime / paneMs) > Math.floor(key.clock / paneMs) - reach / paneMs;
     });
 
@@ -373,7 +545,9 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
     key.ownAt.set(rule, Math.min(key.ownAt.get(rule) ?? Number.POSITIVE_INFINITY, ...own));
     if (rule.evaluateEvery === undefined) return;
     const grows = /"sinceLast"|\b(now|knownFor)\b/.test(JSON.stringify(rule));
-    const windows = aggregatesOf(rule).filter(([, { window }]) => window !== undefined);
+    const windows = aggregatesOf(rule).filter(
+      ([, feature]) => inPanes(feature) || ['sequence', 'hourOfWeekMean'].includes(feature.aggregate!),
+    );
     const reach = Math.max(0, ...windows.map(([, feature]) => memoryOf(feature).retention));
     const every = durationOf(rule.evaluateEvery);
     // Each key looks at its own moment of the interval: a multiplication of its number behind a leading 1, modulo 2^32.
@@ -434,18 +608,17 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
           looking.length > 0 ||
           own.some((rule) => aggregatesOf(rule).some(([, feature]) => takes(filterOf(rule, feature), record)));
         const text = keyText(type, record);
-        const windowless = (rule: Rule): boolean => aggregatesOf(rule).every(([, { window }]) => window === undefined);
-        const onArrival = own.filter(
-          (rule) => windowless(rule) && triggersOf(rule).some(({ on }) => on.includes(record.recordType)),
+        const judging = own.filter(
+          (rule) => onArrival(rule) && triggersOf(rule).some(({ on }) => on.includes(record.recordType)),
         );
-        if (!touched || text === '' || (late && onArrival.length === 0)) continue;
+        if (!touched || text === '' || (late && judging.length === 0)) continue;
         const name = `${type} ${text}`;
         let key = keys.get(name);
         if (key === undefined) {
           key = {
             type,
             text,
-            records: [],
+            arrivals: [],
             clock: record.eventTime,
             firstSeen: record.eventTime,
             idleSettled: Number.NEGATIVE_INFINITY,
@@ -457,14 +630,12 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
           keys.set(name, key);
         }
         key.clock = Math.max(key.clock, record.eventTime);
-        if (!late) {
-          key.firstSeen = Math.min(key.firstSeen, record.eventTime);
-          key.records.push(record);
-        }
+        if (!late) key.firstSeen = Math.min(key.firstSeen, record.eventTime);
+        key.arrivals.push({ record, late });
         key.idleSettled = Number.NEGATIVE_INFINITY;
-        for (const rule of own) if (!late && sees(rule, key, record)) key.seenBy.add(rule);
+        for (const rule of own) if ((!late || onArrival(rule)) && sees(rule, key, record)) key.seenBy.add(rule);
         for (const rule of looking) {
-          if (late && !windowless(rule)) continue;
+          if (late && !onArrival(rule)) continue;
           look(rule, key, key.clock, record, false);
           plan(rule, key, Math.min(key.clock, watermark()), watermark());
         }
