@@ -207,6 +207,7 @@ describe('layout', () => {
       'serve',
       'replay',
       'recovery',
+      'dunning',
       'sichuan',
     ];
     const tests = files.filter((path) => /^test\/[^/]*\.test\.ts$/.test(path));
