@@ -263,6 +263,22 @@ describe('ledger', () => {
     expect(view()).toMatchObject({ unpaid: 0, oldestDueAt: Number.NaN });
   });
 
+  test('takes a reversal, and money that goes back, with a minus or without', () => {
+    for (const [outcome, amount] of [
+      ['reversed', 7_000_000],
+      ['reversed', -7_000_000],
+      ['done', -7_000_000],
+    ] as const) {
+      const { apply, view } = ledgerOf();
+      apply(recordOf({ what: 'invoice', day: 0, name: '1', amount: 20_000_000, term: 14 }));
+      apply(recordOf({ what: 'payment', day: 1, name: '', amount: 25_000_000, outcome: 'done' }));
+      apply(recordOf({ what: 'payment', day: 2, name: '', amount, outcome }));
+      expect(view().unpaid).toBe(2);
+      apply(recordOf({ what: 'payment', day: 3, name: '', amount, outcome: 'failed' }));
+      expect(view().unpaid).toBe(2);
+    }
+  });
+
   test('shows the open invoices with their numbers', () => {
     const { apply, ledger, state } = ledgerOf();
     apply(recordOf({ what: 'invoice', day: 0, name: '00123', amount: 20_000_000, term: 14 }));

@@ -20,6 +20,7 @@ describe('promises to pay', () => {
         what: fc.constant('payment' as const),
         hour: fc.integer({ min: 0, max: 40 }),
         amount: fc.integer({ min: 1, max: 50 }),
+        minus: fc.boolean(),
         outcome: fc.constantFrom<UsageRecord['outcome']>('done', 'done', 'failed', 'reversed'),
       }),
     );
@@ -45,7 +46,8 @@ describe('promises to pay', () => {
             }
           } else {
             const { amount, outcome } = entry;
-            state.apply(1, { recordType: 'payment', eventTime, amountMicros: amount * 1e6, outcome }, promises);
+            const amountMicros = amount * (outcome === 'reversed' && entry.minus ? -1e6 : 1e6);
+            state.apply(1, { recordType: 'payment', eventTime, amountMicros, outcome }, promises);
             if (made !== undefined && eventTime >= made.at && outcome !== 'failed') {
               const sign = outcome === 'reversed' ? -1 : 1;
               inAll = Math.max(0, inAll + sign * amount);

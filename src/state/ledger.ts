@@ -207,8 +207,11 @@ export function createLedger(options: { id: number; signature: string }): Ledger
     if (segment === 0 || cursor.segmentUnits[id]! < HEADER) segment = blocks.resize(id, HEADER);
     if (recordType === 'payment') {
       const invoice = record.invoiceId === '' ? 0 : fingerprint(record.invoiceId);
-      if (record.outcome === 'done') settle(scope, blocks, record.amountMicros, invoice);
-      else if (record.outcome === 'reversed') reverse(scope, record.amountMicros, invoice);
+      // Some systems write a reversal, or money that goes back, with a minus.
+      const micros = Math.abs(record.amountMicros);
+      if (record.outcome === 'reversed' || (record.outcome === 'done' && record.amountMicros < 0))
+        reverse(scope, micros, invoice);
+      else if (record.outcome === 'done') settle(scope, blocks, micros, invoice);
       return;
     }
     if (record.eventTime >= cursor.f64[segment + ISSUED_AT]!) {

@@ -46,10 +46,11 @@ export function createPromises(options: { id: number; signature: string }): Prom
       if (record.recordType === 'payment') {
         if (segment === 0 || record.eventTime < cursor.f64[segment + MADE_AT]! || record.outcome === 'failed') return;
         const { f64 } = cursor;
-        const micros = record.outcome === 'reversed' ? -record.amountMicros : record.amountMicros;
+        // Some systems write a reversal with a minus already.
+        const micros = record.outcome === 'reversed' ? -Math.abs(record.amountMicros) : record.amountMicros;
         f64[segment + PAID] = Math.max(0, f64[segment + PAID]! + micros);
         // A payment that bounces after the date had not been made by the date.
-        if (record.outcome === 'reversed' || record.eventTime <= f64[segment + UNTIL]!)
+        if (micros < 0 || record.eventTime <= f64[segment + UNTIL]!)
           f64[segment + PAID_IN_TIME] = Math.max(0, f64[segment + PAID_IN_TIME]! + micros);
         return;
       }
