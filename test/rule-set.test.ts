@@ -202,6 +202,18 @@ describe('a rule set', () => {
       'distinct, of: cellId, window: 1h, panes: ¦20, before: 1h',
       "a distinct count takes at most 32 panes with 'before'",
     ],
+    ['count, window: 1h', 'topCount, of: cellId, window: 1h', "topCount needs 'top': how many values", 'calls: ¦{'],
+    ['count, window: 1h', 'topLeft, of: durationSec, window: 1h, top: 3', "topLeft needs 'of', a text", 'calls: ¦{'],
+    ['count, window: 1h', 'topLeft, of: cellId, top: 3', "topLeft needs 'window'", 'calls: ¦{'],
+    ['count, window: 1h', 'topCount, of: cellId, window: 1h, top: 3, panes: 12', 'topCount has 8 panes', 'calls: ¦{'],
+    [
+      'count, window: 1h',
+      'topCount, of: cellId, window: 4s, top: 3',
+      'topCount needs panes of whole milliseconds, 1 s at least',
+      'calls: ¦{',
+    ],
+    ['count, window: 1h', 'heldMax, of: charge', "heldMax needs 'window'", 'calls: ¦{'],
+    ['count, window: 1h', 'heldMin, of: cellId, window: 1h', "heldMin needs 'of', a number", 'calls: ¦{'],
     ['count, window: 1h', 'distinct, of: cellId, window: 2h, panes: ¦72', 'a distinct count takes at most 60 panes'],
     [
       'count, window: 1h',

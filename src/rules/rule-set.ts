@@ -59,6 +59,7 @@ import { createSeenPanes, SEEN_PANES_MAX } from '../state/seen-panes.ts';
 import { createSenderNote, type SenderNote } from '../state/sender-note.ts';
 import { createSequence, SEQUENCE_COUNT_MAX } from '../state/sequence.ts';
 import { createTickets, type Tickets } from '../state/tickets.ts';
+import { createTopValues, TOP_PANES } from '../state/top-values.ts';
 import {
   type Binding,
   type Compiled,
@@ -868,6 +869,32 @@ export function compileRuleSet(
           const signature = `first|${base}`;
           const { operator, entry } = single(signature, (id) => createFirst({ id, signature }));
           return { name, window: '', unit: 'time', type: 'time', read: operator.at, entry };
+        }
+        case 'topCount':
+        case 'topLeft': {
+          if (!needs(of !== undefined && of.type === 'text', "needs 'of', a text")) return undefined;
+          if (!needs(windowMs !== undefined, "needs 'window'")) return undefined;
+          if (!needs(feature.top !== undefined, "needs 'top': how many values")) return undefined;
+          if (!needs((feature.panes ?? TOP_PANES) === TOP_PANES, `has ${TOP_PANES} panes`)) return undefined;
+          const paneMs = windowMs! / TOP_PANES;
+          if (
+            !needs(Number.isInteger(paneMs) && paneMs >= PANE_MS_MIN, 'needs panes of whole milliseconds, 1 s at least')
+          )
+            return undefined;
+          compiled.reachMs = Math.max(compiled.reachMs, windowMs!);
+          windowed = true;
+          const value: Reader = (scope) => fingerprint(of!.evaluate(scope) as string);
+          const signature = `top|${base}|${ofText}|${paneMs}`;
+          const { operator, entry } = single(signature, (id) => createTopValues({ id, signature, paneMs, of: value }));
+          const asked = { name, window: feature.window!, unit: 'count', type: 'number', entry } as const;
+          if (aggregate === 'topCount') return { ...asked, read: operator.count(feature.top!) };
+          const own = theProfile();
+          const hasLeft = (scope: Scope, subscriber: number): boolean => {
+            const status = own.status(scope, subscriber);
+            if (status !== 'ceased' && status !== 'portedOut') return false;
+            return own.statusAt(scope, subscriber) > scope.now - windowMs!;
+          };
+          return { ...asked, read: operator.countOf(feature.top!, hasLeft) };
         }
         case 'heldMax':
         case 'heldMin': {

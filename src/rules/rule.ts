@@ -8,6 +8,7 @@ import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, type
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES } from '../record/usage-record.ts';
 import { SEQUENCE_COUNT_MAX, SEQUENCE_STEPS_MAX } from '../state/sequence.ts';
+import { TOP_MAX } from '../state/top-values.ts';
 import { closestName } from './compile.ts';
 import { parseDuration } from './expression.ts';
 
@@ -77,6 +78,8 @@ export const AGGREGATES = [
   'paidLateMax',
   'heldMax',
   'heldMin',
+  'topCount',
+  'topLeft',
   'speed',
   'distance',
   'members',
@@ -172,6 +175,13 @@ const feature = Type.Object(
       }),
     ),
     last: Type.Optional(Type.Integer({ minimum: 1, maximum: 32, description: 'Recent values: how many.' })),
+    top: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: TOP_MAX,
+        description: 'topCount, topLeft: how many of the most frequent values.',
+      }),
+    ),
     skip: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 32, description: 'Recent values: how many of the newest are left out.' }),
     ),
