@@ -36,7 +36,12 @@ const figures = ({ scope }: KeyState) => {
 };
 
 describe('nothing counts twice', () => {
-  test('of an account that says nothing, the larger of charges and top-ups', () => {
+  test('of an account that says nothing, the charges, but top-ups where they are more than twice as much', () => {
+    expect(figures(stateAfter([0, money('topup', 8)], [1, voice(4)]))).toEqual({
+      source: 'charges',
+      amount: 4,
+      events: 1,
+    });
     expect(figures(stateAfter([0, voice(3)], [1, voice(4)]))).toEqual({ source: 'charges', amount: 7, events: 2 });
     expect(figures(stateAfter([0, money('topup', 10)], [1, voice(4)]))).toEqual({
       source: 'paidIn',

@@ -60,8 +60,8 @@ export const modelSchema = Type.Object(
     rfm: Type.Object(
       {
         fallOver: Type.String({
-          pattern: '^[1-7]0d$',
-          description: 'Over how many days `rfm.fall` compares: 10d, 20d ... 70d.',
+          pattern: '^[4-7]0d$',
+          description: 'Over how many days `rfm.fall` compares: 40d, 50d, 60d or 70d.',
         }),
       },
       closed,

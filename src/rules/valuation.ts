@@ -101,10 +101,15 @@ export function createValuation(options: {
       revenue.quintile(scope, METRICS.indexOf(metric));
   const sum: Reader = (scope) => revenue.quintile(scope, 0) + revenue.quintile(scope, 1) + revenue.quintile(scope, 2);
   /**
-   * Means of ten days on both sides: how recent the last revenue is goes up and down with every top-up, and so does its
-   * quintile.
+   * How recent the last revenue is goes up and down with every top-up, and so does its quintile. So the lower of two means of
+   * ten days then is compared with the higher of two now: only who fell and stayed there has fallen. Both must be told by a
+   * month of revenue at least.
    */
-  const fall: Reader = (scope) => revenue.sumBefore(scope, fallPanes) - revenue.sumNow(scope);
+  const fall: Reader = (scope) => {
+    if (scope.now - fallPanes * PANE_MS - observedFrom(scope) < MONTH_MS) return Number.NaN;
+    const then = Math.min(revenue.sumBefore(scope, fallPanes), revenue.sumBefore(scope, fallPanes - 1));
+    return then - Math.max(revenue.sumNow(scope), revenue.sumBefore(scope, 1));
+  };
 
   /** Worth of a subscriber who stays: what it pays now, for as long as its like have stayed. */
   const earnedValue: Reader = (scope) => {

@@ -7,7 +7,7 @@
  * | subscriber | revenue |
  * |---|---|
  * | postpaid | the invoices that were paid; the charges while none was paid in the last 90 days |
- * | prepaid, or not known | the larger of top-ups and charges of the last 90 days |
+ * | prepaid, or not known | the charges; the top-ups where they are more than twice that (usage without a price, bundles) |
  *
  * A subscriber counts as postpaid where its account says so, or has an invoice or a payment and says nothing. Payments of a
  * prepaid account are what its top-ups were bought with. Failed ones are none, reversed ones are taken off again. A date cannot
@@ -275,7 +275,8 @@ export function createRevenue(options: { id: number; signature: string; graceMs:
       const from = scope.now - REVENUE_MS;
       const paidIn = amount(scope, 'paidIn', from, scope.now + 1);
       if (postpaid(scope) && paidIn > 0) return 'paidIn';
-      return paidIn > amount(scope, 'charges', from, scope.now + 1) ? 'paidIn' : 'charges';
+      // Far enough apart not to change from day to day: numbers of top-ups and of calls are not to be compared.
+      return paidIn > 2 * amount(scope, 'charges', from, scope.now + 1) ? 'paidIn' : 'charges';
     },
     amount,
     events(scope, source, from, to) {
