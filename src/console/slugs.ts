@@ -3,7 +3,7 @@
 import { messages } from './locale.ts';
 import type { Messages } from './messages.ts';
 
-type SlugCatalogue = 'keyTypes' | 'tiers' | 'stages' | 'fraudTypes' | 'enablers' | 'actions';
+type SlugCatalogue = 'keyTypes' | 'tiers' | 'stages' | 'worth' | 'scoreParts' | 'fraudTypes' | 'enablers' | 'actions';
 
 function nameOf(catalogue: SlugCatalogue, slug: string): string {
   const names: Messages[SlugCatalogue] = messages.value[catalogue];
@@ -12,6 +12,9 @@ function nameOf(catalogue: SlugCatalogue, slug: string): string {
 
 export const keyTypeName = (slug: string): string => nameOf('keyTypes', slug);
 export const tierName = (slug: string): string => nameOf('tiers', slug);
+/** Figures of the customer value, scores, and what they are made of. */
+export const worthName = (slug: string): string => nameOf('worth', slug);
+export const scorePartName = (slug: string): string => nameOf('scoreParts', slug);
 export const stageName = (slug: string): string => nameOf('stages', slug);
 export const fraudTypeName = (slug: string): string => nameOf('fraudTypes', slug);
 export const enablerName = (slug: string): string => nameOf('enablers', slug);

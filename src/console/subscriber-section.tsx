@@ -7,7 +7,7 @@ import { Fact } from './fact.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
-import { keyTypeName, stageName, tierName } from './slugs.ts';
+import { keyTypeName, scorePartName, stageName, tierName, worthName } from './slugs.ts';
 import type { SubscriberState } from './subscriber-source.ts';
 import { TimePlot } from './time-plot.tsx';
 import { wholeWindow } from './usage-window.ts';
@@ -65,18 +65,21 @@ function SubscriberFacts({ view }: { view: SubscriberView }) {
       {Object.entries(view.value ?? {})
         .filter((entry): entry is [string, string | number] => ['string', 'number'].includes(typeof entry[1]))
         .map(([name, value]) => (
-          <Fact key={name} name={valueName(name)}>
-            {name === 'tier' ? tierName(String(value)) : f.value(value, '')}
+          <Fact key={name} name={worthName(name)}>
+            {worthText(name, value)}
           </Fact>
         ))}
     </dl>
   );
 }
 
-function valueName(name: string): string {
-  const t = messages.value.panel;
-  const names = { tier: t.tier, churnProbability: t.churnProbability, expectedSaveValue: t.expectedSaveValue };
-  return Object.hasOwn(names, name) ? names[name as keyof typeof names] : name;
+/** Probabilities in per cent, money in currency, moments as such; ranks are plain numbers. */
+function worthText(name: string, value: string | number): string {
+  const f = format.value;
+  if (name === 'tier') return tierName(String(value));
+  if (name === 'lifecycleSince' && typeof value === 'number') return f.dateTime(value);
+  if (name === 'churnProbability') return f.value(value, 'share');
+  return f.value(value, name === 'lifetimeValue' || name === 'expectedSaveValue' ? 'currency' : '');
 }
 
 const featureKey = (feature: FeatureView): string =>
@@ -240,9 +243,7 @@ function ScoresBlock({ scores }: { scores: SubscriberView['scores'] }) {
         <table class="data" key={score.name}>
           <thead>
             <tr>
-              <th scope="col">
-                <code>{score.name}</code>
-              </th>
+              <th scope="col">{scorePartName(score.name)}</th>
               <th scope="col" class="numeric">
                 {f.decimal(score.value, 3)}
               </th>
@@ -251,9 +252,7 @@ function ScoresBlock({ scores }: { scores: SubscriberView['scores'] }) {
           <tbody>
             {score.contributions.map((contribution) => (
               <tr key={contribution.name}>
-                <th scope="row">
-                  <code>{contribution.name}</code>
-                </th>
+                <th scope="row">{scorePartName(contribution.name)}</th>
                 <td class="numeric">{f.signed(contribution.value)}</td>
               </tr>
             ))}
