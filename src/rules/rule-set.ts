@@ -1489,9 +1489,9 @@ export function compileRuleSet(
                 : undefined;
         return typeof value === 'number' ? value : undefined;
       };
-      compiled.isRising = bandNodes.every(
-        (node, index) => index === 0 || implies(node, bandNodes[index - 1]!, constantOf),
-      );
+      compiled.isRising =
+        bandNodes.length > 1 &&
+        bandNodes.every((node, index) => index === 0 || implies(node, bandNodes[index - 1]!, constantOf));
       asList(rule.evaluateAt)?.forEach((text, index) => {
         const path = Array.isArray(rule.evaluateAt) ? ['evaluateAt', index] : ['evaluateAt'];
         const node = parse(text, path);
