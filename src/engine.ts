@@ -126,6 +126,7 @@ const ACCOUNT_LINK = 0;
 const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 const ACCOUNT = KEY_TYPES.indexOf('account');
 const IMSI = KEY_TYPES.indexOf('imsi');
+const OTHER_NUMBER = KEY_TYPES.indexOf('otherNumber');
 const SUBSCRIBER_PREFIX = KEY_TYPES.indexOf('subscriber+prefix');
 const SENDER_RANGE = KEY_TYPES.indexOf('sender+range');
 /** Composite keys: their numbers are given back when the key is forgotten. */
@@ -356,6 +357,12 @@ export function createEngine(options: EngineOptions): Engine {
     f64: cursor.f64,
     u32: cursor.u32,
     find(subscriber, operator) {
+      // The block of the record's own subscriber is bound already.
+      if (cursor.address !== 0 && ownerTypeOf(cursor) === HOST_TYPE && ownerOf(cursor) === subscriber) {
+        segments.f64 = cursor.f64;
+        segments.u32 = cursor.u32;
+        return cursor.segmentAt[operator]!;
+      }
       const address = tables[SUBSCRIBER]!.get(subscriber);
       return address === 0 ? 0 : blocks.peek(address, operator, segments);
     },
@@ -393,6 +400,7 @@ export function createEngine(options: EngineOptions): Engine {
   let usesDestination = false;
   let usesHome = false;
   let usesRoaming = false;
+  let usesOtherNumber = false;
   let usesLocalTime = false;
   let usesShift = false;
   let homePlmns: ReadonlySet<string> = new Set(options.homePlmns ?? []);
@@ -418,6 +426,7 @@ export function createEngine(options: EngineOptions): Engine {
       ({ rule }) => rule.key === 'subscriber+prefix' || rule.key === 'carrier+country',
     );
     usesHome = next.uses.has('homeCountry');
+    usesOtherNumber = next.rules.some(({ keyType }) => keyType === OTHER_NUMBER);
     usesRoaming = next.uses.has('roaming');
     usesLocalTime = next.uses.has('night') || next.uses.has('weekend');
     usesShift = next.uses.has('shift') || next.uses.has('holiday');
@@ -567,23 +576,31 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   /**
-   * A state of a gigabyte is read at random: three keys a record, each a miss in the key table, one in the block's header
+   * A state of a gigabyte is read at random: each key is a miss in the key table, one in the block's header
    * and some in its segments, 100 ns and more apiece. One after the other they were two thirds of the time of `apply`. In these
    * short loops nothing depends on the read before, so the processor waits for many of them at once.
    */
   const warmKeys = new Float64Array(WARM_KEYS_MAX);
+  const warmTypes = new Uint8Array(WARM_KEYS_MAX);
   let warmed = 0;
   const warm = (records: readonly UsageRecord[], from: number, to: number): void => {
     let sum = 0;
     for (let first = from; first < to; ) {
       let count = 0;
       let next = first;
-      for (; next < to && count < WARM_KEYS_MAX; next++) {
+      for (; next < to && count + 2 <= WARM_KEYS_MAX; next++) {
         const record = records[next]!;
+        warmTypes[count] = SUBSCRIBER;
         warmKeys[count++] = names.find(record.servedMsisdn);
+        if (usesOtherNumber && record.direction === 'mo' && record.recordType === 'voice') {
+          warmTypes[count] = OTHER_NUMBER;
+          warmKeys[count++] = names.find(record.otherNumber);
+        }
         sum += duplicates.warm(record.recordId);
       }
-      for (let index = 0; index < count; index++) warmKeys[index] = tables[SUBSCRIBER]!.get(warmKeys[index]!);
+      for (let index = 0; index < count; index++) {
+        warmKeys[index] = tables[warmTypes[index]!]!.get(warmKeys[index]!);
+      }
       for (let index = 0; index < count; index++) sum += arena.touch(warmKeys[index]!);
       first = next;
     }
@@ -667,6 +684,9 @@ export function createEngine(options: EngineOptions): Engine {
     derive(record);
     const plan = ruleSet.plans[record.recordType];
     if (plan.isEmpty) return false;
+    // Conditions may ask for the subscriber's profile, and nearly every record goes on with this block.
+    const home = subscriberKey === 0 ? 0 : tables[SUBSCRIBER]!.get(subscriberKey);
+    if (home !== 0) blocks.bind(home);
     const { keys, lateAfterMs } = plan.patternOf(scope);
 
     // Late for the subscriber's own clock: no window that takes this record reaches back so far. Only what judges the record
