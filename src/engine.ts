@@ -13,7 +13,7 @@
  * 4. timers are set for the moments at which a rule wants to look again;
  * 5. alerts that began or rose are looked at as records themselves, where a rule asks for that (alerts/loopback.ts).
  */
-import type { AlertData, Evidence, LocalizedText } from './alerts/alert.ts';
+import { type AlertData, DESKS, type Desk, type Evidence, type LocalizedText } from './alerts/alert.ts';
 import {
   alertIdOf,
   bandOf,
@@ -26,13 +26,14 @@ import {
   revisionOf,
 } from './alerts/episode.ts';
 import { alertRecord, LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from './alerts/loopback.ts';
+import { isHeldBack, NOT_NAMED } from './alerts/suppression.ts';
 import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from './record/usage-record.ts';
 import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
 import type { PreparedRules } from './rules/message.ts';
-import { isShadow, KEY_TYPES, type RuleProblem, type RuleSource } from './rules/rule.ts';
+import { isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import {
   type BackfillSpan,
   type CompiledBand,
@@ -133,6 +134,12 @@ const SENDER_RANGE = KEY_TYPES.indexOf('sender+range');
 const PAIRS: ReadonlySet<number> = new Set(KEY_TYPES.flatMap((type, index) => (type.includes('+') ? [index] : [])));
 /** Numbers with so many first digits in common are one range of an operator. */
 const OTHER_RANGE_DIGITS = 8;
+/** Kinds of keys behind which stands one subscriber, and so one account. */
+const PARTY_TYPES: ReadonlySet<number> = new Set(
+  ['subscriber', 'imsi', 'imei', 'subscriber+prefix', 'imsi+servingPlmn'].map((key) =>
+    KEY_TYPES.indexOf(key as KeyType),
+  ),
+);
 /** Id 0 in the block of a hashed key: its text, `[bytes, 0] text`. */
 const KEY_TEXT = 0;
 /** A longer text is cut where it is shown; the key is that of the whole text. */
@@ -390,7 +397,7 @@ export function createEngine(options: EngineOptions): Engine {
   let output: AlertData[] = [];
 
   /** Alerts to be looked at as records when the one at hand is done; empty between the public calls. */
-  const pending: { record: SeenRecord; depth: number }[] = [];
+  const pending: { record: SeenRecord; depth: number; rule: CompiledRule; points: number }[] = [];
   /** How many alerts lie between the usage record at hand and the one that is looked at: 0 for itself. */
   let depth = 0;
   let loopbacksCut = 0;
@@ -441,6 +448,8 @@ export function createEngine(options: EngineOptions): Engine {
       const keyType = whole.keyTypes[id]!;
       idleMs[keyType] = Math.max(idleMs[keyType]!, retentionMs);
     }
+    for (const { suppressBy, suppressMs } of next.rules)
+      if (suppressBy >= 0) idleMs[suppressBy] = Math.max(idleMs[suppressBy]!, suppressMs);
     for (const { keyType, asksKnownFor } of next.rules) if (asksKnownFor) idleMs[keyType] = Number.POSITIVE_INFINITY;
     // Their text comes with an account record only; later use would find the key again, but not its text.
     for (const keyType of HASHED_TYPES.keys()) idleMs[keyType] = Number.POSITIVE_INFINITY;
@@ -741,26 +750,36 @@ export function createEngine(options: EngineOptions): Engine {
   /** An alert joins the list while others of it are looked at, so its length is read anew each time. */
   const lookAtAlerts = (): void => {
     for (let index = 0; index < pending.length; index++) {
+      const { record, rule, points } = pending[index]!;
       depth = pending[index]!.depth;
-      takeIn(pending[index]!.record);
+      if (rule.scoresServed) addScore(record.servedMsisdn, record, points);
+      if (rule.scoresOther) addScore(record.otherNumber, record, points);
+      takeIn(record);
     }
     depth = 0;
     pending.length = 0;
   };
 
-  const fire = (rule: CompiledRule, band: number): void => {
+  /** Only of subscribers that the state knows: what a stranger is called would stay in memory for ever. */
+  const addScore = (msisdn: string, { alert, eventTime }: SeenRecord, points: number): void => {
+    if (points > 0 && find(SUBSCRIBER, names.find(msisdn)))
+      ruleSet.score.add(cursor, blocks, alert!.desk as Desk, points, eventTime);
+  };
+
+  /** `before` is the band of the revision before, -1 where there is none: a rise adds only what the score has risen by. */
+  const fire = (rule: CompiledRule, band: number, before: number): void => {
     const alert = alertOf(rule, band, 'firing');
     output.push(alert);
     // What a draft says changes nothing for anybody, so other rules must not build on it.
     if (isShadow(rule.rule)) return;
-    if (ruleSet.plans.alert.isEmpty) return;
     if (depth >= LOOPBACK_DEPTH_MAX || pending.length >= LOOPBACK_RECORDS_MAX) {
       loopbacksCut++;
       return;
     }
     const accountSegment = keyTypeOf(cursor) === SUBSCRIBER ? cursor.segmentAt[ACCOUNT_LINK]! : 0;
     const account = accountSegment === 0 ? '' : names.textOf(cursor.f64[accountSegment]!);
-    pending.push({ record: alertRecord(scope.record, alert, account), depth: depth + 1 });
+    const points = alert.score - (before < 0 ? 0 : rule.bands[before]!.score);
+    pending.push({ record: alertRecord(scope.record, alert, account), depth: depth + 1, rule, points });
   };
 
   /** Links that let people walk from one key to another; rules never read them. */
@@ -983,21 +1002,64 @@ export function createEngine(options: EngineOptions): Engine {
       closeEpisode(episode);
       return;
     }
-    if (!hasEpisode(cursor, episode)) {
+    const isOpen = hasEpisode(cursor, episode);
+    const before = isOpen ? bandOf(cursor, episode) : -1;
+    if (isOpen) holdEpisode(cursor, episode, scope.now);
+    if (rule.suppressBy >= 0 && isSuppressed(rule, reached)) return;
+    if (reached <= before || isInhibited(rule)) return;
+    if (!isOpen) {
       const trigger = triggerId();
       const identity = [rule.rule.id, String(rule.rule.version), rule.key, keyText(rule.keyType), trigger];
       // A draft that goes live with the same version fires an alert of its own, even on the same record.
       if (isShadow(rule.rule)) identity.push('shadow');
       beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });
       openKeysOf(episode).set(keyOf(cursor), 1);
-      fire(rule, reached);
-      return;
+    } else raiseEpisode(cursor, episode, reached);
+    fire(rule, reached, before);
+  };
+
+  /** The key of another kind that the record at hand names, or that stands behind the selected key; 0 where none is known. */
+  const relatedKey = (keyType: number): number => {
+    const own = keyTypeOf(cursor);
+    if (keyType === own) return keyOf(cursor);
+    if (KEY_TYPES[keyType]!.includes('+')) return 0;
+    if (scope.record !== BLANK_RECORD) return keyNumber(keyType, scope.record as SeenRecord);
+    if (keyType === SUBSCRIBER) return scope.subscriber;
+    if (own !== SUBSCRIBER) return 0;
+    if (keyType === IMSI) return linkOf(cursor);
+    if (keyType !== ACCOUNT) return 0;
+    const segment = cursor.segmentAt[ACCOUNT_LINK]!;
+    return segment === 0 ? keyOf(cursor) : cursor.f64[segment]!;
+  };
+
+  const isInhibited = ({ inhibitors }: CompiledRule): boolean => {
+    for (let index = 0; index < inhibitors.length; index++) {
+      const { keyType, episode } = inhibitors[index]!;
+      const key = relatedKey(keyType);
+      if (key !== 0 && (openKeys[episode]?.get(key) ?? 0) !== 0) return true;
     }
-    holdEpisode(cursor, episode, scope.now);
-    if (reached > bandOf(cursor, episode)) {
-      raiseEpisode(cursor, episode, reached);
-      fire(rule, reached);
-    }
+    return false;
+  };
+
+  /** Goes to the entity's block and comes back to the key. */
+  const isSuppressed = (rule: CompiledRule, band: number): boolean => {
+    const { keyType, suppressBy } = rule;
+    const named = relatedKey(suppressBy);
+    if (named === 0 && rule.rule.suppress.missing !== 'suppress') return false;
+    const key = keyOf(cursor);
+    // Where the entity has no block yet, it moves in with its own subscriber, or with none.
+    const subscriber = subscriberKey;
+    subscriberKey = named === 0 ? 0 : scope.subscriber;
+    enter(suppressBy, named === 0 ? NOT_NAMED : named, scope.now);
+    subscriberKey = subscriber;
+    const touchedAt = scope.record === BLANK_RECORD ? scope.now : scope.record.eventTime;
+    if (touchedAt > clockOf(cursor)) setClock(cursor, touchedAt);
+    const alert = { key, band, at: scope.now, forMs: rule.suppressMs };
+    const suppressed = isHeldBack(cursor, blocks, rule.suppression, alert);
+    const wakeAt = clockOf(cursor) + idleMs[suppressBy]! + 1;
+    if (wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);
+    find(keyType, key);
+    return suppressed;
   };
 
   const openKeysOf = (episode: number): KeyTable => {
@@ -1062,6 +1124,13 @@ export function createEngine(options: EngineOptions): Engine {
 
   const triggerId = (): string => (scope.record.recordId === '' ? `timer:${scope.now}` : scope.record.recordId);
 
+  /** What the desk sees together: the account behind the alert, or what the rule says; where that is not known, its key. */
+  const groupOf = ({ groupBy, key, keyType }: CompiledRule, keyValue: string): { type: string; value: string } => {
+    const kind = groupBy >= 0 ? groupBy : scope.subscriber !== 0 && PARTY_TYPES.has(keyType) ? ACCOUNT : keyType;
+    const number = kind === keyType || HASHED_TYPES.has(kind) ? 0 : relatedKey(kind);
+    return number === 0 ? { type: key, value: keyValue } : { type: KEY_TYPES[kind]!, value: names.textOf(number) };
+  };
+
   const alertOf = (rule: CompiledRule, bandIndex: number, status: 'firing' | 'resolved'): AlertData => {
     const band = rule.bands[bandIndex]!;
     const { rule: source } = rule;
@@ -1099,6 +1168,7 @@ export function createEngine(options: EngineOptions): Engine {
       severity: band.severity,
       title: source.title,
       key: { type: rule.key, value: keyValue },
+      group: groupOf(rule, keyValue),
       ...(servedMsisdn === '' ? {} : { servedMsisdn }),
       eventTime: scope.now,
       triggerRecordId: triggerId(),
@@ -1259,6 +1329,7 @@ export function createEngine(options: EngineOptions): Engine {
       scores: [],
       openAlerts: [],
     };
+    const open: { desk: string; ruleId: string; score: number }[] = [];
     const imsi = linkOf(cursor);
     const accountSegment = cursor.segmentAt[ACCOUNT_LINK]!;
     const account = accountSegment === 0 ? subscriber : cursor.f64[accountSegment]!;
@@ -1282,15 +1353,23 @@ export function createEngine(options: EngineOptions): Engine {
       for (const id of segmentIds()) {
         const rule = ruleSet.rulesByEpisode[id];
         if (rule === undefined || rule.keyType !== keyType || isShadow(rule.rule)) continue;
+        const band = rule.bands[Math.min(bandOf(cursor, id), rule.bands.length - 1)];
+        open.push({ desk: rule.rule.desk, ruleId: rule.rule.id, score: band?.score ?? 0 });
         view.openAlerts.push({
           alertId: alertIdOf(cursor, id),
           ruleId: rule.rule.id,
-          severity: rule.bands[Math.min(bandOf(cursor, id), rule.bands.length - 1)]?.severity ?? 'info',
+          severity: band?.severity ?? 'info',
           desk: rule.rule.desk,
           since: firedAtOf(cursor, id),
         });
       }
       if (keyType === SUBSCRIBER && ruleSet.valuation !== undefined) Object.assign(view, worthOf(ruleSet.valuation));
+      if (keyType === SUBSCRIBER) {
+        for (const desk of DESKS) {
+          const value = ruleSet.score.read(scope, desk);
+          if (value > 0) view.scores.push({ name: desk, value: round(value), contributions: [] });
+        }
+      }
       if (keyType === ACCOUNT && ruleSet.ledger !== undefined) {
         const ledger = ruleSet.ledger;
         const days = Math.floor(ledger.pastDueMs(scope) / 86_400_000);
@@ -1316,6 +1395,10 @@ export function createEngine(options: EngineOptions): Engine {
           exposureRatio: creditLimit > 0 ? round((unpaid + unbilled) / creditLimit) : null,
         };
       }
+    }
+    // What is still open says what the score is made of.
+    for (const { name, contributions } of view.scores) {
+      for (const { desk, ruleId, score } of open) if (desk === name) contributions.push({ name: ruleId, value: score });
     }
     return view;
   };

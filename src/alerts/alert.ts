@@ -43,6 +43,8 @@ export interface AlertData {
   severity: Severity;
   title: LocalizedText;
   key: { type: string; value: string };
+  /** What a desk sees together: the account behind the alert, unless the rule says otherwise. */
+  group?: { type: string; value: string };
   /** The subscriber, where there is one. */
   servedMsisdn?: string;
   /** Unix epoch milliseconds of the record or timer that made this revision. */

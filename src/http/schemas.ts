@@ -57,6 +57,12 @@ export const AlertSchema = Type.Object(
     severity,
     title: localizedText,
     key: Type.Object({ type: Type.String(), value: Type.String() }, { description: 'What the rule groups by.' }),
+    group: Type.Optional(
+      Type.Object(
+        { type: Type.String(), value: Type.String() },
+        { description: 'What a desk sees together: the account behind the alert, unless the rule says otherwise.' },
+      ),
+    ),
     servedMsisdn: Type.Optional(Type.String({ description: 'The subscriber, where there is one.' })),
     eventTime: epochMs('Event time of the record or timer that made this revision.'),
     triggerRecordId: Type.String({

@@ -27,6 +27,8 @@ export interface Compiled<T extends Value = Value> {
   evaluate: (scope: Scope) => T;
   /** The same for every record: a literal or a parameter. */
   constant?: Value;
+  /** A parameter that is `off`: of no type and never known, so no comparison with it holds. */
+  off?: true;
 }
 
 export interface Binding extends Compiled {
@@ -50,6 +52,9 @@ export interface Environment {
   list(name: string): ReferenceList | undefined;
   listNames(): string[];
 }
+
+/** What a parameter that is `off` means. */
+export const OFF: Compiled = { type: 'number', evaluate: () => Number.NaN, off: true };
 
 type NumberOf = (scope: Scope) => number;
 type BooleanOf = (scope: Scope) => boolean;
@@ -91,6 +96,7 @@ export function compileExpression(root: Node, environment: Environment, expected
   const compare = (node: Node & { kind: 'binary' }): Compiled => {
     const left = compile(node.left);
     const right = compile(node.right);
+    if (left.off || right.off) return { type: 'boolean', evaluate: () => false };
     if (left.type !== right.type) {
       fail(`a ${left.type} cannot be compared with a ${right.type} ('${canonical(node)}')`, node.at);
     }
@@ -148,6 +154,7 @@ export function compileExpression(root: Node, environment: Environment, expected
   };
 
   const calculate = (node: Node & { kind: 'binary' }): Compiled => {
+    if (compile(node.left).off || compile(node.right).off) return OFF;
     const left = numbers(node.left);
     const right = numbers(node.right);
     const a = left.read;
@@ -250,7 +257,8 @@ export function compileExpression(root: Node, environment: Environment, expected
       case 'min':
       case 'max': {
         wants(2, 8);
-        const parts = node.arguments.map(numbers);
+        const parts = node.arguments.filter((argument) => !compile(argument).off).map(numbers);
+        if (parts.length === 0) return OFF;
         const type = parts[0]!.type;
         parts.forEach((part, index) => {
           if (part.type !== type) fail(`${node.name}() of a ${type} and a ${part.type}`, node.arguments[index]!.at);

@@ -6,7 +6,7 @@
  * signature (key, record types, condition, pane length ...), and the registry gives each signature the same id for ever,
  * because ids are what stands in the state. A new rule set therefore finds the windows of the old one as they were.
  */
-import { SEVERITIES } from '../alerts/alert.ts';
+import { DESKS, type Desk, SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES, type SeenType } from '../record/usage-record.ts';
 import { contactTime } from '../reference/contact-hours.ts';
 import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
@@ -55,6 +55,7 @@ import { createRecent, type RecentStatistic } from '../state/recent.ts';
 import { createReset } from '../state/reset.ts';
 import { createRevenue, type Revenue } from '../state/revenue.ts';
 import { createRun, createTurns } from '../state/run.ts';
+import { createScore, type Score } from '../state/score.ts';
 import { createSeenPanes, SEEN_PANES_MAX } from '../state/seen-panes.ts';
 import { createSenderNote, type SenderNote } from '../state/sender-note.ts';
 import { createSequence, SEQUENCE_COUNT_MAX } from '../state/sequence.ts';
@@ -65,6 +66,7 @@ import {
   type Compiled,
   compileExpression,
   type Environment,
+  OFF,
   type Value,
   type ValueType,
 } from './compile.ts';
@@ -82,6 +84,7 @@ import { type Model, parseModel } from './model.ts';
 import { RECORD_NAMES, type RecordBinding } from './names.ts';
 import { createPlan, type Predicate, type Plan as RecordPlan, type Step as RecordStep } from './plan.ts';
 import {
+  isShadow,
   KEY_GROUPS,
   KEY_TYPES,
   type KeyType,
@@ -180,6 +183,16 @@ export interface CompiledRule {
   look?: (scope: Scope) => void;
   /** Where in its interval it looks; anywhere where it does not say. */
   phase?: { fromMs: number; spanMs: number };
+  /** Rules in force whose open alert for the same party keeps this one from firing. */
+  inhibitors: CompiledRule[];
+  /** Kind of the entity that has one alert at a time, and the operator id of what its block remembers; -1: every key has its own. */
+  suppressBy: number;
+  suppression: number;
+  /** Kind of key that its alerts are grouped by; -1: the account behind them. */
+  groupBy: number;
+  /** Whose score its alerts add to. */
+  scoresServed: boolean;
+  scoresOther: boolean;
 }
 
 type Step = RecordStep<CompiledRule>;
@@ -212,6 +225,7 @@ export interface RuleSet {
   profile: Profile | undefined;
   /** Life cycle, value and churn, where there is a model beside the rules. */
   valuation: Valuation | undefined;
+  score: Score;
   /** Derived values that any expression mentions; the others are not worked out. */
   uses: ReadonlySet<string>;
   /** Each feature once, for people to look at. */
@@ -271,6 +285,11 @@ const anyOf = (conditions: readonly Condition[]): Condition => ({
 const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 /** Keys that a record without them has from the profile of its subscriber. */
 const PROFILE_KEYS: ReadonlySet<KeyType> = new Set(['dealer', 'idDocument', 'paymentToken', 'address']);
+/** Keys that are the served subscriber, or something of its own. */
+const PARTY_KEYS: ReadonlySet<KeyType> = new Set(['subscriber', 'account', 'imsi', 'imei', 'subscriber+prefix']);
+/** Kinds that stand for several, or are made of two parts, name no single entity. */
+const isEntity = (key: KeyType | undefined): boolean =>
+  key === undefined || (KEY_GROUPS[key] === undefined && !key.includes('+'));
 const keyIndex = (key: KeyType): number => KEY_TYPES.indexOf(key);
 const asList = <T>(value: T | readonly T[] | undefined): readonly T[] | undefined =>
   value === undefined ? undefined : Array.isArray(value) ? (value as readonly T[]) : [value as T];
@@ -484,6 +503,9 @@ export function compileRuleSet(
   if (parsedModel !== undefined && 'problems' in parsedModel) problems.push(...parsedModel.problems);
   const model = parsedModel !== undefined && 'model' in parsedModel ? parsedModel : undefined;
   const modelNames = ['lifecycle.', 'value.', 'rfm.', 'churn.'];
+  /** Kept whether or not a rule reads it: people see it, and a rule that asks for it later finds it. */
+  const scoreEntry = entryOf('score|subscriber', ['alert']);
+  const score = { operator: createScore(scoreEntry.id), entry: scoreEntry };
 
   /** A key that stands for several makes a rule for each of them. */
   const keyed = (model === undefined ? sources : [model.source, ...sources]).flatMap((source) =>
@@ -504,6 +526,12 @@ export function compileRuleSet(
     if (rule.desk === 'fraud' && (rule.fraudType === undefined || rule.enabler === undefined)) {
       problem(['id'], "a fraud rule needs both axes, 'fraudType' and 'enabler'");
     }
+
+    if (!isEntity(rule.suppress.by)) problem(['suppress', 'by'], `'${rule.suppress.by}' is no single entity`);
+    if (!isEntity(rule.groupBy)) problem(['groupBy'], `'${rule.groupBy}' is no single entity`);
+    if (rule.suppress.missing !== undefined && rule.suppress.by === undefined)
+      problem(['suppress', 'missing'], "'missing' says what holds where 'by' is not known; there is no 'by'");
+    if (rule.inhibitedBy?.includes(rule.id)) problem(['inhibitedBy'], 'a rule cannot inhibit itself');
 
     const parse = (text: string, path: readonly (string | number)[]): Node | undefined => {
       try {
@@ -598,6 +626,15 @@ export function compileRuleSet(
       reachMs: 0,
       onArrival: false,
       asksKnownFor: false,
+      inhibitors: [],
+      suppressBy: rule.suppress.by === undefined ? -1 : keyIndex(rule.suppress.by),
+      suppression:
+        rule.suppress.by === undefined
+          ? -1
+          : entryOf(`suppression|${rule.suppress.by}|${rule.id}|${key}`, ['alert']).id,
+      groupBy: rule.groupBy === undefined ? -1 : keyIndex(rule.groupBy),
+      scoresServed: rule.scores?.includes('served') ?? PARTY_KEYS.has(key),
+      scoresOther: rule.scores?.includes('other') ?? key === 'otherNumber',
     };
 
     const features = new Map<string, CompiledFeature>();
@@ -642,6 +679,17 @@ export function compileRuleSet(
         if (value === 'open') return { ...common, unit: 'count', type: 'number', read: own.open };
         if (value === 'oldestOpenedAt') return { ...common, unit: 'time', type: 'time', read: own.oldestOpenedAt };
         return { ...common, unit: 's', type: 'duration', read: (scope) => scope.now - own.oldestOpenedAt(scope) };
+      }
+      if (group === 'score' && key === 'subscriber' && (DESKS as readonly (string | undefined)[]).includes(value)) {
+        const desk = value as Desk;
+        return {
+          name,
+          window: '',
+          entry: score.entry,
+          unit: 'none',
+          type: 'number',
+          read: (scope) => score.operator.read(scope, desk),
+        };
       }
       if (name === 'balance' && rule.key === 'subscriber') {
         const signature = 'balance|subscriber';
@@ -1643,6 +1691,11 @@ export function compileRuleSet(
     }
   }
 
+  for (const rule of rules) {
+    const parents = new Set(rule.rule.inhibitedBy);
+    rule.inhibitors = rules.filter((parent) => parents.has(parent.rule.id) && !isShadow(parent.rule));
+  }
+
   const rulesByEpisode: (CompiledRule | undefined)[] = [];
   const keyTypes: (number | undefined)[] = [];
   // The second part of an operator's signature is the kind of its key.
@@ -1688,6 +1741,7 @@ export function compileRuleSet(
       senderNote,
       profile,
       valuation,
+      score: score.operator,
       features: [...shown.values()],
       fresh,
     },
@@ -1732,6 +1786,7 @@ function parameterBinding(value: string | number | boolean | (string | number)[]
   }
   if (typeof value === 'number') return { type: 'number', evaluate: () => value, constant: value };
   if (typeof value === 'boolean') return { type: 'boolean', evaluate: () => value, constant: value };
+  if (value === 'off') return OFF;
   const duration = parseDuration(value);
   if (duration !== undefined) return { type: 'duration', evaluate: () => duration, constant: duration };
   return { type: 'text', evaluate: () => value, constant: value };

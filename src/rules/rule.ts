@@ -344,8 +344,36 @@ export const ruleSchema = Type.Object(
     bands: Type.Array(band, { minItems: 1, maxItems: 8, description: 'Rising: the last band that holds counts.' }),
     reason: localized('One sentence with the values; {name} is replaced, {threshold} is that of the reached band.'),
     suppress: Type.Object(
-      { for: duration('An episode ends when this long has passed without the condition.') },
+      {
+        for: duration('An episode ends when this long has passed without the condition.'),
+        by: Type.Optional(
+          Type.Enum([...KEY_TYPES], { description: 'One alert for each of these, however many keys fire meanwhile.' }),
+        ),
+        missing: Type.Optional(
+          Type.Enum(['fire', 'suppress'], {
+            description: 'Where `by` is not known: an alert for each key (default), or one for all of them.',
+          }),
+        ),
+      },
       closed,
+    ),
+    inhibitedBy: Type.Optional(
+      Type.Array(Type.String({ pattern: '^(fraud|arrears|retention)\\.[a-z0-9]+(-[a-z0-9]+)*$', maxLength: 80 }), {
+        minItems: 1,
+        maxItems: 20,
+        uniqueItems: true,
+        description: 'Ids of rules whose open alert for the same party says all that this one would.',
+      }),
+    ),
+    scores: Type.Optional(
+      Type.Array(Type.Enum(['served', 'other']), {
+        maxItems: 2,
+        uniqueItems: true,
+        description: 'Whose score the alert adds to. Default: that of the party of its key.',
+      }),
+    ),
+    groupBy: Type.Optional(
+      Type.Enum([...KEY_TYPES], { description: 'What the desk sees together. Default: the account behind the alert.' }),
     ),
     suggestedActions: Type.Optional(actions('What to do, as slugs.')),
     falsePositives: Type.Optional(Type.Array(text('A lawful reason for the same picture.'), { maxItems: 20 })),

@@ -1,0 +1,359 @@
+/** Fewer alerts that say the same: one for each entity, none beside the one that says it all, and what they add up to. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { AlertData } from '../src/alerts/alert.ts';
+import { createEngine, type Engine, type EngineMeta } from '../src/engine.ts';
+import type { UsageRecord } from '../src/record/usage-record.ts';
+import type { Rule } from '../src/rules/rule.ts';
+import { loadCheckpoint, writeCheckpoint } from '../src/state/checkpoint.ts';
+import {
+  BEGIN,
+  engineWith,
+  HOUR_MS,
+  MINUTE_MS,
+  numberingPlan,
+  recordAt,
+  ruleWith,
+  SUBSCRIBER,
+  sourceOf,
+  utc,
+} from './rule-engine.ts';
+
+const OTHER = '861390000002';
+const apply = (engine: Engine, records: readonly UsageRecord[]): AlertData[] => {
+  const alerts: AlertData[] = [];
+  for (const record of records) engine.apply(record, alerts);
+  return alerts;
+};
+const pass = (engine: Engine, at: number): AlertData[] => {
+  const alerts: AlertData[] = [];
+  engine.tick(BEGIN + at + 5 * MINUTE_MS, alerts);
+  while (engine.fireTimers(1_000, alerts) > 0);
+  return alerts;
+};
+const lines = (alerts: readonly AlertData[]): string[] =>
+  alerts.map(({ ruleId, key, severity, status }) => `${ruleId.slice(6)} ${key.value} ${severity} ${status}`);
+const call = (minute: number, fields: Partial<UsageRecord> = {}): UsageRecord => recordAt(minute * MINUTE_MS, fields);
+
+/** The engine written to disk and read again, with the same rules. */
+const restarted = async (engine: Engine, rules: readonly Rule[]): Promise<Engine> => {
+  const directory = await mkdtemp(join(tmpdir(), 'ringfence-hygiene-'));
+  try {
+    const cut = engine.cut();
+    await writeCheckpoint(directory, { stream: 'USAGE', streamCreated: '', sequence: 1 }, cut);
+    cut.release();
+    const { checkpoint } = await loadCheckpoint<EngineMeta>(directory);
+    const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
+    for (const { sizeClass, used, bytes } of checkpoint!.pages) next.arena.restorePage(sizeClass, used, bytes);
+    expect(next.restore(checkpoint!.meta, rules.map(sourceOf), checkpoint!.names, checkpoint!.duplicates)).toEqual([]);
+    return next;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+};
+
+describe('one alert for each entity', () => {
+  /** Two calls to a number: a warning; three: critical. */
+  const repeated = (suppress: Rule['suppress'], fields: Partial<Rule> = {}): Rule =>
+    ruleWith({
+      id: 'fraud.repeated',
+      key: 'otherNumber',
+      features: { calls: { aggregate: 'count', window: '1h' } },
+      bands: [
+        { severity: 'warning', if: 'calls >= 2', score: 40 },
+        { severity: 'critical', if: 'calls >= 3', score: 80 },
+      ],
+      reason: { en: '{calls}', 'zh-CN': '{calls}' },
+      suppress,
+      ...fields,
+    });
+  const twice = (minute: number, otherNumber: string, fields: Partial<UsageRecord> = {}): UsageRecord[] => [
+    call(minute, { otherNumber, ...fields }),
+    call(minute + 1, { otherNumber, ...fields }),
+  ];
+
+  test('fires for the first key, and not for others of the same entity', () => {
+    const records = [...twice(0, '8613700000001'), ...twice(3, '8613700000002'), ...twice(6, '8613700000003')];
+    expect(apply(engineWith([repeated({ for: '1h' })]), records)).toHaveLength(3);
+    const engine = engineWith([repeated({ for: '1h', by: 'subscriber' })]);
+    expect(lines(apply(engine, records))).toEqual(['repeated 8613700000001 warning firing']);
+    // Another subscriber is another entity.
+    expect(apply(engine, twice(9, '8613700000004', { servedMsisdn: OTHER }))).toHaveLength(1);
+  });
+
+  test('lets a higher band through, once', () => {
+    const engine = engineWith([repeated({ for: '1h', by: 'subscriber' })]);
+    apply(engine, [...twice(0, '8613700000001'), ...twice(3, '8613700000002')]);
+    expect(lines(apply(engine, [call(6, { otherNumber: '8613700000002' })]))).toEqual([
+      'repeated 8613700000002 critical firing',
+    ]);
+    // The first key is no longer the one that the entity's alert is about.
+    expect(apply(engine, [call(7, { otherNumber: '8613700000001' })])).toEqual([]);
+  });
+
+  test('the key that fired goes on as ever', () => {
+    const engine = engineWith([repeated({ for: '1h', by: 'subscriber' })]);
+    const alerts = apply(engine, [...twice(0, '8613700000001'), call(2, { otherNumber: '8613700000001' })]);
+    alerts.push(...pass(engine, 3 * HOUR_MS));
+    expect(lines(alerts)).toEqual([
+      'repeated 8613700000001 warning firing',
+      'repeated 8613700000001 critical firing',
+      'repeated 8613700000001 critical resolved',
+    ]);
+  });
+
+  test('ends when nothing has held for so long, counting what was held back', () => {
+    const held = engineWith([repeated({ for: '1h', by: 'subscriber' })]);
+    apply(held, [...twice(0, '8613700000001'), ...twice(40, '8613700000002')]);
+    // 59 minutes after the second key held.
+    expect(lines(apply(held, twice(99, '8613700000003')))).toEqual(['repeated 8613700000001 warning resolved']);
+    expect(lines(apply(held, twice(161, '8613700000004')))).toEqual(['repeated 8613700000004 warning firing']);
+  });
+
+  test('where the entity is not known each key fires, or all count as one', () => {
+    const records = [...twice(0, '8613700000001'), ...twice(3, '8613700000002')];
+    const by = 'cell' as const;
+    expect(apply(engineWith([repeated({ for: '1h', by })]), records)).toHaveLength(2);
+    expect(apply(engineWith([repeated({ for: '1h', by, missing: 'fire' })]), records)).toHaveLength(2);
+    expect(apply(engineWith([repeated({ for: '1h', by, missing: 'suppress' })]), records)).toHaveLength(1);
+    const named = records.map((record, n) => ({ ...record, recordId: `n-${n}`, cellId: n < 2 ? 'a' : '' }));
+    expect(apply(engineWith([repeated({ for: '1h', by, missing: 'suppress' })]), named)).toHaveLength(2);
+  });
+
+  test('stays suppressed after a restart', async () => {
+    const rules = [repeated({ for: '1h', by: 'subscriber' })];
+    const engine = engineWith(rules);
+    apply(engine, twice(0, '8613700000001'));
+    expect(apply(await restarted(engine, rules), twice(3, '8613700000002'))).toEqual([]);
+  });
+
+  test('what makes no sense is refused', () => {
+    const refused = (fields: Partial<Rule>): string => {
+      try {
+        engineWith([ruleWith(fields)]);
+        return '';
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    expect(refused({ suppress: { for: '1h', by: 'subscriber+prefix' } })).toMatch(/no single entity/);
+    expect(refused({ suppress: { for: '1h', missing: 'fire' } })).toMatch(/there is no 'by'/);
+    expect(refused({ groupBy: 'identity' })).toMatch(/no single entity/);
+    expect(refused({ inhibitedBy: ['fraud.drawn'] })).toMatch(/cannot inhibit itself/);
+  });
+});
+
+describe('a rule inhibited by another', () => {
+  const parent = (fields: Partial<Rule> = {}): Rule =>
+    ruleWith({
+      id: 'fraud.parent',
+      where: 'durationSec >= 600',
+      features: { longCalls: { aggregate: 'count', window: '1h', panes: 60 } },
+      bands: [{ severity: 'critical', if: 'longCalls >= 1', score: 90 }],
+      reason: { en: '{longCalls}', 'zh-CN': '{longCalls}' },
+      ...fields,
+    });
+  const child = (fields: Partial<Rule> = {}): Rule =>
+    ruleWith({
+      id: 'fraud.child',
+      features: { calls: { aggregate: 'count', window: '1h', panes: 60 } },
+      bands: [
+        { severity: 'warning', if: 'calls >= 2', score: 40 },
+        { severity: 'critical', if: 'calls >= 4', score: 80 },
+      ],
+      reason: { en: '{calls}', 'zh-CN': '{calls}' },
+      inhibitedBy: ['fraud.parent'],
+      ...fields,
+    });
+  const long = (minute: number, fields: Partial<UsageRecord> = {}): UsageRecord =>
+    call(minute, { durationMs: 600_000, ...fields });
+
+  test('does not fire while the parent is open for the same party, and does once it is not', () => {
+    const engine = engineWith([parent(), child()]);
+    expect(lines(apply(engine, [long(0), call(1), call(2)]))).toEqual([`parent ${SUBSCRIBER} critical firing`]);
+    // Of another party the parent says nothing.
+    expect(lines(apply(engine, [call(3, { servedMsisdn: OTHER }), call(4, { servedMsisdn: OTHER })]))).toEqual([
+      `child ${OTHER} warning firing`,
+    ]);
+    const later = [...pass(engine, 2 * HOUR_MS), ...apply(engine, [call(130), call(131)])];
+    expect(lines(later)).toContain(`parent ${SUBSCRIBER} critical resolved`);
+    expect(lines(later).at(-1)).toBe(`child ${SUBSCRIBER} warning firing`);
+  });
+
+  test('does not rise either, but ends in order', () => {
+    const engine = engineWith([parent(), child()]);
+    const alerts = apply(engine, [call(0), call(1), long(2), call(3), call(4)]);
+    expect(lines(alerts)).toEqual([`child ${SUBSCRIBER} warning firing`, `parent ${SUBSCRIBER} critical firing`]);
+    expect(lines(pass(engine, 5 * HOUR_MS)).toSorted()).toEqual([
+      `child ${SUBSCRIBER} warning resolved`,
+      `parent ${SUBSCRIBER} critical resolved`,
+    ]);
+  });
+
+  test('the parent may have another kind of key: that of the same record', () => {
+    const engine = engineWith([parent({ key: 'imsi' }), child()]);
+    const servedImsi = '460000000000001';
+    const records = [long(0, { servedImsi }), call(1, { servedImsi }), call(2, { servedImsi })];
+    expect(lines(apply(engine, records))).toEqual([`parent ${servedImsi} critical firing`]);
+  });
+
+  test('a timer of the subscriber knows its account and its card', () => {
+    for (const key of ['account', 'imsi'] as const) {
+      const silence = ruleWith({
+        id: 'fraud.silence',
+        features: { lastAt: { aggregate: 'lastAt' } },
+        evaluateAt: 'lastAt + 10m',
+        bands: [{ severity: 'warning', if: 'now - lastAt >= 10m', score: 50 }],
+        inhibitedBy: ['fraud.parent'],
+      });
+      const engine = engineWith([parent({ key }), silence]);
+      apply(engine, [long(0, { accountId: 'A', servedImsi: '460000000000001' }), call(0, { servedMsisdn: OTHER })]);
+      expect(lines(pass(engine, 20 * MINUTE_MS))).toEqual([`silence ${OTHER} warning firing`]);
+    }
+  });
+
+  test('a draft inhibits nothing, nor does a rule that is not there', () => {
+    expect(apply(engineWith([parent({ status: 'experimental' }), child()]), [long(0), call(1)]).at(-1)!.ruleId).toBe(
+      'fraud.child',
+    );
+    expect(apply(engineWith([child()]), [long(0), call(1)])).toHaveLength(1);
+  });
+
+  test('stays inhibited after a restart', async () => {
+    const rules = [parent(), child()];
+    const engine = engineWith(rules);
+    apply(engine, [long(0), call(1)]);
+    expect(apply(await restarted(engine, rules), [call(2), call(3), call(4)])).toEqual([]);
+  });
+});
+
+describe('the score of a subscriber', () => {
+  const points = (id: string, where: string, score: number, fields: Partial<Rule> = {}): Rule =>
+    ruleWith({
+      id,
+      desk: id.split('.')[0] as Rule['desk'],
+      where,
+      // Not true for a timer: the episode ends.
+      bands: [{ severity: 'warning', if: 'durationSec >= 0', score }],
+      suppress: { for: '1m' },
+      ...fields,
+    });
+  /** Keeps a subscriber for ever. */
+  const remembering = ruleWith({ id: 'fraud.never', bands: [{ severity: 'info', if: 'knownFor < 0s', score: 1 }] });
+  const scoreOf = (engine: Engine, msisdn = SUBSCRIBER): Record<string, number> =>
+    Object.fromEntries(engine.inspectSubscriber(msisdn)!.scores.map(({ name, value }) => [name, value]));
+
+  test('adds up the alerts of each desk and loses half of it in a day', () => {
+    const engine = engineWith(
+      [
+        points('fraud.a', "cellId == 'a'", 40),
+        points('fraud.b', "cellId == 'b'", 30),
+        points('retention.c', "cellId == 'c'", 10),
+        remembering,
+      ],
+      { latenessMs: 0 },
+    );
+    apply(engine, [call(0, { cellId: 'a' }), call(0, { cellId: 'b' }), call(0, { cellId: 'c' })]);
+    expect(scoreOf(engine)).toEqual({ fraud: 70, retention: 10 });
+    expect(engine.inspectSubscriber(SUBSCRIBER)!.scores[0]!.contributions).toEqual([
+      { name: 'fraud.a', value: 40 },
+      { name: 'fraud.b', value: 30 },
+    ]);
+    apply(engine, [call(24 * 60)]);
+    expect(scoreOf(engine)).toEqual({ fraud: 35, retention: 5 });
+    apply(engine, [call(48 * 60, { cellId: 'a' })]);
+    expect(scoreOf(engine).fraud).toBeCloseTo(57.5);
+    apply(engine, [call(30 * 24 * 60)]);
+    expect(scoreOf(engine)).toEqual({});
+  });
+
+  test('of an alert that rises grows by the difference', () => {
+    const rising = points('fraud.rising', 'durationSec > 0', 40, {
+      features: { calls: { aggregate: 'count', window: '1h' } },
+      bands: [
+        { severity: 'warning', if: 'calls >= 1', score: 40 },
+        { severity: 'critical', if: 'calls >= 2', score: 90 },
+      ],
+      reason: { en: '{calls}', 'zh-CN': '{calls}' },
+    });
+    const engine = engineWith([rising]);
+    apply(engine, [call(0), call(0), call(0)]);
+    expect(scoreOf(engine)).toEqual({ fraud: 90 });
+  });
+
+  test('is a value that rules read, of the alert at hand already', () => {
+    const sum = ruleWith({
+      id: 'fraud.sum',
+      on: 'alert',
+      where: "alertRule != 'fraud.sum'",
+      bands: [{ severity: 'critical', if: 'score.fraud >= 70', score: 0 }],
+      reason: { en: 'score {score.fraud}', 'zh-CN': '{score.fraud}分' },
+    });
+    const engine = engineWith([sum, points('fraud.a', "cellId == 'a'", 40), points('fraud.b', "cellId == 'b'", 30)]);
+    expect(lines(apply(engine, [call(0, { cellId: 'a' })]))).toEqual([`a ${SUBSCRIBER} warning firing`]);
+    const alerts = apply(engine, [call(0, { cellId: 'b' })]);
+    expect(lines(alerts)).toEqual([`b ${SUBSCRIBER} warning firing`, `sum ${SUBSCRIBER} critical firing`]);
+    expect(alerts[1]!.reason.en).toBe('score 70');
+  });
+
+  test('is added to both ends of a call where the rule says so, and to nobody for a cell', () => {
+    const known = recordAt(0, { servedMsisdn: OTHER, cellId: 'none' });
+    const to = { otherNumber: OTHER, cellId: 'a' };
+    const scored = (fields: Partial<Rule>): (Record<string, number> | undefined)[] => {
+      const engine = engineWith([
+        points('fraud.a', "cellId == 'a'", 40, fields),
+        points('fraud.z', "cellId == 'none'", 0),
+      ]);
+      apply(engine, [known, call(1, to)]);
+      return [SUBSCRIBER, OTHER].map((msisdn) =>
+        engine.inspectSubscriber(msisdn) === undefined ? undefined : scoreOf(engine, msisdn),
+      );
+    };
+    expect(scored({})).toEqual([{ fraud: 40 }, {}]);
+    expect(scored({ scores: ['served', 'other'] })).toEqual([{ fraud: 40 }, { fraud: 40 }]);
+    // A number that is alerted about is the other end; who called it is not known to have done wrong.
+    expect(scored({ key: 'otherNumber' })[1]).toEqual({ fraud: 40 });
+    expect(scored({ key: 'cell' })[1]).toEqual({});
+    expect(scored({ scores: [] })).toEqual([{}, {}]);
+  });
+
+  test('of a stranger is not kept', () => {
+    const engine = engineWith([points('fraud.a', 'durationSec > 0', 40, { scores: ['other'] })]);
+    apply(engine, [call(0, { otherNumber: OTHER })]);
+    expect(engine.inspectSubscriber(OTHER)).toBeUndefined();
+  });
+
+  test('a draft adds nothing', () => {
+    const engine = engineWith([points('fraud.a', 'durationSec > 0', 40, { status: 'experimental' })]);
+    apply(engine, [call(0)]);
+    expect(scoreOf(engine)).toEqual({});
+  });
+
+  test('survives a restart', async () => {
+    const rules = [points('fraud.a', "cellId == 'a'", 40), remembering];
+    const engine = engineWith(rules);
+    apply(engine, [call(0, { cellId: 'a' })]);
+    const next = await restarted(engine, rules);
+    apply(next, [call(24 * 60)]);
+    expect(scoreOf(next)).toEqual({ fraud: 20 });
+  });
+});
+
+describe('what a desk sees together', () => {
+  const groupOf = (fields: Partial<Rule>, record: Partial<UsageRecord>): AlertData['group'] =>
+    apply(engineWith([ruleWith(fields)]), [recordAt(0, { cellId: 'c', trunkId: 't', ...record })])[0]!.group;
+
+  test('is the account behind the alert, or the key where there is none', () => {
+    expect(groupOf({}, { accountId: 'A' })).toEqual({ type: 'account', value: 'A' });
+    expect(groupOf({}, {})).toEqual({ type: 'account', value: SUBSCRIBER });
+    expect(groupOf({ key: 'imsi' }, { accountId: 'A', servedImsi: '46000' })).toEqual({ type: 'account', value: 'A' });
+    expect(groupOf({ key: 'cell' }, { accountId: 'A' })).toEqual({ type: 'cell', value: 'c' });
+  });
+
+  test('is what the rule says, where that is known', () => {
+    expect(groupOf({ groupBy: 'trunk' }, {})).toEqual({ type: 'trunk', value: 't' });
+    expect(groupOf({ groupBy: 'carrier' }, {})).toEqual({ type: 'subscriber', value: SUBSCRIBER });
+  });
+});
