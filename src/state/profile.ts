@@ -72,7 +72,7 @@ export interface Profile extends Operator {
   /** Number of the text that the field holds, as in the names (or hashed, see `hashedNumber`); 0 where it is not known. */
   number(scope: Scope, subscriber: number, field: ProfileField): number;
   text(scope: Scope, subscriber: number, field: ProfileField): string;
-  /** The record at hand is the first use of a known subscriber in its local day. False after `update`. */
+  /** The record at hand is the first use of a known subscriber in its local day. */
   firstUseOfDay(scope: Scope): boolean;
   /** Does the use at hand change the profile? Asked before the subscriber's block is touched for it. */
   takesUse(scope: Scope): boolean;
@@ -159,8 +159,31 @@ export function createProfile(options: {
     set(scope, blocks, SERVING_PLMN, scope.roaming ? plmn : -plmn);
   };
 
-  const firstUseOfDay = (scope: Scope, segment: number, u32: Uint32Array, f64: Float64Array): boolean =>
+  const isFirstUse = (scope: Scope, segment: number, u32: Uint32Array, f64: Float64Array): boolean =>
     f64[segment + 2] !== 0 && dayNumber(scope.record.eventTime) > u32[segment * 2 + 1]!;
+
+  /**
+   * Several conditions ask the same of one record, and finding the segment is what costs. The answer of before the record was
+   * taken stays for all of them.
+   */
+  const asked = { eventTime: Number.NaN, subscriber: 0, firstUse: false, wasAbroad: false };
+  let askedOf: SeenRecord | undefined;
+  const ask = (scope: Scope): typeof asked => {
+    const { record, subscriber } = scope;
+    if (record === askedOf && record.eventTime === asked.eventTime && subscriber === asked.subscriber) return asked;
+    askedOf = record;
+    asked.eventTime = record.eventTime;
+    asked.subscriber = subscriber;
+    asked.firstUse = false;
+    asked.wasAbroad = false;
+    const segment = find(scope, subscriber);
+    if (segment === 0) return asked;
+    const { u32, f64 } = scope.segments;
+    asked.firstUse = isFirstUse(scope, segment, u32, f64);
+    const unit = unitOf(u32, segment, SERVING_PLMN);
+    asked.wasAbroad = unit !== 0 && f64[unit]! > 0;
+    return asked;
+  };
 
   const text = (scope: Scope, subscriber: number, field: ProfileField): string => {
     const number = profile.number(scope, subscriber, field);
@@ -182,24 +205,16 @@ export function createProfile(options: {
       }
       if (wants.place && record.servingPlmn !== '') takePlace(scope, blocks);
       const segment = cursor.segmentAt[id]!;
-      if (wants.day && segment !== 0 && firstUseOfDay(scope, segment, cursor.u32, cursor.f64))
+      if (wants.day && segment !== 0 && isFirstUse(scope, segment, cursor.u32, cursor.f64))
         cursor.u32[segment * 2 + 1] = dayNumber(record.eventTime);
     },
     takesUse(scope) {
-      const segment = find(scope, scope.subscriber);
-      const { u32, f64 } = scope.segments;
-      if (segment === 0) return wants.place && scope.roaming;
-      if (wants.day && firstUseOfDay(scope, segment, u32, f64)) return true;
-      if (!wants.place || scope.record.servingPlmn === '') return false;
-      if (scope.roaming) return true;
-      // At home: only the way back from abroad is of interest.
-      const unit = unitOf(u32, segment, SERVING_PLMN);
-      return unit !== 0 && f64[unit]! > 0;
+      if (wants.place && scope.roaming) return true;
+      const { firstUse, wasAbroad } = ask(scope);
+      // At home only the way back from abroad is of interest.
+      return (wants.day && firstUse) || (wants.place && wasAbroad && scope.record.servingPlmn !== '');
     },
-    firstUseOfDay(scope) {
-      const segment = find(scope, scope.subscriber);
-      return segment !== 0 && firstUseOfDay(scope, segment, scope.segments.u32, scope.segments.f64);
-    },
+    firstUseOfDay: (scope) => ask(scope).firstUse,
     known(scope, subscriber) {
       const segment = find(scope, subscriber);
       return segment !== 0 && scope.segments.f64[segment + 2] !== 0;
