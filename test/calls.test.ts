@@ -179,10 +179,28 @@ describe('concurrency', () => {
             );
           }
           expect(concurrency.concurrent(state.scope)).toBe(most);
+          expect(concurrency.longerThan(30 * 60_000)(state.scope)).toBe(
+            seen.filter((one) => one.key === key && one.to - one.from > 30).length,
+          );
         }
       }),
       { numRuns: 300 },
     );
+  });
+
+  test('long calls are those that began in the window', () => {
+    const state = createKeyState();
+    const concurrency = createConcurrency({ id: 1, signature: '', keepMs: 3 * HOUR_MS });
+    const longer = concurrency.longerThan(HOUR_MS);
+    const at = (minute: number, duration: number): number => {
+      state.apply(1, { eventTime: BEGIN + minute * 60_000, durationMs: duration * 60_000 }, concurrency);
+      return longer(state.scope);
+    };
+    expect([at(0, 60), at(1, 61), at(60, 90), at(180, 1), at(181, 1)]).toEqual([0, 1, 2, 2, 1]);
+    state.look(1, BEGIN + 4 * HOUR_MS);
+    expect(longer(state.scope)).toBe(0);
+    state.apply(2, { eventTime: BEGIN });
+    expect(longer(state.scope)).toBe(0);
   });
 
   test('leaves out calls that ended longer ago than they are kept, also where they are still in memory', () => {

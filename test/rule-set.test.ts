@@ -153,6 +153,12 @@ describe('a rule set', () => {
       "{ aggregate: sequence, steps: [{ where: direction == 'mo' }, { where: direction == 'mt', within: ¦most }] }",
       "'most' is no parameter that holds a duration",
     ],
+    ['{ aggregate: lastAt }', '¦{ aggregate: longCalls, window: 1h }', "longCalls needs 'longerThan'"],
+    [
+      '{ aggregate: lastAt }',
+      '{ aggregate: longCalls, window: 1h, longerThan: ¦most }',
+      "'most' is no parameter that holds a duration",
+    ],
     [
       'aggregate: lastAt }',
       "aggregate: lastAt, resetBy: { on: ¦voice, where: direction == 'mt' } }",

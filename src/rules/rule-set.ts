@@ -575,6 +575,12 @@ export function compileRuleSet(
       ...functions,
     };
 
+    /** Where a limit of a feature is written as the name of a parameter: its value. */
+    const parameterOf = (name: string, type: ValueType): number | undefined => {
+      const parameter = parameters.get(name);
+      return parameter?.type === type && parameter.items === undefined ? (parameter.constant as number) : undefined;
+    };
+
     const ruleOn = asList(rule.on);
     /** Two rules that write the same but have other parameter values mean different things and must not share state. */
     const meaningOf = (node: Node): string => {
@@ -976,8 +982,8 @@ export function compileRuleSet(
             if (given === undefined) return missing;
             const written = typeof given === 'number' ? given : parseDuration(given);
             if (written !== undefined) return written;
-            const parameter = parameters.get(given as string);
-            if (parameter?.type === type && parameter.items === undefined) return parameter.constant as number;
+            const parameter = parameterOf(given as string, type);
+            if (parameter !== undefined) return parameter;
             problem([...path, 'steps', index, limit], `'${given}' is no parameter that holds a ${type}`);
             return Number.NaN;
           };
@@ -1122,18 +1128,21 @@ export function compileRuleSet(
             ? { ...common, unit: 'km/h', read: operator.speedKmh(leastKm) }
             : { ...common, unit: 'km', read: operator.distanceKm(leastKm) };
         }
-        case 'concurrency': {
+        case 'concurrency':
+        case 'longCalls': {
           const signature = `concurrency|${base}|${keepMs}`;
           windowed = true;
           const { operator, entry } = single(signature, (id) => createConcurrency({ id, signature, keepMs }));
-          return {
-            name,
-            window: feature.window ?? '',
-            unit: 'count',
-            type: 'number',
-            read: operator.concurrent,
-            entry,
-          };
+          const common = { name, window: feature.window ?? '', unit: 'count', type: 'number', entry } as const;
+          if (aggregate === 'concurrency') return { ...common, read: operator.concurrent };
+          if (!needs(feature.longerThan !== undefined, "needs 'longerThan'")) return undefined;
+          const limitMs = parseDuration(feature.longerThan!) ?? parameterOf(feature.longerThan!, 'duration');
+          if (limitMs === undefined) {
+            problem([...path, 'longerThan'], `'${feature.longerThan}' is no parameter that holds a duration`);
+            return undefined;
+          }
+          compiled.reachMs = Math.max(compiled.reachMs, keepMs);
+          return { ...common, read: operator.longerThan(limitMs) };
         }
         case 'callDuration':
         case 'callStartAt': {

@@ -62,6 +62,7 @@ export const AGGREGATES = [
   'run',
   'overlap',
   'concurrency',
+  'longCalls',
   'callDuration',
   'callStartAt',
   'baselineMean',
@@ -199,6 +200,12 @@ const feature = Type.Object(
       ),
     ),
     members: Type.Optional(membership),
+    longerThan: Type.Optional(
+      Type.String({
+        pattern: `^(${DURATION}|${NAME})$`,
+        description: 'Long calls: how long they must last, as a duration or the name of a parameter.',
+      }),
+    ),
     among: Type.Optional(
       expression('Runs: records of the subscriber that belong to the run or end it, as their `of` says.'),
     ),

@@ -178,6 +178,8 @@ const CONCURRENT_ENTRY = 2;
 export interface Concurrency extends Operator {
   /** Most calls in progress at one instant of the call that the record being applied reports, itself included. */
   concurrent: Reader;
+  /** Calls of the last `keepMs` that last longer than this, ms. */
+  longerThan(limitMs: number): Reader;
 }
 
 export function createConcurrency(options: { id: number; signature: string; keepMs: number }): Concurrency {
@@ -257,6 +259,18 @@ export function createConcurrency(options: { id: number; signature: string; keep
         if (f64[at]! > start && f64[at]! < end) most = Math.max(most, inProgress(f64[at]!));
       }
       return most;
+    },
+    longerThan: (limitMs) => (scope) => {
+      const { segmentAt, f64, u32 } = scope.cursor;
+      const segment = segmentAt[id]!;
+      if (segment === 0) return 0;
+      const oldest = scope.now - keepMs;
+      let count = 0;
+      for (let index = u32[segment * 2]! - 1; index >= 0; index--) {
+        const at = segment + 1 + index * CONCURRENT_ENTRY;
+        if (u32[at * 2 + 2]! > limitMs && f64[at]! > oldest) count++;
+      }
+      return count;
     },
   };
 }
