@@ -55,15 +55,15 @@ describe('lists import', () => {
       '--rules',
       rules,
       '--name',
-      'banks',
+      'senders-of-2026',
       '--output',
       'json',
     ]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual({
-      imported: { name: 'banks', rows: 1, kinds: { sender: 1 } },
+      imported: { name: 'senders-of-2026', rows: 1, kinds: { sender: 1 } },
       replacedRows: null,
-      path: join(rules, 'lists/banks.csv'),
+      path: join(rules, 'lists/senders-of-2026.csv'),
     });
     expect(readdirSync(join(rules, 'lists')).filter((name) => name.startsWith('.'))).toEqual([]);
   });

@@ -94,6 +94,7 @@ describe('count and sum of the current shift', () => {
           ]);
         }
       }),
+      { numRuns: 20 },
     );
   });
 

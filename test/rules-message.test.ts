@@ -1,14 +1,8 @@
 /** Rule sets in the stream: whole, and in parts. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  publishRulesMessage,
-  type RulesMessage,
-  readPartList,
-  readRulesMessage,
-  rulesMessage,
-  wholeRulesMessage,
-} from '../src/rules/message.ts';
+import { publishRulesMessage, wholeRulesMessage } from '../src/cli/rules-in-stream.ts';
+import { type RulesMessage, readPartList, readRulesMessage, rulesMessage } from '../src/rules/message.ts';
 
 /** Text that does not become shorter. */
 const noise = (bytes: number): string => {

@@ -12,12 +12,13 @@ import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseDuration } from '../rules/expression.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { publishRulesMessage, rulesTooLarge } from '../rules/message.ts';
+import { rulesTooLarge } from '../rules/message.ts';
 import { isShadow, KEY_TYPES, type RuleSource } from '../rules/rule.ts';
 import type { CompiledRule, RuleSet } from '../rules/rule-set.ts';
 import { connectNats } from '../source/connection.ts';
 import { usageStream } from '../source/streams.ts';
 import { runRuleTests } from './rule-test.ts';
+import { publishRulesMessage } from './rules-in-stream.ts';
 
 /** Parses and compiles a folder. @throws RingfenceError with exit code 2 and a line for everything that is wrong */
 function loadRules(directory: string, timeZone: string): { sources: RuleSource[]; ruleSet: RuleSet } {

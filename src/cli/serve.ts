@@ -21,13 +21,7 @@ import { type Pipeline, startPipeline } from '../pipeline.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import {
-  publishRulesMessage,
-  type RulesMessage,
-  readRulesMessage,
-  rulesTooLarge,
-  wholeRulesMessage,
-} from '../rules/message.ts';
+import { type RulesMessage, readRulesMessage, rulesTooLarge } from '../rules/message.ts';
 import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
 import { observedFeatures } from '../rules/rule-set.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
@@ -37,6 +31,7 @@ import { connectionState, connectNats } from '../source/connection.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, sequenceAt, usageStream } from '../source/streams.ts';
 import { loadCheckpoint } from '../state/checkpoint.ts';
+import { publishRulesMessage, wholeRulesMessage } from './rules-in-stream.ts';
 
 /** Changes of rule files within this time are one change. */
 const RULE_CHANGE_PAUSE_MS = 300;

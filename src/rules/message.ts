@@ -57,27 +57,20 @@ interface PartList {
   prepared?: number;
 }
 
-/**
- * Puts a set into the stream, in parts where it is larger than a message may be.
- * @param publish puts one message into the stream and says its sequence
- * @returns sequence of the message that counts, undefined where the set would take too many parts
- */
-export async function publishRulesMessage(
-  message: RulesMessage,
-  payloadBytesMax: number,
-  publish: (kind: 'rules' | 'prepare' | 'part', body: Uint8Array) => Promise<number>,
-): Promise<number | undefined> {
-  const { prepared, backfillMs } = message;
-  const kind = backfillMs === undefined ? 'rules' : 'prepare';
+/** The pieces of a set that is larger than a message may be; the set itself where it is not, none where it takes too many. */
+export function piecesOf(message: RulesMessage, payloadBytesMax: number): Uint8Array[] {
   const body = rulesMessage(message);
   const bytesMax = payloadBytesMax - ENVELOPE_BYTES;
-  if (body.length <= bytesMax) return publish(kind, body);
-  if (bytesMax <= 0 || body.length > bytesMax * PARTS_MAX) return undefined;
-  const parts: number[] = [];
-  for (let from = 0; from < body.length; from += bytesMax)
-    parts.push(await publish('part', body.subarray(from, from + bytesMax)));
-  const list: PartList = { parts, ...(prepared !== undefined && { prepared }) };
-  return publish(kind, Buffer.from(JSON.stringify(list)));
+  if (body.length <= bytesMax) return [body];
+  if (bytesMax <= 0 || body.length > bytesMax * PARTS_MAX) return [];
+  const pieces: Uint8Array[] = [];
+  for (let from = 0; from < body.length; from += bytesMax) pieces.push(body.subarray(from, from + bytesMax));
+  return pieces;
+}
+
+/** What lies in the place of a set that came in parts. */
+export function partList(list: PartList): Uint8Array {
+  return Buffer.from(JSON.stringify(list));
 }
 
 export const rulesTooLarge = (bytesMax: number): RingfenceError =>
@@ -100,22 +93,6 @@ export function readPartList(body: Uint8Array): PartList | undefined {
   if (!Array.isArray(parts) || parts.length === 0 || parts.length > PARTS_MAX || !isWhole(prepared)) return undefined;
   if (!parts.every((seq) => Number.isSafeInteger(seq) && seq > 0)) return undefined;
   return { parts, ...(prepared !== undefined && { prepared }) };
-}
-
-/** The whole body of a set; undefined where a part of it is gone. `fetchPart` gives the body of a `part` message. */
-export async function wholeRulesMessage(
-  body: Uint8Array,
-  fetchPart: (sequence: number) => Promise<Uint8Array | undefined>,
-): Promise<Uint8Array | undefined> {
-  const list = readPartList(body);
-  if (list === undefined) return body;
-  const pieces: Uint8Array[] = [];
-  for (const sequence of list.parts) {
-    const piece = await fetchPart(sequence);
-    if (piece === undefined) return undefined;
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 /** Undefined where the body is anything else. */
