@@ -6,9 +6,11 @@ import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from '../src/alerts/loopback.ts';
 import { runRuleTests } from '../src/cli/rule-test.ts';
+import { DEFAULTS } from '../src/config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../src/engine.ts';
 import { decodeMessage } from '../src/record/decode.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
+import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import type { Rule } from '../src/rules/rule.ts';
 import { loadCheckpoint, writeCheckpoint } from '../src/state/checkpoint.ts';
 import {
@@ -298,5 +300,55 @@ describe('in the tests of a rule', () => {
       tests,
     });
     expect(resultsOf(rule)).toEqual([true, true]);
+  });
+});
+
+describe('the shipped rules over alerts', () => {
+  const { sources } = parseRules(readRuleFiles(DEFAULTS.rules));
+  const shipped = (...catalogue: string[]): Engine =>
+    engineWith(sources.flatMap(({ rule }) => (catalogue.includes(rule.catalogue) ? [rule] : [])));
+
+  test('F28 sees the cards that F27 finds in one cell', () => {
+    const engine = shipped('F27', 'F28');
+    const records = Array.from({ length: 5 * 80 }, (_, n) =>
+      recordAt(n * MINUTE_MS, {
+        servedImsi: `46000000000000${n % 5}`,
+        servedMsisdn: `86139000000${n % 5}`,
+        otherNumber: `8613700${100_000 + n}`,
+        cellId: 'north',
+      }),
+    );
+    const alerts = applyAll(engine, records);
+    expect(alerts.filter(({ catalogue }) => catalogue === 'F27')).toHaveLength(5);
+    expect(lines(alerts.filter(({ catalogue }) => catalogue === 'F28'))).toEqual(['F28 north warning firing']);
+  });
+
+  test('F44 sees the first bills that A08 finds unpaid, though only a timer speaks of them', () => {
+    const engine = shipped('A08', 'F44');
+    const day = 24 * HOUR_MS;
+    const alerts: AlertData[] = [];
+    const lines20 = Array.from({ length: 20 }, (_, n) => `8613900000${10 + n}`);
+    const give = (at: number, fields: Partial<UsageRecord>): void => {
+      engine.apply(recordAt(at, { direction: '', otherNumber: '', ...fields }), alerts);
+    };
+    for (const servedMsisdn of lines20) {
+      const accountId = `A-${servedMsisdn}`;
+      const attributes = { dealerId: 'd-1' };
+      give(0, { recordType: 'account', event: 'activated', servedMsisdn, accountId, attributes });
+    }
+    // Every line is used; six do not pay.
+    for (const servedMsisdn of lines20) give(day, { servedMsisdn, direction: 'mo', otherNumber: '8613700000000' });
+    for (const [n, servedMsisdn] of lines20.entries()) {
+      const bill = { servedMsisdn, accountId: `A-${servedMsisdn}`, invoiceId: `I-${n}` };
+      const amountMicros = 50_000_000;
+      give(2 * day, { ...bill, recordType: 'invoice', amountMicros, dueTime: BEGIN + 10 * day });
+      if (n >= 6) give(3 * day, { ...bill, recordType: 'payment', amountMicros });
+    }
+    alerts.push(...pass(engine, 18 * day));
+    expect(alerts.filter(({ catalogue }) => catalogue === 'A08')).toHaveLength(6);
+    const [dealer, ...more] = alerts.filter(({ catalogue }) => catalogue === 'F44');
+    expect(dealer).toMatchObject({ key: { value: 'd-1' }, triggerRecordId: `timer:${dealer!.eventTime}` });
+    expect(dealer!.reason.en).toContain('6 of 20');
+    expect(more).toEqual([]);
   });
 });
