@@ -10,10 +10,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { DEFAULTS } from '../src/config.ts';
+import { createEngine, type Engine, type EngineMeta } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import type { Rule } from '../src/rules/rule.ts';
-import { BEGIN, DAY_MS, engineWith, HOUR_MS, recordAt } from './rule-engine.ts';
+import { PAGE_UNITS, SIZE_CLASSES } from '../src/state/arena.ts';
+import { BEGIN, DAY_MS, engineWith, HOUR_MS, numberingPlan, recordAt, utc } from './rule-engine.ts';
 
 const { sources } = parseRules(readRuleFiles(join(DEFAULTS.rules, 'arrears')));
 const STAGES = [
@@ -32,6 +34,21 @@ const invoice = (hour: number, dueDay: number, amount: number): UsageRecord =>
   });
 const payment = (hour: number, amount: number): UsageRecord =>
   recordAt(hour * HOUR_MS, { recordType: 'payment', amountMicros: amount * 1e6 });
+
+/** The same state in a new engine, as a restart finds it. */
+function restarted(engine: Engine): Engine {
+  const cut = engine.cut();
+  const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
+  const bytes = new Uint8Array(PAGE_UNITS * 8);
+  for (let page = 0; page < cut.arena.pages; page++) {
+    const { sizeClass, used } = cut.arena.take(page, bytes);
+    next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
+  }
+  const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
+  expect(next.restore(meta, engine.ruleSet().sources, cut.names, cut.duplicates)).toEqual([]);
+  cut.release();
+  return next;
+}
 
 /** Alerts of these records, in order, until `days` have passed. */
 function alertsOf(records: readonly UsageRecord[], days: number): AlertData[] {
@@ -84,6 +101,52 @@ describe('dunning', () => {
       attributes: { tier: 'standard' },
     });
     expect(lines(alertsOf([...records, standard], 40))).toEqual(['A02 firing 32', 'A03 firing 36']);
+  });
+
+  test('goes on after a restart as if there had been none, with every rule of the desk', () => {
+    const every = sources.map(({ rule }) => rule);
+    const at = (hour: number, fields: Partial<UsageRecord>): UsageRecord => ({
+      ...recordAt(hour * HOUR_MS, fields),
+      recordId: `${hour}-${fields.recordType}`,
+    });
+    const records: UsageRecord[] = [
+      at(0, {
+        recordType: 'account',
+        event: 'profile',
+        attributes: { creditLimit: 100, cardExpiryAt: BEGIN + 12 * DAY_MS },
+      }),
+      at(1, { recordType: 'payment', amountMicros: 5e6, outcome: 'failed', declineCode: 'soft' }),
+    ];
+    for (let month = 0; month < 10; month++) {
+      const day = month * 30;
+      const amountMicros = (month === 8 ? 90 : 40) * 1e6;
+      const dueTime = BEGIN + (day + 14) * DAY_MS;
+      records.push(at(day * 24 + 2, { recordType: 'invoice', invoiceId: `I-${month}`, amountMicros, dueTime }));
+      const paidOn = day + (month < 6 ? 10 : 27);
+      if (month === 7) records.push(at((day + 5) * 24, { recordType: 'care', reason: 'dispute', ticketId: 'T-1' }));
+      if (month === 7) {
+        const attributes = { promiseAt: BEGIN + (day + 20) * DAY_MS, promiseAmount: 40 };
+        records.push(at((day + 18) * 24, { recordType: 'account', event: 'paymentPromised', attributes }));
+      }
+      if (month < 9) records.push(at(paidOn * 24, { recordType: 'payment', amountMicros }));
+    }
+    records.sort((a, b) => a.eventTime - b.eventTime);
+
+    const alertsWith = (restartEvery: number): AlertData[] => {
+      let engine = engineWith(every);
+      const alerts: AlertData[] = [];
+      records.forEach((record, index) => {
+        if (index % restartEvery === restartEvery - 1) engine = restarted(engine);
+        engine.apply(record, alerts);
+      });
+      engine = restarted(engine);
+      engine.tick(BEGIN + 400 * DAY_MS, alerts);
+      while (engine.fireTimers(100, alerts) > 0);
+      return alerts;
+    };
+    const once = alertsWith(1_000);
+    expect(alertsWith(1)).toEqual(once);
+    for (const id of ['A01', 'A02', 'A05', 'A09', 'A11', 'A12', 'A13']) expect(lines(once).join()).toContain(id);
   });
 
   test('is where the books say it is, whatever is billed and paid, and no stage comes without the one before', () => {
