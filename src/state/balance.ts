@@ -25,7 +25,7 @@ export function createBalance(options: { id: number; signature: string }): Balan
       return record.outcome === 'done'
         ? record.amountMicros
         : record.outcome === 'reversed'
-          ? -record.amountMicros
+          ? -Math.abs(record.amountMicros)
           : Number.NaN;
     }
     if (record.recordType !== 'transfer') return -record.chargeMicros;
