@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { benchCommand } from './cli/bench.ts';
 import { demoCommand, demoFeedCommand } from './cli/demo.ts';
 import { docsCommand } from './cli/docs.ts';
+import { useLargePages } from './cli/large-pages.ts';
 import { listsCommand } from './cli/lists.ts';
 import { publishCommand } from './cli/publish.ts';
 import { replayCommand } from './cli/replay.ts';
@@ -34,6 +35,7 @@ program
   .option('--checkpoint-interval-sec <n>', `seconds between checkpoints (default ${DEFAULTS.checkpointIntervalSec})`)
   .action(async (flags: Partial<Record<Flag, string>> & { config?: string }) => {
     const config = loadConfig({ file: flags.config, flags });
+    useLargePages();
     const stopping = new AbortController();
     let stop = (): void => {};
     const onSignal = (): void => {
