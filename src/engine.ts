@@ -980,6 +980,8 @@ export function createEngine(options: EngineOptions): Engine {
   /** Is the condition true for the bound key now, and does that begin, hold, raise or end an episode? */
   const evaluate = (rule: CompiledRule, atEpisodeEnd: boolean): void => {
     const { bands, episode } = rule;
+    // The model judges nothing; it only wants its timer.
+    if (bands.length === 0) return;
     let reached = -1;
     scope.look++;
     try {

@@ -19,7 +19,14 @@ const files = readRuleFiles(DEFAULTS.rules).filter(({ file }) =>
   ].includes(file),
 );
 const engineOf = (texts = files): Engine => {
-  const engine = createEngine({ numberingPlan, localTime: utc, horizonRecords: 65_536 });
+  const engine = createEngine({
+    numberingPlan,
+    localTime: utc,
+    horizonRecords: 65_536,
+    onRuleError(_ruleId, error) {
+      throw error;
+    },
+  });
   const { sources, problems } = parseRules(texts);
   expect([...problems, ...engine.useRules(sources, 'v')]).toEqual([]);
   return engine;
