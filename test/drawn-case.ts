@@ -356,6 +356,8 @@ export interface DrawnCase {
   latenessMin: number;
   stream: { jump: number; ago: number; record: Partial<UsageRecord>; tick: boolean; again: number }[];
   silenceMin: number;
+  /** Before the step with this number these rules come into force. */
+  swap?: { at: number; rules: Rule[] };
 }
 
 const near: fc.Arbitrary<DrawnCase> = fc.record({
@@ -377,3 +379,54 @@ export const drawnCase: fc.Arbitrary<DrawnCase> = fc.oneof(
   { weight: 9, arbitrary: near },
   { weight: 1, arbitrary: far },
 );
+
+/** Never fires, and remembers every key for ever: when a key is forgotten depends on rules that were there long ago. */
+const anchor = (key: Rule['key']): Rule =>
+  ruleWith({
+    id: `fraud.anchor-${key}`,
+    key,
+    on: ['voice', 'sms', 'data'],
+    features: { since: { aggregate: 'sinceLast' } },
+    bands: [{ severity: 'info', score: 1, if: 'now < lastSeenAt' }],
+  });
+const anchors = (['subscriber', 'account', 'imsi'] as const).map(anchor);
+/** True of every record that is drawn, and written so that no window of an earlier rule is shared. */
+const APART = "recordType != 'account'";
+const apart = (where: string | undefined): string => (where === undefined ? APART : `(${where}) && ${APART}`);
+const newcomer = (one: Rule): Rule => ({
+  ...one,
+  id: one.id.replace('drawn', 'newcomer'),
+  ...(one.on === undefined ? {} : { where: apart(one.where) }),
+  features: Object.fromEntries(
+    Object.entries(one.features ?? {}).map(([name, { steps, ...rest }]) => [
+      name,
+      steps !== undefined
+        ? { ...rest, steps: steps.map((step) => ({ ...step, where: apart(step.where) })) }
+        : one.on === undefined
+          ? { ...rest, where: apart(rest.where) }
+          : rest,
+    ]),
+  ),
+});
+type Fate = 'stays' | 'goes' | 'changes';
+const fate = fc.constantFrom<Fate>('stays', 'goes', 'changes');
+const changed = (one: Rule): Rule => ({
+  ...one,
+  bands: one.bands.map((band) => ({ ...band, if: `${band.if} && !(charge > 3)` })),
+});
+export const drawnSwap: fc.Arbitrary<DrawnCase> = fc
+  .tuple(near, fc.nat(25), fc.tuple(fate, fate, fate), rulesOf(fc.oneof(feature, newer)))
+  .map(([one, at, fates, coming]) => ({
+    ...one,
+    rules: [...one.rules, ...anchors],
+    swap: {
+      at,
+      rules: [
+        ...one.rules.flatMap((rule, index) =>
+          fates[index] === 'goes' ? [] : fates[index] === 'changes' ? [changed(rule)] : [rule],
+        ),
+        ...coming.map(newcomer),
+        ...anchors,
+      ],
+    },
+  }));

@@ -411,10 +411,15 @@ interface Key {
 export interface Oracle {
   apply(record: UsageRecord): 'applied' | 'duplicate' | 'late';
   tick(eventTime: number): void;
+  /** Swaps the rules. Those with an id that was there before go on; others see nothing of what came before. */
+  swap(next: readonly Rule[], version: string): void;
   alerts: OracleAlert[];
 }
 
-export function createOracle(rules: readonly Rule[], options: { latenessMs: number }): Oracle {
+export function createOracle(first: readonly Rule[], options: { latenessMs: number }): Oracle {
+  let rules = first;
+  /** Records that came before a rule did, by its id. */
+  const before = new Map<string, ReadonlySet<string>>();
   const keys = new Map<string, Key>();
   const taken = new Set<string>();
   const alerts: OracleAlert[] = [];
@@ -449,11 +454,14 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
     return type === 'imsi' ? record.servedImsi : record.cellId;
   };
 
+  const seenBy = (rule: Rule, key: Key): Arrival[] =>
+    key.arrivals.filter(({ record }) => before.get(rule.id)?.has(record.recordId) !== true);
+
   const namesFor = (rule: Rule, key: Key, now: number, record: UsageRecord | undefined): ((name: string) => Value) => {
     const resolve = (name: string): Value => {
       const feature = rule.features?.[name];
       if (feature?.value !== undefined) return evaluate(treeOf(feature.value), resolve);
-      if (feature !== undefined) return featureValue(rule, feature, key.arrivals, now, record);
+      if (feature !== undefined) return featureValue(rule, feature, seenBy(rule, key), now, record);
       if (name === 'now') return now;
       if (name === 'knownFor') return now - key.firstSeen;
       if (name === 'lastSeenAt') return key.clock;
@@ -589,6 +597,33 @@ export function createOracle(rules: readonly Rule[], options: { latenessMs: numb
 
   return {
     alerts,
+    swap(next, version) {
+      for (const key of keys.values()) {
+        for (const [rule, episode] of [...key.episodes]) {
+          if (next.some(({ id }) => id === rule.id)) continue;
+          key.episodes.delete(rule);
+          alerts.push({
+            ruleId: rule.id,
+            key: key.text,
+            eventTime: newest,
+            revision: episode.revision + 1,
+            severity: rule.bands[episode.band]!.severity,
+            status: 'resolved',
+            triggerRecordId: `rules:${version}`,
+          });
+        }
+        for (const known of [key.ownAt, key.regularAt, key.episodes] as Map<Rule, unknown>[]) {
+          for (const [rule, value] of [...known]) {
+            const successor = next.find(({ id }) => id === rule.id);
+            known.delete(rule);
+            if (successor !== undefined) known.set(successor, value);
+          }
+        }
+        key.seenBy = new Set(next.filter((rule) => [...key.seenBy].some(({ id }) => id === rule.id)));
+      }
+      for (const { id } of next) if (!rules.some((rule) => rule.id === id)) before.set(id, new Set(taken));
+      rules = next;
+    },
     tick(eventTime) {
       newest = Math.max(newest, eventTime);
       for (const key of [...keys.values()]) settle(key);

@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
-import { type DrawnCase, drawnCase } from './drawn-case.ts';
+import { type DrawnCase, drawnCase, drawnSwap } from './drawn-case.ts';
 import { createOracle } from './oracle.ts';
-import { BEGIN, engineWith, MINUTE_MS, recordAt } from './rule-engine.ts';
+import { BEGIN, engineWith, MINUTE_MS, recordAt, sourceOf } from './rule-engine.ts';
 
 /** Alerts by rule and key, each in its order: which of two keys comes first at one moment is nobody's business. */
 const shown = (
@@ -33,7 +33,7 @@ const shown = (
         `${alert.ruleId} ${alert.key} ${new Date(alert.eventTime).toISOString()} r${alert.revision} ${alert.severity} ${alert.status} by ${alert.triggerRecordId}`,
     );
 
-function runBoth({ rules: own, latenessMin, stream: steps, silenceMin }: DrawnCase) {
+function runBoth({ rules: own, latenessMin, stream: steps, silenceMin, swap }: DrawnCase) {
   const latenessMs = latenessMin * MINUTE_MS;
   const engine = engineWith(own, { latenessMs });
   const oracle = createOracle(own, { latenessMs });
@@ -41,12 +41,17 @@ function runBoth({ rules: own, latenessMin, stream: steps, silenceMin }: DrawnCa
   const records: UsageRecord[] = [];
   const results: [engine: string, oracle: string][] = [];
   let at = 0;
+  let swapAt = swap?.at ?? -1;
   const tick = (): void => {
     engine.tick(BEGIN + at, alerts);
     while (engine.fireTimers(1_000, alerts) > 0);
     oracle.tick(BEGIN + at);
   };
   for (const step of steps) {
+    if (swapAt-- === 0) {
+      expect(engine.useRules(swap!.rules.map(sourceOf), 'next', alerts)).toEqual([]);
+      oracle.swap(swap!.rules, 'next');
+    }
     at += step.jump;
     if (step.tick) tick();
     else {
@@ -63,12 +68,15 @@ function runBoth({ rules: own, latenessMin, stream: steps, silenceMin }: DrawnCa
   return { alerts, oracle, results, engine };
 }
 
+/** The rules are swapped in the middle: some go, some come, of some the conditions change. */
+export const expectSameAcrossSwaps = (cases: number): void => expectSameInDrawnCases(cases, drawnSwap);
+
 /** Fails with the smallest case that it finds where the two differ. */
-export function expectSameInDrawnCases(cases: number): void {
+export function expectSameInDrawnCases(cases: number, drawn: fc.Arbitrary<DrawnCase> = drawnCase): void {
   const counts = { fired: 0, resolved: 0, raised: 0, timed: 0, late: 0 };
   let withAlerts = 0;
   fc.assert(
-    fc.property(drawnCase, (one) => {
+    fc.property(drawn, (one) => {
       const { alerts, oracle, results } = runBoth(one);
       expect(results.filter(([mine, theirs]) => mine !== theirs)).toEqual([]);
       expect(shown(alerts.map((alert) => ({ ...alert, key: alert.key.value })))).toEqual(shown(oracle.alerts));
