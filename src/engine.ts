@@ -1426,7 +1426,8 @@ export function createEngine(options: EngineOptions): Engine {
       ...(backfill && { backfill: backfill.span }),
     });
     if ('problems' in result) return result.problems;
-    output = alerts;
+    // What is due is settled under the rules under which it fell due, however much of it has fired by now.
+    while (fireTimers(TIMERS_PER_RECORD_MAX, alerts) > 0);
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
     if (backfill !== undefined) donor = { state: backfill.state, page: 0, waiting: [], watermark };

@@ -598,6 +598,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   return {
     alerts,
     swap(next, version) {
+      for (const key of [...keys.values()]) settle(key);
       for (const key of keys.values()) {
         for (const [rule, episode] of [...key.episodes]) {
           if (next.some(({ id }) => id === rule.id)) continue;
