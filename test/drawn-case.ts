@@ -38,7 +38,7 @@ const jump = fc.oneof(
 );
 /** To the same hour of another week. */
 const weeks = fc.oneof(
-  { weight: 3, arbitrary: jump },
+  { weight: 1, arbitrary: jump },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 4 }).map((n) => n * 7 * 24 * 60 * MINUTE_MS) },
 );
 /** How long ago the record began: mostly just now; minutes where calls are long, hours where a gateway was away. */
@@ -125,12 +125,16 @@ const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
     ),
   },
   {
-    weight: 2,
+    weight: 5,
     arbitrary: drawn(
       fc
-        .tuple(fc.constantFrom('min' as const, 'max' as const, 'mean' as const), fc.oneof(window, shifted), of)
+        .tuple(
+          fc.constantFrom('min' as const, 'max' as const, 'max' as const, 'mean' as const),
+          fc.oneof(window, shifted),
+          of,
+        )
         .map(([aggregate, one, field]): RuleFeature => ({ aggregate, of: field, ...one })),
-      compare((n) => String((n % 9) * 20)),
+      compare((n) => String((n % 15) * 20)),
     ),
   },
   {
@@ -160,7 +164,7 @@ const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
         { aggregate: 'baselineMean', of: 'durationSec', window: '1h', every: '5m', before: '5m' },
         { aggregate: 'baselineDeviation', of: 'charge', window: '1h', every: '5m', samplesMin: 2 },
       ),
-      compare((n) => String(0.77 + 20 * (n % 5))),
+      compare((n) => String((n % 2 === 0 ? 0.77 : 1.5) + 20 * (n % 5 === 4 ? n % 4 : 0))),
     ),
   },
   {
@@ -202,6 +206,18 @@ const hourOfWeek: fc.Arbitrary<DrawnFeature> = drawn(
   ),
   compare((n) => String(0.1 + (n % 4) * (n % 2 === 0 ? 0.3 : 20))),
 );
+const recent: fc.Arbitrary<DrawnFeature> = drawn(
+  fc
+    .tuple(fc.constantFrom('recentMean', 'recentMin', 'recentMax'), of, fc.nat(3), fc.nat(2), fc.nat(2))
+    .map(([aggregate, field, more, skip, samplesMin]) => ({
+      aggregate: aggregate as 'recentMean',
+      of: field,
+      last: 1 + more,
+      ...(skip > 0 ? { skip } : {}),
+      ...(samplesMin > 0 ? { samplesMin } : {}),
+    })),
+  compare((n) => String(0.77 + (n % 9) * 20)),
+);
 const newer: fc.Arbitrary<DrawnFeature> = fc.oneof(
   drawn(
     fc.constant<RuleFeature>({ aggregate: 'firstAt' }),
@@ -211,18 +227,8 @@ const newer: fc.Arbitrary<DrawnFeature> = fc.oneof(
     fc.constantFrom('cellId', 'durationSec').map((field): RuleFeature => ({ aggregate: 'changedAt', of: field })),
     compare((n) => `now - ${1 + (n % 60)}m`, ['<=', '>']),
   ),
-  drawn(
-    fc
-      .tuple(fc.constantFrom('recentMean', 'recentMin', 'recentMax'), of, fc.nat(3), fc.nat(2), fc.nat(2))
-      .map(([aggregate, field, more, skip, samplesMin]) => ({
-        aggregate: aggregate as 'recentMean',
-        of: field,
-        last: 1 + more,
-        ...(skip > 0 ? { skip } : {}),
-        ...(samplesMin > 0 ? { samplesMin } : {}),
-      })),
-    compare((n) => String(0.77 + (n % 9) * 20)),
-  ),
+  recent,
+  recent,
   drawn(
     fc
       .tuple(fc.oneof(window, shifted), fc.constantFrom('cellId', 'durationSec', 'servedMsisdn'))
@@ -376,7 +382,7 @@ const far: fc.Arbitrary<DrawnCase> = fc.record({
   silenceMin: fc.integer({ min: 0, max: 800 }),
 });
 export const drawnCase: fc.Arbitrary<DrawnCase> = fc.oneof(
-  { weight: 9, arbitrary: near },
+  { weight: 5, arbitrary: near },
   { weight: 1, arbitrary: far },
 );
 

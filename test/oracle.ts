@@ -282,6 +282,7 @@ function featureValue(
   arrivals: readonly Arrival[],
   now: number,
   own: UsageRecord | undefined,
+  since: number,
 ): Value {
   const filter = filterOf(rule, feature);
   const seen = arrivals
@@ -377,8 +378,10 @@ function featureValue(
       return (feature.of === undefined ? window.length : sum(known)) / ((to - from) / 864e5);
     }
     default: {
-      // Baselines: one sample for each pane in which something happened.
-      const samples = [...new Set(window.map(({ eventTime }) => Math.floor(eventTime / paneMs)))].map((pane) => {
+      // Baselines: one sample for each pane in which something happened and that the rule has seen whole.
+      const happened = [...new Set(window.map(({ eventTime }) => Math.floor(eventTime / paneMs)))];
+      const whole = happened.filter((pane) => pane * paneMs > since);
+      const samples = whole.map((pane) => {
         const inPane = window.filter(({ eventTime }) => Math.floor(eventTime / paneMs) === pane);
         return sum(inPane.map(of).filter((value) => !missing(value)));
       });
@@ -420,6 +423,8 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   let rules = first;
   /** Records that came before a rule did, by its id. */
   const before = new Map<string, ReadonlySet<string>>();
+  /** Time of the swap that brought a rule, by its id. */
+  const began = new Map<string, number>();
   const keys = new Map<string, Key>();
   const taken = new Set<string>();
   const alerts: OracleAlert[] = [];
@@ -461,7 +466,8 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
     const resolve = (name: string): Value => {
       const feature = rule.features?.[name];
       if (feature?.value !== undefined) return evaluate(treeOf(feature.value), resolve);
-      if (feature !== undefined) return featureValue(rule, feature, seenBy(rule, key), now, record);
+      if (feature !== undefined)
+        return featureValue(rule, feature, seenBy(rule, key), now, record, began.get(rule.id) ?? 0);
       if (name === 'now') return now;
       if (name === 'knownFor') return now - key.firstSeen;
       if (name === 'lastSeenAt') return key.clock;
@@ -622,7 +628,11 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
         }
         key.seenBy = new Set(next.filter((rule) => [...key.seenBy].some(({ id }) => id === rule.id)));
       }
-      for (const { id } of next) if (!rules.some((rule) => rule.id === id)) before.set(id, new Set(taken));
+      for (const { id } of next) {
+        if (rules.some((rule) => rule.id === id)) continue;
+        before.set(id, new Set(taken));
+        began.set(id, Math.max(0, newest));
+      }
       rules = next;
     },
     tick(eventTime) {
