@@ -78,6 +78,12 @@ const shifted = fc.constantFrom<Pick<RuleFeature, 'window' | 'panes' | 'before'>
   { window: '1h', panes: 4, before: '1h' },
   { window: '2h', panes: 2, before: '1h' },
 );
+/** Panes into which several records fall. */
+const wide = fc.constantFrom<Pick<RuleFeature, 'window' | 'panes'>>(
+  { window: '1h', panes: 2 },
+  { window: '2h', panes: 1 },
+  { window: '1d', panes: 4 },
+);
 const on = fc.constantFrom<NonNullable<Rule['on']>>(
   'voice',
   'sms',
@@ -128,13 +134,9 @@ const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
     weight: 5,
     arbitrary: drawn(
       fc
-        .tuple(
-          fc.constantFrom('min' as const, 'max' as const, 'max' as const, 'mean' as const),
-          fc.oneof(window, shifted),
-          of,
-        )
+        .tuple(fc.constantFrom('min' as const, 'max' as const, 'mean' as const), fc.oneof(wide, window, shifted), of)
         .map(([aggregate, one, field]): RuleFeature => ({ aggregate, of: field, ...one })),
-      compare((n) => String((n % 15) * 20)),
+      compare((n) => String(0.7 + (1 + (n % 9)) * 30), ['>=', '<']),
     ),
   },
   {
@@ -367,7 +369,7 @@ export interface DrawnCase {
 }
 
 const near: fc.Arbitrary<DrawnCase> = fc.record({
-  rules: rulesOf(fc.oneof({ weight: 5, arbitrary: feature }, { weight: 4, arbitrary: newer })),
+  rules: rulesOf(fc.oneof({ weight: 3, arbitrary: feature }, { weight: 2, arbitrary: newer })),
   latenessMin: fc.constantFrom(0, 5, 5, 60),
   stream: stream(jump),
   silenceMin: fc.integer({ min: 0, max: 800 }),
