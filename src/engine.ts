@@ -7,7 +7,7 @@
  * What happens to one record, in this order:
  *
  * 1. a recordId that was applied before changes nothing;
- * 2. the watermark moves on, and timers that it has passed fire (those of the record's own keys before anything else);
+ * 2. the watermark moves on, and all timers that it has passed fire;
  * 3. for each key that a rule groups by (subscriber, account, IMSI ...): windows are updated, then the rules that looked at
  *    this record are evaluated. A record counts itself;
  * 4. timers are set for the moments at which a rule wants to look again;
@@ -95,11 +95,6 @@ import { createTimers } from './state/timers.ts';
 
 /** How far behind the largest event time a record may come and still find every window open. */
 export const LATENESS_MS_DEFAULT = 300_000;
-/**
- * Timers fired before one record. A million invoices may fall due at one midnight; 64 at a time they delay no record by more
- * than about 0.1 ms. Timers of a record's own keys never wait, so the results do not depend on this number.
- */
-export const TIMERS_PER_RECORD_MAX = 64;
 /** Keys of so many blocks are taken over from a back-fill in one go: 1 to 2 ms of work. */
 const BLOCKS_TAKEN_OVER = 512;
 /** A rule that throws this often is switched off until the next rule set; the others go on. */
@@ -246,7 +241,7 @@ export interface Engine {
   applyAlert(record: UsageRecord, alert: AlertNote, alerts: AlertData[]): void;
   /** Moves the clock of a silent partition; changes nothing else. */
   tick(eventTime: number, alerts: AlertData[]): void;
-  /** Fires at most `limit` timers that the watermark has passed; returns how many. */
+  /** Fires at most `limit` timers that the watermark has passed; returns how many. After a record or a tick none is left. */
   fireTimers(limit: number, alerts: AlertData[]): number;
   /**
    * Swaps the whole rule set and the lists that it asks between two records; on problems nothing changes. Without lists every
@@ -625,7 +620,8 @@ export function createEngine(options: EngineOptions): Engine {
     output = alerts;
     advance(record.eventTime);
     if (maxEventTime >= settleAt) settleRankings(alerts);
-    if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+    // All that is due, however much: an alert of one key is a record for others, so what is left for later would see this record.
+    if (timers.nextAt() <= watermark) fireTimers(Number.POSITIVE_INFINITY, alerts);
     const late = takeIn(record);
     if (pending.length > 0) lookAtAlerts();
     if (late) {
@@ -1564,7 +1560,7 @@ export function createEngine(options: EngineOptions): Engine {
       output = alerts;
       advance(record.eventTime);
       if (maxEventTime >= settleAt) settleRankings(alerts);
-      if (timers.nextAt() <= watermark) fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+      if (timers.nextAt() <= watermark) fireTimers(Number.POSITIVE_INFINITY, alerts);
       takeIn({ ...record, recordType: 'alert', alert });
       lookAtAlerts();
     },
@@ -1572,7 +1568,7 @@ export function createEngine(options: EngineOptions): Engine {
       output = alerts;
       advance(eventTime);
       if (maxEventTime >= settleAt) settleRankings(alerts);
-      fireTimers(TIMERS_PER_RECORD_MAX, alerts);
+      fireTimers(Number.POSITIVE_INFINITY, alerts);
     },
     fireTimers,
     useRules,

@@ -42,8 +42,6 @@ const DRAIN_LIMIT_MS = 7_000;
 const LIVE_WITHIN_MS = 3_600_000;
 /** A large state takes seconds to write: no more than a quarter of the time goes into checkpoints, whatever the interval. */
 const CHECKPOINT_PAUSE_FACTOR = 3;
-/** Timers fired in one slice while no record comes. */
-const IDLE_TIMERS_PER_SLICE = 2_000;
 
 export interface PipelineOptions {
   partition: number;
@@ -341,7 +339,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     }
   };
 
-  /** Beside the loop: checkpoints, ticks, and timers that are due while nothing comes. */
+  /** Beside the loop: checkpoints, and ticks while nothing comes. */
   const housekeeping = setInterval(() => {
     if (stopping) return;
     const now = performance.now();
@@ -352,7 +350,6 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       checkpoint().catch((error: unknown) => fail(error));
       metrics.observeStage('checkpoint', (performance.now() - begun) / 1000);
     }
-    if (now - lastMessageAt > 1_000 && engine.fireTimers(IDLE_TIMERS_PER_SLICE, alerts) > 0) handOver(Date.now());
     const brokerTime = Date.now();
     const watermark = engine.watermark();
     if (

@@ -22,7 +22,6 @@ const EVENT_TIME_MAX = Date.UTC(2100, 0, 1);
 const DAY_MS = 86_400_000;
 /** Bad records named on stderr; the others are counted. */
 const REJECTIONS_NAMED_MAX = 5;
-const TIMERS_PER_TURN = 10_000;
 
 /** Which desk a label column is about; another name is held against all desks. */
 const LABEL_DESKS: ReadonlyMap<string, Desk> = new Map([
@@ -148,7 +147,6 @@ export async function replayFiles(
       await write();
     }
   }
-  while (engine.fireTimers(TIMERS_PER_TURN, alerts) > 0) await write();
   await write();
 
   const seconds = (performance.now() - begun) / 1000;
