@@ -1423,7 +1423,7 @@ export function createEngine(options: EngineOptions): Engine {
     });
     if ('problems' in result) return result.problems;
     // What is due is settled under the rules under which it fell due, however much of it has fired by now.
-    while (fireTimers(TIMERS_PER_RECORD_MAX, alerts) > 0);
+    fireTimers(Number.POSITIVE_INFINITY, alerts);
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
     if (backfill !== undefined) donor = { state: backfill.state, page: 0, waiting: [], watermark };

@@ -215,7 +215,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', () => {
       durationSec: 300,
     }));
     await js.publish('usage.0.batch', JSON.stringify(records));
-    const fired = rows(page).filter({ hasText: servedMsisdn });
+    const fired = rows(page).filter({ hasText: servedMsisdn }).filter({ hasText: 'International call burst' });
     await fired.filter({ hasText: 'Critical' }).waitFor();
     await fired.getByRole('link', { name: 'International call burst' }).click();
     await panel(page)
