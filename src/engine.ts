@@ -624,6 +624,8 @@ export function createEngine(options: EngineOptions): Engine {
     if (timers.nextAt() <= watermark) fireTimers(Number.POSITIVE_INFINITY, alerts);
     const late = takeIn(record);
     if (pending.length > 0) lookAtAlerts();
+    // A record that comes late can make a time due that has passed.
+    if (timers.nextAt() <= watermark) fireTimers(Number.POSITIVE_INFINITY, alerts);
     if (late) {
       lateCount++;
       return 'late';
@@ -1422,8 +1424,7 @@ export function createEngine(options: EngineOptions): Engine {
       ...(backfill && { backfill: backfill.span }),
     });
     if ('problems' in result) return result.problems;
-    // What is due is settled under the rules under which it fell due, however much of it has fired by now.
-    fireTimers(Number.POSITIVE_INFINITY, alerts);
+    output = alerts;
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
     if (backfill !== undefined) donor = { state: backfill.state, page: 0, waiting: [], watermark };

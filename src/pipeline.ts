@@ -228,11 +228,6 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const filled = set.prepared === undefined ? undefined : await Promise.race([backfill!.ready, stopped.promise]);
     if (stopping) return false;
     const { sources, lists, problems } = parseRules(files);
-    // A million keys may have fallen due at one midnight, under the old rules.
-    while (engine.fireTimers(IDLE_TIMERS_PER_SLICE, alerts) > 0) {
-      handOver(Date.now());
-      await publisher.room();
-    }
     // A removed rule may leave more alerts open than memory holds as messages. Those beyond are resolved in portions before the
     // swap, so that a crash in between finds the old set still in force, reads this message again and resolves the rest.
     if (problems.length === 0 && engine.episodesWithout(sources) > ALERTS_IN_FLIGHT_MAX) {
