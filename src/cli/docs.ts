@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { DESKS } from '../alerts/alert.ts';
 import { DEFAULTS, projectFolder } from '../config.ts';
 import { createMetrics } from '../metrics.ts';
 import { parseRules, readRuleFiles } from '../rules/load.ts';
@@ -14,16 +15,27 @@ import { ruleSchema } from '../rules/rule.ts';
 /** Content of every generated file by its path in the checkout. */
 export async function generatedDocuments(): Promise<Record<string, string>> {
   const { sources } = parseRules(readRuleFiles(DEFAULTS.rules));
-  const rows = sources
-    .map(({ file, rule }) => ({ file, rule }))
-    .sort((a, b) => (a.rule.catalogue < b.rule.catalogue ? -1 : 1))
-    .map(({ file, rule }) => {
-      const windows = Object.values(rule.features ?? {}).flatMap((feature) =>
-        feature.window === undefined ? [] : [feature.window],
-      );
-      const title = `[${rule.title.en}](${file}) / ${rule.title['zh-CN']}`;
-      return `| ${rule.catalogue} | \`${rule.id}\` | ${title} | ${rule.status} | ${rule.key} | ${[...new Set(windows)].join(', ')} | ${rule.tests.length} |`;
-    });
+  const row = ({ file, rule }: (typeof sources)[number]): string => {
+    const windows = Object.values(rule.features ?? {}).flatMap((feature) =>
+      feature.window === undefined ? [] : [feature.window],
+    );
+    const title = `[${rule.title.en}](${file}) / ${rule.title['zh-CN']}`;
+    const bands = [...new Set(rule.bands.map(({ severity }) => severity))].join(', ');
+    return `| ${rule.catalogue} | \`${rule.id}\` | ${title} | ${rule.status} | ${rule.key} | ${bands} | ${[...new Set(windows)].join(', ')} | ${rule.tests.length} |`;
+  };
+  const byDesk = DESKS.flatMap((desk) => {
+    const own = sources
+      .filter(({ rule }) => rule.desk === desk)
+      .sort((a, b) => (a.rule.catalogue < b.rule.catalogue ? -1 : 1));
+    return [
+      `## ${desk[0]!.toUpperCase()}${desk.slice(1)}: ${own.length} rules`,
+      '',
+      '| catalogue | id | title | status | key | severities | windows | tests |',
+      '|---|---|---|---|---|---|---|---|',
+      ...own.map(row),
+      '',
+    ];
+  });
   const page = (await createMetrics().expose(undefined)).body;
   const metrics = [...page.matchAll(/^# HELP (ringfence_\S+) (.*)\n# TYPE \S+ (\S+)$/gm)]
     .map(([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`)
@@ -36,13 +48,12 @@ export async function generatedDocuments(): Promise<Record<string, string>> {
     'rules/README.md': [
       '# Shipped rules',
       '',
-      'Written by `npm run docs`. One file a rule, its tests beside its thresholds; `rule.schema.json` completes and checks them in',
-      'an editor. `ringfence rules explain --rule <id>` shows windows and cost, `ringfence rules test` runs the tests.',
+      `Written by \`npm run docs\`: ${sources.length} rules, one file a rule, its tests beside its thresholds. [LANGUAGE.md](LANGUAGE.md) says how to`,
+      'write one, and `rule.schema.json` completes and checks them in an editor. `ringfence rules explain --rule <id>` shows windows, memory',
+      'and time, `ringfence rules test` runs the tests. Conditions ask the [lists](lists/README.md); life cycle, value and churn have their',
+      'figures in [models/retention.yaml](models/retention.yaml).',
       '',
-      '| catalogue | id | title | status | key | windows | tests |',
-      '|---|---|---|---|---|---|---|',
-      ...rows,
-      '',
+      ...byDesk,
     ].join('\n'),
     'src/METRICS.md': [
       '# Metrics',
