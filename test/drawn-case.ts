@@ -368,16 +368,20 @@ export interface DrawnCase {
   swap?: { at: number; rules: Rule[] };
 }
 
-const near: fc.Arbitrary<DrawnCase> = fc.record({
+export const near: fc.Arbitrary<DrawnCase> = fc.record({
   rules: rulesOf(fc.oneof({ weight: 3, arbitrary: feature }, { weight: 2, arbitrary: newer })),
   latenessMin: fc.constantFrom(0, 5, 5, 60),
   stream: stream(jump),
   silenceMin: fc.integer({ min: 0, max: 800 }),
 });
-/** Over weeks: rules that look again by themselves do so once a day, or they would do nothing else. */
-const far: fc.Arbitrary<DrawnCase> = fc.record({
+/** Over weeks: rules that look again, by themselves or at the end of an episode, do so once a day, or they would do nothing else. */
+export const far: fc.Arbitrary<DrawnCase> = fc.record({
   rules: rulesOf(fc.oneof(hourOfWeek, hourOfWeek, feature, newer)).map((drawnRules) =>
-    drawnRules.map((one) => (one.evaluateEvery === undefined ? one : { ...one, evaluateEvery: '1d' })),
+    drawnRules.map((one) => ({
+      ...one,
+      suppress: { for: '1d' },
+      ...(one.evaluateEvery === undefined ? {} : { evaluateEvery: '1d' }),
+    })),
   ),
   latenessMin: fc.constantFrom(0, 5, 60),
   stream: stream(weeks),

@@ -1,6 +1,7 @@
 /**
  * The engine against a second one that is as simple as can be (oracle.ts): small random rule sets over small random streams,
- * with records out of order, duplicates and late ones. More cases, beside these on another core: oracle-at-length.test.ts.
+ * with records out of order, duplicates and late ones. More cases, beside these: oracle-at-length.test.ts, oracle-weeks.test.ts and, with
+ * the rules swapped in the middle, oracle-swaps.test.ts.
  */
 import { describe, test } from 'vitest';
 import { expectSameInDrawnCases } from './same-alerts.ts';

@@ -117,6 +117,14 @@ function evaluate(node: Node, name: (name: string) => Value): Value {
   }
 }
 
+/** A rule as one text, to look for names in it. */
+const textOf = (rule: Rule): string => {
+  const text = texts.get(rule) ?? JSON.stringify(rule);
+  texts.set(rule, text);
+  return text;
+};
+const texts = new WeakMap<Rule, string>();
+
 const trees = new Map<string, Node>();
 const treeOf = (text: string): Node => {
   const tree = trees.get(text) ?? parseExpression(text);
@@ -431,8 +439,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   let newest = Number.NEGATIVE_INFINITY;
   const watermark = (): number => newest - options.latenessMs;
   const rulesOf = (type: string): Rule[] => rules.filter(({ key }) => key === type);
-  const usesKnownFor = (type: string): boolean =>
-    rulesOf(type).some((rule) => JSON.stringify(rule).includes('knownFor'));
+  const usesKnownFor = (type: string): boolean => rulesOf(type).some((rule) => textOf(rule).includes('knownFor'));
 
   const idleMs = (type: string): number =>
     usesKnownFor(type)
@@ -558,7 +565,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
     const own = atTimes(rule, key, Math.max(key.clock, after)).filter((time) => time > after);
     key.ownAt.set(rule, Math.min(key.ownAt.get(rule) ?? Number.POSITIVE_INFINITY, ...own));
     if (rule.evaluateEvery === undefined) return;
-    const grows = /"sinceLast"|\b(now|knownFor)\b/.test(JSON.stringify(rule));
+    const grows = /"sinceLast"|\b(now|knownFor)\b/.test(textOf(rule));
     const windows = aggregatesOf(rule).filter(
       ([, feature]) => inPanes(feature) || ['sequence', 'hourOfWeekMean'].includes(feature.aggregate!),
     );
