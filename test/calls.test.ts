@@ -188,6 +188,18 @@ describe('concurrency', () => {
     );
   });
 
+  test('takes the name of a call that is long over for that of another one', () => {
+    const state = createKeyState();
+    const concurrency = createConcurrency({ id: 1, signature: '', keepMs: 3 * HOUR_MS });
+    const call = (minute: number, callId: string): void =>
+      state.apply(1, { eventTime: BEGIN + minute * 60_000, durationMs: 60_000, callId }, concurrency);
+    call(0, 'a');
+    call(300, 'a');
+    // Else it would have lasted five hours, and been in progress now.
+    call(200, 'b');
+    expect(concurrency.concurrent(state.scope)).toBe(1);
+  });
+
   test('long calls are those that began in the window', () => {
     const state = createKeyState();
     const concurrency = createConcurrency({ id: 1, signature: '', keepMs: 3 * HOUR_MS });

@@ -374,9 +374,11 @@ export const near: fc.Arbitrary<DrawnCase> = fc.record({
   stream: stream(jump),
   silenceMin: fc.integer({ min: 0, max: 800 }),
 });
+/** Which single calls are still remembered after weeks depends on how many came since. */
+const newerOverWeeks = newer.filter(({ feature: { aggregate } }) => !aggregate!.startsWith('call'));
 /** Over weeks: rules that look again, by themselves or at the end of an episode, do so once a day, or they would do nothing else. */
 export const far: fc.Arbitrary<DrawnCase> = fc.record({
-  rules: rulesOf(fc.oneof(hourOfWeek, hourOfWeek, feature, newer)).map((drawnRules) =>
+  rules: rulesOf(fc.oneof(hourOfWeek, hourOfWeek, feature, newerOverWeeks)).map((drawnRules) =>
     drawnRules.map((one) => ({
       ...one,
       suppress: { for: '1d' },

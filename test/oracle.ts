@@ -272,14 +272,15 @@ function callValue(feature: RuleFeature, seen: readonly UsageRecord[], own: Usag
     );
   }
   if (held.length === 0) return Number.NaN;
-  const names = new Set(held.map(({ callId, recordId }) => (callId === '' ? `alone ${recordId}` : callId)));
-  const calls = [...names].map((name) => {
-    const parts = held.filter(({ callId, recordId }) => (callId === '' ? `alone ${recordId}` : callId) === name);
-    return {
-      from: Math.min(...parts.map(({ eventTime }) => eventTime)),
-      to: Math.max(...parts.map(({ eventTime, durationMs }) => eventTime + durationMs)),
-    };
-  });
+  const calls: { callId: string; from: number; to: number }[] = [];
+  for (const { callId, eventTime, durationMs } of held) {
+    const one = { callId, from: eventTime, to: eventTime + durationMs };
+    const known = callId === '' ? undefined : calls.find((call) => call.callId === callId);
+    if (known === undefined) calls.push(one);
+    // The same name so long after the end of a call is that of another one, which takes its place.
+    else if (known.to <= one.from - memoryOf(feature).retention) Object.assign(known, one);
+    else Object.assign(known, { from: Math.min(known.from, one.from), to: Math.max(known.to, one.to) });
+  }
   const instants = [start, ...calls.map(({ from }) => from).filter((from) => from > start && from < end)];
   return Math.max(...instants.map((at) => calls.filter(({ from, to }) => from <= at && at < to).length));
 }

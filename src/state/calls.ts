@@ -208,9 +208,11 @@ export function createConcurrency(options: { id: number; signature: string; keep
           const at = segment + 1 + index * CONCURRENT_ENTRY;
           if (cursor.u32[at * 2 + 3] !== call) continue;
           const from = cursor.f64[at]!;
-          const to = Math.max(from + cursor.u32[at * 2 + 2]!, start + duration);
-          cursor.f64[at] = Math.min(from, start);
-          cursor.u32[at * 2 + 2] = Math.min(to - Math.min(from, start), 0xffffffff);
+          const end = from + cursor.u32[at * 2 + 2]!;
+          // Switches use the names of calls again: so long after its end it is another call.
+          const begin = end <= start - keepMs ? start : Math.min(from, start);
+          cursor.f64[at] = begin;
+          cursor.u32[at * 2 + 2] = Math.min(Math.max(end, start + duration) - begin, 0xffffffff);
           return;
         }
       }
