@@ -27,21 +27,30 @@ export function runRuleTests(
   options: Pick<EngineOptions, 'numberingPlan' | 'localTime'>,
 ): RuleTestResult[] {
   return source.rule.tests.map((test) => {
-    const engine = createEngine({ ...options, horizonRecords: 16_384 });
-    const files = Object.entries(test.lists ?? {}).map(([name, rows]) => ({
-      file: listFile(name),
-      text: listText(rows),
-    }));
-    const read = parseLists(files);
-    // A list that the test does not bring is empty, whatever the folder holds: its rows are the operator's.
-    const lists = { ...read.lists, get: (name: string) => read.lists.get(name) ?? EMPTY_LIST };
-    const problems = read.problems.length > 0 ? read.problems : engine.useRules([source], 'test', [], lists);
-    const detail = problems.length > 0 ? describeProblem(problems[0]!) : runTest(engine, source, test);
+    const { detail } = runRuleTest(source, test, options);
     return { ruleId: source.rule.id, catalogue: source.rule.catalogue, test: test.name, ok: detail === '', detail };
   });
 }
 
-function runTest(engine: Engine, source: RuleSource, test: RuleTest): string {
+/** Runs one test; `detail` says what went wrong, and the engine is as the test left it. */
+export function runRuleTest(
+  source: RuleSource,
+  test: RuleTest,
+  options: Pick<EngineOptions, 'numberingPlan' | 'localTime'>,
+): { engine: Engine; detail: string } {
+  const engine = createEngine({ ...options, horizonRecords: 16_384 });
+  const files = Object.entries(test.lists ?? {}).map(([name, rows]) => ({
+    file: listFile(name),
+    text: listText(rows),
+  }));
+  const read = parseLists(files);
+  // A list that the test does not bring is empty, whatever the folder holds: its rows are the operator's.
+  const lists = { ...read.lists, get: (name: string) => read.lists.get(name) ?? EMPTY_LIST };
+  const problems = read.problems.length > 0 ? read.problems : engine.useRules([source], 'test', [], lists);
+  return { engine, detail: problems.length > 0 ? describeProblem(problems[0]!) : applySteps(engine, source, test) };
+}
+
+function applySteps(engine: Engine, source: RuleSource, test: RuleTest): string {
   const begin = Date.parse(test.begin ?? BEGIN_DEFAULT);
   if (Number.isNaN(begin)) return `'begin' is no RFC 3339 time: ${test.begin}`;
   const alerts: AlertData[] = [];
