@@ -699,9 +699,11 @@ export function createEngine(options: EngineOptions): Engine {
     // Late for the subscriber's own clock: no window that takes this record reaches back so far. Only what judges the record
     // itself (a long call that is only reported now) still looks at it.
     let late = false;
+    // Where time jumps, an alert of a timer is older than the watermark. What its keys have due later must not come before it.
+    const settledTo = depth > 0 ? Math.min(watermark, record.eventTime) : watermark;
     if (record.eventTime < maxEventTime - plan.lateAfterMs) {
       // What is due is settled first here too: a subscriber who was due to be forgotten has no clock any more.
-      while (find(SUBSCRIBER, subscriberKey) && queuedAtOf(cursor) <= watermark) {
+      while (find(SUBSCRIBER, subscriberKey) && queuedAtOf(cursor) <= settledTo) {
         fireBlock(queuedAtOf(cursor));
         derive(record);
       }
@@ -715,7 +717,7 @@ export function createEngine(options: EngineOptions): Engine {
       if (key === 0) continue;
       enter(keyType, key, record.eventTime);
       // What was due for this key before this record is settled before this record is seen.
-      while (queuedAtOf(cursor) <= watermark) {
+      while (queuedAtOf(cursor) <= settledTo) {
         fireBlock(queuedAtOf(cursor));
         derive(record);
         // An idle key that was due to be forgotten has gone with its number.
@@ -737,7 +739,7 @@ export function createEngine(options: EngineOptions): Engine {
         if (late && !rule.onArrival) continue;
         evaluate(rule, false);
         if (!rule.isTimed && !hasEpisode(cursor, rule.episode)) continue;
-        const next = nextLook(rule, Math.min(scope.now, watermark), watermark);
+        const next = nextLook(rule, Math.min(scope.now, settledTo), settledTo);
         if (next < wakeAt) wakeAt = next;
       }
       if (wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);

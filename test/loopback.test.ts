@@ -72,6 +72,45 @@ const pass = (engine: Engine, at: number): AlertData[] => {
 };
 
 describe('an alert as a record', () => {
+  test('of a timer comes before what its key has due later, also where time jumps', () => {
+    const rules = [
+      ruleWith({
+        id: 'fraud.quiet',
+        catalogue: 'F91',
+        features: { lastCallAt: { aggregate: 'lastAt' } },
+        evaluateAt: 'lastCallAt + 2h',
+        bands: [{ severity: 'warning', if: 'now - lastCallAt >= 2h && now - lastCallAt < 3h', score: 40 }],
+      }),
+      ruleWith({
+        id: 'fraud.after-quiet',
+        catalogue: 'F92',
+        on: 'alert',
+        where: "alertCatalogue == 'F91'",
+        features: { alerts: { aggregate: 'count', window: '6h' } },
+        evaluateEvery: '1h',
+        bands: [{ severity: 'warning', if: 'alerts >= 1', score: 50 }],
+      }),
+      ruleWith({
+        id: 'fraud.decline',
+        catalogue: 'F93',
+        features: { calls: { aggregate: 'count', window: '4h' }, callsOfDay: { aggregate: 'count', window: '24h' } },
+        evaluateEvery: '1h',
+        bands: [{ severity: 'warning', if: 'calls == 0 && callsOfDay > 0', score: 50 }],
+      }),
+    ];
+    const run = (tickHours: number): string[] => {
+      const engine = engineWith(rules);
+      const alerts = applyAll(engine, [call(0, 0)]);
+      for (let hour = tickHours; hour <= 72; hour += tickHours) alerts.push(...pass(engine, hour * HOUR_MS));
+      return alerts.map(({ catalogue, status, eventTime }) => `${eventTime} ${catalogue} ${status}`);
+    };
+    const slow = run(1);
+    expect(slow.map((line) => line.slice(14)).toSorted()).toEqual(
+      ['F91', 'F92', 'F93'].flatMap((id) => [`${id} firing`, `${id} resolved`]),
+    );
+    expect(run(72)).toEqual(slow);
+  });
+
   test('is looked at right after the record that made it fire, with the fields of that record', () => {
     const engine = engineWith([busyCell(), busyCard()]);
     const records = [call(0, 0), call(1, 0), call(2, 1), call(3, 1)];
