@@ -265,7 +265,9 @@ function callValue(feature: RuleFeature, seen: readonly UsageRecord[], own: Usag
   if (aggregate === 'overlap') {
     const placed = held.filter(({ cellId }) => cellId !== '');
     if (own.cellId === '' || placed.length === 0) return Number.NaN;
-    const elsewhere = placed.filter(({ cellId }) => cellId !== own.cellId);
+    const elsewhere = placed.filter(
+      ({ cellId, callId }) => cellId !== own.cellId && (callId === '' || callId !== own.callId),
+    );
     return Math.max(
       0,
       ...elsewhere.map((call) => Math.min(end, call.eventTime + call.durationMs) - Math.max(start, call.eventTime)),

@@ -1109,7 +1109,7 @@ export function compileRuleSet(
           return { name, window: '', unit: 's', type: 'duration', read: operator.median, entry };
         }
         case 'overlap': {
-          const signature = `overlap|${base}|${keepMs}`;
+          const signature = `overlap|${base}|${keepMs}|leg`;
           windowed = true;
           const { operator, entry } = single(signature, (id) => createOverlap({ id, signature, keepMs }));
           return { name, window: feature.window ?? '', unit: 's', type: 'duration', read: operator.overlapMs, entry };

@@ -10,12 +10,23 @@ import type { Operator, Reader, Scope } from './operator.ts';
 export const OVERLAP_CALLS_MAX = 16;
 const OVERLAP_ENTRY = 3;
 
+/** Two primes whose product is below 2^53, so that place and call of a leg share one number. */
+const PLACES = 67_108_859;
+const CALLS = 67_108_837;
+
+/** Place and call of a leg in one number; a leg without callId is call 0, which is nobody else's. */
+function legOf(cellId: string, callId: string): number {
+  const call = callId === '' ? 0 : 1 + (Math.abs(fingerprint(callId)) % (CALLS - 1));
+  return (Math.abs(fingerprint(cellId)) % PLACES) * CALLS + call;
+}
+
 /**
- * Overlapping legs: `[length]`, then `[start, end, place]` per call. Call records arrive when the call ends, so a long
+ * Overlapping legs: `[length]`, then `[start, end, leg]` per call (leg: place and call). Call records arrive when the call ends, so a long
  * call arrives after short ones that began later; every pair is seen when its second record arrives.
  *
  * `overlapMs` is the longest overlap of the record being applied with a remembered call at another place (place: cell).
- * The same place twice is call waiting, not a clone; a record without a place is compared with nothing.
+ * The same place twice is call waiting, not a clone, and two legs of one callId are one call (a handover, a conference); a
+ * record without a place is compared with nothing.
  */
 export interface Overlap extends Operator {
   overlapMs: Reader;
@@ -56,7 +67,7 @@ export function createOverlap(options: { id: number; signature: string; keepMs: 
       const at = segment + 1 + slot * OVERLAP_ENTRY;
       cursor.f64[at] = start;
       cursor.f64[at + 1] = end;
-      cursor.f64[at + 2] = fingerprint(record.cellId);
+      cursor.f64[at + 2] = legOf(record.cellId, record.callId);
       cursor.u32[segment * 2] = length;
     },
     overlapMs: (scope) => {
@@ -65,12 +76,16 @@ export function createOverlap(options: { id: number; signature: string; keepMs: 
       if (segment === 0 || !(record.durationMs > 0) || record.cellId === '') return Number.NaN;
       const start = record.eventTime;
       const end = start + record.durationMs;
-      const place = fingerprint(record.cellId);
+      const leg = legOf(record.cellId, record.callId);
+      const call = leg % CALLS;
+      const place = (leg - call) / CALLS;
       const { f64 } = cursor;
       let longest = 0;
       for (let index = cursor.u32[segment * 2]! - 1; index >= 0; index--) {
         const at = segment + 1 + index * OVERLAP_ENTRY;
-        if (f64[at + 2] === place) continue;
+        const other = f64[at + 2]!;
+        const otherCall = other % CALLS;
+        if ((call !== 0 && otherCall === call) || (other - otherCall) / CALLS === place) continue;
         const overlap = Math.min(end, f64[at + 1]!) - Math.max(start, f64[at]!);
         if (overlap > longest) longest = overlap;
       }
