@@ -21,8 +21,8 @@ function legOf(cellId: string, callId: string): number {
 }
 
 /**
- * Overlapping legs: `[length]`, then `[start, end, leg]` per call (leg: place and call). Call records arrive when the call ends, so a long
- * call arrives after short ones that began later; every pair is seen when its second record arrives.
+ * Overlapping legs: `[length]`, then `[start, end, leg]` per call (leg: place and call). Call records arrive when the call
+ * ends, so a long call arrives after short ones that began later; every pair is seen when its second record arrives.
  *
  * `overlapMs` is the longest overlap of the record being applied with a remembered call at another place (place: cell).
  * The same place twice is call waiting, not a clone, and two legs of one callId are one call (a handover, a conference); a
