@@ -244,19 +244,19 @@ const newer: fc.Arbitrary<DrawnFeature> = fc.oneof(
     compare((n) => String(1 + (n % 3))),
   ),
   drawn(
-    fc.constant<RuleFeature>({ aggregate: 'concurrency', window: '30d' }),
+    fc.constant<RuleFeature>({ aggregate: 'concurrency', window: '400d' }),
     compare((n) => String(1 + (n % 3)), ['>=', '==']),
   ),
   drawn(
-    fc.constant<RuleFeature>({ aggregate: 'overlap', window: '30d' }),
+    fc.constant<RuleFeature>({ aggregate: 'overlap', window: '400d' }),
     compare((n) => `${30 + 30 * (n % 5)}s`, ['>=', '<']),
   ),
   drawn(
-    fc.constant<RuleFeature>({ aggregate: 'callDuration', window: '30d' }),
+    fc.constant<RuleFeature>({ aggregate: 'callDuration', window: '400d' }),
     compare((n) => `${60 + 60 * (n % 9)}s`, ['>=', '<']),
   ),
   drawn(
-    fc.constant<RuleFeature>({ aggregate: 'callStartAt', window: '30d' }),
+    fc.constant<RuleFeature>({ aggregate: 'callStartAt', window: '400d' }),
     compare((n) => `now - ${1 + (n % 60)}m`, ['<=', '>']),
   ),
   drawn(
