@@ -10,7 +10,7 @@ import { findNatsServer } from '../src/source/broker.ts';
 import { collectGarbage, type Measurement, type Report } from './measurement.ts';
 import { decodeSuite } from './suites/decode.ts';
 import { endToEndSuite } from './suites/end-to-end.ts';
-import { engineSuite } from './suites/engine.ts';
+import { engineSuite, largeEngineSuite } from './suites/engine.ts';
 import { transportSuite } from './suites/transport.ts';
 
 const SUITES: Record<string, (report: Report) => Promise<void>> = {
@@ -18,6 +18,7 @@ const SUITES: Record<string, (report: Report) => Promise<void>> = {
   transport: transportSuite,
   'end-to-end': endToEndSuite,
   engine: engineSuite,
+  'engine-large': largeEngineSuite,
 };
 
 export const suiteNames = Object.keys(SUITES);

@@ -38,12 +38,20 @@ describe('each suite runs and says what it measured', () => {
   });
 
   test('engine', async () => {
-    const figures = await figuresOf((report) => engineSuite(report, { subscribers: 200, records: 2_000 }));
-    for (const distribution of ['uniform', 'zipf']) {
+    const small = { subscribers: 200, records: 2_000 };
+    const figures = await figuresOf((report) =>
+      engineSuite(report, [
+        { ...small, distribution: 'uniform' },
+        { ...small, distribution: 'zipf' },
+        { ...small, distribution: 'uniform', twelve: true },
+      ]),
+    );
+    for (const distribution of ['uniform', 'zipf', 'uniform, twelve rules']) {
       expect(figures.get(`records_per_second ${distribution}`)).toBeGreaterThan(0);
       expect(figures.get(`subscribers_resident ${distribution}`)).toBeGreaterThan(150);
       expect(figures.get(`state_bytes_per_subscriber ${distribution}`)).toBeGreaterThan(0);
     }
+    expect(figures.get('rules_reload_pause uniform')).toBeGreaterThan(0);
   });
 
   test('transport', async () => {
@@ -105,7 +113,7 @@ test('a run is kept by version and day, with the machine in the first line', () 
 });
 
 test('the command knows its suites and refuses others with one sentence', () => {
-  expect(suiteNames.toSorted()).toEqual(['decode', 'end-to-end', 'engine', 'transport']);
+  expect(suiteNames.toSorted()).toEqual(['decode', 'end-to-end', 'engine', 'engine-large', 'transport']);
   expect(execFileSync(process.execPath, [main, 'bench', '--help'], { encoding: 'utf8' })).toContain('--suite <name>');
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'bench', '--suite', 'speed'], {
     encoding: 'utf8',
