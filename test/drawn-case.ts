@@ -244,11 +244,11 @@ const newer: fc.Arbitrary<DrawnFeature> = fc.oneof(
     compare((n) => String(1 + (n % 3))),
   ),
   drawn(
-    fc.constant<RuleFeature>({ aggregate: 'concurrency', window: '400d' }),
+    fc.constant<RuleFeature>({ aggregate: 'concurrency', window: '30d' }),
     compare((n) => String(1 + (n % 3)), ['>=', '==']),
   ),
   drawn(
-    fc.constant<RuleFeature>({ aggregate: 'overlap', window: '400d' }),
+    fc.constant<RuleFeature>({ aggregate: 'overlap', window: '30d' }),
     compare((n) => `${30 + 30 * (n % 5)}s`, ['>=', '<']),
   ),
   drawn(
