@@ -66,6 +66,7 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
     count,
     startAt: Date.now(),
     recordsPerSecond: rate,
+    profilesFirst: true,
     longCallId() {
       longCalls++;
       return `${LONG_CALL}${monotonicMs().toFixed(3)}`;

@@ -52,6 +52,8 @@ export interface UsageRecordsOptions {
   recordsPerSecond: number;
   /** Every so manieth record is a long call, and the last one. */
   recordsPerLongCall: number;
+  /** Begins with a profile of each subscriber, or each would be a ghost to rule F42. */
+  profilesFirst: boolean;
   /** Another draw has other ids, and other callers of long calls. */
   draw?: number;
   /** Record id of a long call; made when it is drawn, so it can carry the time. */
@@ -115,6 +117,7 @@ export async function fillUsageStream(
     startAt,
     recordsPerSecond,
     recordsPerLongCall: RECORDS_PER_LONG_CALL,
+    profilesFirst: true,
   });
   const publisher = createUsagePublisher(nc, { partitions: 1, batch });
   try {

@@ -55,7 +55,7 @@ export async function endToEndSuite(report: Report, options: EndToEndOptions = {
   try {
     await measureRate(bench, report, {
       measured: options.records ?? 1_000_000,
-      resident: options.residentRecords ?? subscribers * 3,
+      resident: options.residentRecords ?? subscribers * 4,
       subscribers,
       repetitions: options.repetitions ?? REPETITIONS,
     });
@@ -65,7 +65,7 @@ export async function endToEndSuite(report: Report, options: EndToEndOptions = {
         { rate: 20_000, batch: 1 },
         { rate: 50_000, batch: 1 },
       ],
-      warmUpSeconds: options.warmUpSeconds ?? 8,
+      warmUpSeconds: options.warmUpSeconds ?? 20,
       measuredSeconds: options.measuredSeconds ?? 25,
       recordsPerLongCall: options.recordsPerLongCall ?? 1_000,
     });
