@@ -7,6 +7,9 @@ import type { UsageRecord } from '../src/record/usage-record.ts';
 import type { Rule, RuleBand, RuleFeature } from '../src/rules/rule.ts';
 import { MINUTE_MS, ruleWith } from './rule-engine.ts';
 
+/** The same cases in every run, so that a change is what fails, not a draw; another number draws others. */
+export const DRAWN_SEED = Number(process.env['RINGFENCE_TEST_SEED'] ?? 7);
+
 const SECOND_MS = 1_000;
 
 // -- streams -----------------------------------------------------------------------------------------------------------
