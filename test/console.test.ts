@@ -135,7 +135,7 @@ describe('the built console', () => {
   });
 });
 
-describe.skipIf(chromiumPath === undefined)('in a browser', () => {
+describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chromium is found)', () => {
   let broker: Broker;
   let nc: NatsConnection;
   let js: JetStreamClient;

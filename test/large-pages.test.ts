@@ -33,7 +33,7 @@ const offered = (): boolean => {
   }
 };
 
-describe('large pages', () => {
+describe('large pages (the first is skipped where the system offers none)', () => {
   test.skipIf(!offered())('are asked for by starting again in the same process, with the same arguments', () => {
     const { lines, last } = run();
     expect(lines).toHaveLength(3);
