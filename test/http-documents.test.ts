@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { alertWith, type Bench, connectLive, type RunningGateway, startBench } from './http-gateway.ts';
@@ -71,9 +71,13 @@ describe('descriptions', () => {
         'PUT /v1/rules/{id}',
       ].sort(),
     );
-    // The source registers routes of the API through one function, which also describes them.
-    const source = readFileSync(new URL('../src/http/server.ts', import.meta.url), 'utf8');
-    const registered = [...source.matchAll(/url: '([^']+)'/g)].map(([, url]) => url.replace(/:(\w+)/g, '{$1}'));
+    // The sources register routes of the API through one function, which also describes them.
+    const folder = new URL('../src/http/', import.meta.url);
+    const source = readdirSync(folder)
+      .map((file) => readFileSync(new URL(file, folder), 'utf8'))
+      .join('');
+    const registered = [...source.matchAll(/url: '(\/[^']+)'/g)].map(([, url]) => url.replace(/:(\w+)/g, '{$1}'));
+    expect(registered.length).toBeGreaterThan(5);
     for (const path of registered) expect(Object.keys(openApi.paths)).toContain(path);
     // What is described is there: nothing of it answers 404 for want of a route.
     for (const [path, operations] of Object.entries(openApi.paths)) {

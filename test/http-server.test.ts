@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, expectTypeOf, it, vi } from 'vit
 import type { AlertData } from '../src/alerts/alert.ts';
 import { RingfenceError } from '../src/errors.ts';
 import { isLoopback } from '../src/http/address.ts';
+import type { SavedRule } from '../src/http/rules.ts';
 import {
   ALERT_PAGE_DEFAULT,
   ALERT_PAGE_MAX,
@@ -16,7 +17,7 @@ import {
   type RuleDetail,
   type SubscriberView,
 } from '../src/http/schemas.ts';
-import { BODY_BYTES_MAX, type SavedRule } from '../src/http/server.ts';
+import { BODY_BYTES_MAX } from '../src/http/server.ts';
 import { type Bench, type RunningGateway, startBench } from './http-gateway.ts';
 
 interface Page {

@@ -4,6 +4,8 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { TSchema } from 'typebox';
+import { UsageRecordSchema } from '../record/schema.ts';
+import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
   AlertEventSchema,
   AlertFrameSchema,
@@ -26,29 +28,6 @@ import {
 /** Version of the contract, not of the program: additions are free, a change of meaning needs a new one. */
 const CONTRACT_VERSION = '1.0.0';
 
-/** A JSON Schema as plain data. */
-export type JsonSchema = Record<string, unknown>;
-
-/** One operation of the API; the server registers it and the document describes it. */
-export interface RouteDescription {
-  method: 'GET' | 'POST' | 'PUT';
-  /** Pattern as Fastify writes it: `/v1/rules/:id`. */
-  url: string;
-  id: string;
-  summary: string;
-  description?: string;
-  params?: TSchema & { properties: Record<string, TSchema> };
-  query?: TSchema & { properties: Record<string, TSchema>; required?: string[] | undefined };
-  /** Request headers that mean something, name to description. */
-  headers?: Record<string, string>;
-  /** What the body may be: media type to schema. */
-  body?: { description: string; content: Record<string, JsonSchema> };
-  /** Answers that are no problems. */
-  answers: Record<number, { description: string; content?: Record<string, JsonSchema>; headers?: string[] }>;
-  /** Statuses that come as problem details, beside 429 and 500, which every operation may give. */
-  problems: number[];
-}
-
 const components: (TSchema & { $id?: string })[] = [
   ProblemSchema,
   AlertSchema,
@@ -69,11 +48,6 @@ const messages: (TSchema & { $id?: string })[] = [
   AlertFrameSchema,
   ResyncFrameSchema,
 ];
-
-/** A reference to a named schema of the document. */
-export function ref(name: string): JsonSchema {
-  return { $ref: `#/components/schemas/${name}` };
-}
 
 /** A schema as plain data whose references point into the document; its own `$id` becomes its name there. */
 function plain(schema: unknown): unknown {
@@ -96,7 +70,7 @@ function namedSchemas(list: (TSchema & { $id?: string })[], usageRecord: object)
 const LICENSE = { name: 'Apache-2.0', identifier: 'Apache-2.0' };
 
 /** @param usageRecord JSON Schema of a usage record, from the module that validates records. */
-export function openApiDocument(routes: RouteDescription[], usageRecord: object): JsonSchema {
+export function openApiDocument(routes: readonly RouteDescription[], usageRecord: object): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     const path = route.url.replace(/:([A-Za-z]+)/g, '{$1}');
@@ -300,4 +274,29 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
       },
     },
   };
+}
+
+/** The routes of the two documents; each is written when it is first asked for, when all routes are there. */
+export function addDocumentRoutes(routes: Routes): void {
+  const document = (id: string, url: string, summary: string, make: () => object) => {
+    let text: string | undefined;
+    routes.add(
+      {
+        method: 'GET',
+        url,
+        id,
+        summary,
+        answers: { 200: { description: 'The document.', content: { 'application/json': { type: 'object' } } } },
+        problems: [],
+      },
+      async (_request, reply) => {
+        text ??= JSON.stringify(make());
+        return reply.type('application/json').send(text);
+      },
+    );
+  };
+  document('getOpenApi', '/openapi.json', 'This description.', () => openApiDocument(routes.list(), UsageRecordSchema));
+  document('getAsyncApi', '/asyncapi.json', 'The WebSocket and the NATS subjects, as AsyncAPI 3.0.', () =>
+    asyncApiDocument(UsageRecordSchema),
+  );
 }

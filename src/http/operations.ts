@@ -2,6 +2,7 @@
  * What the operations page shows, read from the metrics: the page and Prometheus can never disagree.
  */
 import type { Metrics } from '../metrics.ts';
+import { json, type Routes } from './route.ts';
 import type { OperationsView } from './schemas.ts';
 
 /** A function that reads the state of the process now. */
@@ -41,6 +42,20 @@ export function createOperations(options: {
       uptimeSec: (performance.now() - startedAt) / 1000,
     };
   };
+}
+
+export function addOperationsRoutes(routes: Routes, operations: () => Promise<OperationsView>): void {
+  routes.add(
+    {
+      method: 'GET',
+      url: '/v1/operations',
+      id: 'getOperations',
+      summary: 'How the process is doing.',
+      answers: { 200: { description: 'Counts and gauges.', content: json('Operations') } },
+      problems: [],
+    },
+    () => operations(),
+  );
 }
 
 async function valuesOf(metric: { get(): Promise<{ values: { value: number }[] }> }): Promise<number[]> {

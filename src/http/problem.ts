@@ -6,6 +6,9 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { Problem } from './schemas.ts';
 
+/** Seconds after which a caller may try again when NATS is away or everything is full. */
+export const RETRY_AFTER_SEC = '1';
+
 export const PROBLEM_TYPE = 'application/problem+json';
 
 /** Thrown by handlers to answer with a problem. */
@@ -50,4 +53,10 @@ export function rawProblem(problem: ProblemError): string {
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${lines.join('')}\r\n${body}`;
+}
+
+export function natsAway(): ProblemError {
+  return new ProblemError(503, 'NATS does not answer; nothing was changed.', {
+    headers: { 'Retry-After': RETRY_AFTER_SEC },
+  });
 }

@@ -1,0 +1,120 @@
+/**
+ * Alerts of the desks: the list, from the index, and the WebSocket that follows them. An upgrade passes no route of
+ * Fastify, so the checks that its hooks make for the others are made here once more.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { Compile } from 'typebox/compile';
+import type { Metrics } from '../metrics.ts';
+import { type AlertIndex, cursorOf, positionOf } from './alert-index.ts';
+import type { LiveAlerts } from './live.ts';
+import { natsAway, ProblemError, RETRY_AFTER_SEC, rawProblem } from './problem.ts';
+import { sentenceOf } from './request.ts';
+import { json, type Routes } from './route.ts';
+import { ALERT_PAGE_DEFAULT, type AlertsQuery, AlertsQuerySchema, LiveQuerySchema } from './schemas.ts';
+
+const LIVE_PATH = '/v1/alerts/live';
+
+export interface AlertRoutesOptions {
+  index: AlertIndex;
+  live: LiveAlerts;
+  /** Resolves when a list may be made: the index has caught up, or has had its time. */
+  listable: Promise<unknown>;
+  /** Refuses by address and origin, before anything else is looked at. */
+  refuseByAddress(request: IncomingMessage): ProblemError | undefined;
+  natsConnected(): boolean;
+  /** True from the moment on when the gateway takes no new clients. */
+  closing(): boolean;
+  metrics: Metrics;
+}
+
+export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: AlertRoutesOptions): void {
+  const { index, live, listable, refuseByAddress, natsConnected, closing, metrics } = options;
+
+  routes.add<AlertsQuery>(
+    {
+      method: 'GET',
+      url: '/v1/alerts',
+      id: 'listAlerts',
+      summary: 'Alerts, newest event time first.',
+      description:
+        'Each alert once, in its latest revision. An alert that is revised while you page moves to the front and is ' +
+        'not on a later page. The index keeps the newest alerts up to a limit; the ALERTS stream has them all.',
+      query: AlertsQuerySchema,
+      answers: { 200: { description: 'A page.', content: json('AlertPage') } },
+      problems: [400, 503],
+    },
+    async (request, reply) => {
+      const { cursor, limit = ALERT_PAGE_DEFAULT, from, to, ...filter } = request.query;
+      const after = cursor === undefined ? undefined : positionOf(cursor);
+      if (cursor !== undefined && after === undefined) {
+        throw new ProblemError(400, 'cursor must be the `next` of an earlier page.');
+      }
+      const times = { from: instantOf('from', from), to: instantOf('to', to) };
+      await listable;
+      // Read before the query: whoever follows the live alerts from here on misses none that this page lacks.
+      const sequence = index.lastSequence();
+      const page = await index.query({ ...filter, ...times }, { limit, after });
+      const next = page.next === null ? 'null' : JSON.stringify(cursorOf(page.next));
+      // The bodies are JSON already.
+      return reply
+        .type('application/json')
+        .send(`{"alerts":[${page.alerts.join(',')}],"next":${next},"seq":${sequence}}`);
+    },
+  );
+  routes.add(
+    {
+      method: 'GET',
+      url: LIVE_PATH,
+      id: 'followAlerts',
+      summary: 'Alerts as they happen: a WebSocket, described by asyncapi.json.',
+      query: LiveQuerySchema,
+      headers: { upgrade: 'websocket' },
+      answers: { 101: { description: 'The WebSocket is open.' } },
+      problems: [400, 403, 426, 503],
+    },
+    async () => {
+      throw new ProblemError(426, 'This is a WebSocket.', { headers: { Upgrade: 'websocket', Connection: 'Upgrade' } });
+    },
+  );
+
+  const liveQuery = Compile(LiveQuerySchema);
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Until ws takes over, a reset must not bring the process down.
+    socket.on('error', () => socket.destroy());
+    const count = (status: number) =>
+      metrics.httpRequestsTotal.inc({ route: LIVE_PATH, method: 'GET', status: String(status) });
+    const refuse = (problem: ProblemError) => {
+      count(problem.status);
+      socket.end(rawProblem(problem));
+    };
+    const url = URL.parse(request.url ?? '', 'http://gateway');
+    if (url === null || url.pathname !== LIVE_PATH || request.method !== 'GET') {
+      return refuse(new ProblemError(404, `The WebSocket is GET ${LIVE_PATH}.`));
+    }
+    const refusal = refuseByAddress(request);
+    if (refusal !== undefined) return refuse(refusal);
+    const query: unknown = Object.fromEntries(url.searchParams);
+    if (!liveQuery.Check(query)) {
+      return refuse(new ProblemError(400, sentenceOf(liveQuery.Errors(query)[0])));
+    }
+    const retry = { headers: { 'Retry-After': RETRY_AFTER_SEC } };
+    if (closing()) return refuse(new ProblemError(503, 'The server stops.', retry));
+    if (!live.hasRoom()) return refuse(new ProblemError(503, 'As many live clients as allowed are connected.', retry));
+    if (!natsConnected()) return refuse(natsAway());
+    const { since, ...filter } = query;
+    live.accept(request, socket, head, { ...filter, ...(since !== undefined && { since: Number(since) }) }).then(
+      () => count(101),
+      () => refuse(natsAway()),
+    );
+  });
+}
+
+/** Epoch ms of a query parameter that has passed its pattern. */
+function instantOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const epochMs = /^[0-9]+$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isNaN(epochMs)) throw new ProblemError(400, `${name}: no such date.`);
+  return epochMs;
+}

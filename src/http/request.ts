@@ -1,0 +1,62 @@
+/**
+ * What every group of routes needs of a request: its path, its body in the media types that the route takes, and the
+ * words for a parameter that is wrong.
+ */
+import type { FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import { ProblemError } from './problem.ts';
+
+/** Other names under which clients send the types above. */
+const MEDIA_TYPE_ALIASES: Record<string, string> = {
+  'application/ndjson': 'application/x-ndjson',
+  'application/x-msgpack': 'application/msgpack',
+  'application/vnd.msgpack': 'application/msgpack',
+  'application/x-yaml': 'application/yaml',
+  'text/yaml': 'application/yaml',
+  'text/x-yaml': 'application/yaml',
+};
+
+export function pathOf(url: string): string {
+  return url.split('?', 1)[0];
+}
+
+/** The media type of a body, by its usual name; undefined where the request names none. */
+export function mediaTypeOf(request: FastifyRequest, allowed: string[]): string | undefined {
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    throw new ProblemError(415, 'Compressed bodies are not read.', { headers: { 'Accept-Encoding': 'identity' } });
+  }
+  const header = request.headers['content-type'];
+  if (header === undefined) return undefined;
+  const name = header.split(';', 1)[0].trim().toLowerCase();
+  const type = MEDIA_TYPE_ALIASES[name] ?? name;
+  if (!allowed.includes(type)) {
+    throw new ProblemError(415, `Content-Type must be one of ${allowed.join(', ')}.`, {
+      headers: { Accept: allowed.join(', ') },
+    });
+  }
+  return type;
+}
+
+export function bodyOf(request: FastifyRequest): Buffer {
+  if (!Buffer.isBuffer(request.body) || request.body.length === 0) throw new ProblemError(400, 'The body is empty.');
+  return request.body;
+}
+
+export function textOf(request: FastifyRequest): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bodyOf(request));
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    throw new ProblemError(400, 'The body is not UTF-8 text.');
+  }
+}
+
+/** What is wrong with a parameter, in words: `limit must be <= 500.` */
+export function sentenceOf({ instancePath, keyword, params, message }: FastifySchemaValidationError): string {
+  const name = instancePath.slice(1);
+  if (keyword === 'additionalProperties') return `There is no parameter ${params.additionalProperty}.`;
+  // The same in the words of the validator of WebSocket queries.
+  if (keyword === 'boolean') return `There is no parameter ${name}.`;
+  if (keyword === 'enum') return `${name} must be one of ${[params.allowedValues].flat().join(', ')}.`;
+  return `${name} ${message}.`;
+}
