@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './cli/bench.ts';
+import { deadLetterCommand } from './cli/dead-letter.ts';
 import { demoCommand, demoFeedCommand } from './cli/demo.ts';
 import { docsCommand } from './cli/docs.ts';
 import { useLargePages } from './cli/large-pages.ts';
@@ -50,6 +51,7 @@ program
     process.stdout.write(`${JSON.stringify({ ready: true, http: serving.http, ops: serving.ops })}\n`);
     await serving.ended;
   });
+program.addCommand(deadLetterCommand());
 program.addCommand(demoCommand());
 program.addCommand(demoFeedCommand(), { hidden: true });
 program.addCommand(docsCommand());

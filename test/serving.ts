@@ -83,18 +83,23 @@ export async function endProcesses(): Promise<void> {
 /**
  * Starts the command line with these arguments.
  * @param options.asJob in a process group of its own, to which signals go: what a shell and Ctrl-C do
+ * @param options.input what it reads from standard input
  */
 export function ringfence(
   args: string[],
-  options: { environment?: Record<string, string>; asJob?: boolean } = {},
+  options: { environment?: Record<string, string>; asJob?: boolean; input?: string } = {},
 ): Running {
-  const { environment = {}, asJob = false } = options;
+  const { environment = {}, asJob = false, input } = options;
   const child = spawn(process.execPath, [join(projectFolder, 'src/main.ts'), ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...environment },
     detached: asJob,
   });
   children.add(child);
+  child.stdin.on('error', () => {
+    // It ended without reading all of it.
+  });
+  child.stdin.end(input);
   let stdout = '';
   let stderr = '';
   const firstLine = Promise.withResolvers<string | undefined>();

@@ -18,6 +18,7 @@ import {
   type ReferenceList,
 } from '../reference/lists.ts';
 import { readRuleFiles } from '../rules/load.ts';
+import { requireForm } from './output.ts';
 
 interface ListSummary {
   name: string;
@@ -154,13 +155,4 @@ export function listsCommand(): Command {
       );
     });
   return lists;
-}
-
-function requireForm(form: string): void {
-  if (form === 'text' || form === 'json') return;
-  throw new RingfenceError({
-    code: 'cli.output',
-    message: `--output: '${form}' is neither text nor json.`,
-    hint: 'Leave it out for text.',
-  });
 }

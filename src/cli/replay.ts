@@ -16,6 +16,7 @@ import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
 import { isShadow } from '../rules/rule.ts';
 import { checkReadable, readLines } from '../source/file.ts';
+import { requireForm } from './output.ts';
 
 /** Files may lie in the future of this machine, not in that of telephony. */
 const EVENT_TIME_MAX = Date.UTC(2100, 0, 1);
@@ -300,13 +301,7 @@ export function replayCommand(): Command {
         files: string[],
         flags: { rules: string; labels?: string; alerts?: string; timeZone: string; strict?: boolean; output: string },
       ) => {
-        if (flags.output !== 'text' && flags.output !== 'json') {
-          throw new RingfenceError({
-            code: 'cli.output',
-            message: `--output: '${flags.output}' is neither text nor json.`,
-            hint: 'Leave it out for text.',
-          });
-        }
+        requireForm(flags.output);
         const output = flags.alerts === undefined ? process.stdout : createWriteStream(flags.alerts);
         if (flags.alerts !== undefined) {
           await once(output, 'open').catch((error: Error) => {

@@ -2,7 +2,6 @@
  * `rules check|test|list|explain`: everything about rule files that needs no running engine.
  */
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
 import { Command, Option } from 'commander';
 import { DEFAULTS, numberingPlanFile } from '../config.ts';
 import { createEngine } from '../engine.ts';
@@ -17,7 +16,8 @@ import { rulesTooLarge } from '../rules/message.ts';
 import { isShadow, type RuleSource } from '../rules/rule.ts';
 import type { CompiledRule, RuleSet } from '../rules/rule-set.ts';
 import { connectNats } from '../source/connection.ts';
-import { usageStream } from '../source/streams.ts';
+import { partitionsFound } from '../source/streams.ts';
+import { requireForm } from './output.ts';
 import { createRuleCosts, type RuleCost } from './rule-cost.ts';
 import { runRuleTests } from './rule-test.ts';
 import { publishRulesMessage } from './rules-in-stream.ts';
@@ -73,33 +73,8 @@ function explain(rule: CompiledRule, cost: RuleCost): string {
   return lines.join('\n');
 }
 
-const requireForm = (form: string): void => {
-  if (form === 'text' || form === 'json') return;
-  throw new RingfenceError({
-    code: 'cli.output',
-    message: `--output: '${form}' is neither text nor json.`,
-    hint: 'Leave it out for text.',
-  });
-};
-
 /** What NATS allows where the server does not say. */
 const PAYLOAD_BYTES_DEFAULT = 1_048_576;
-
-/** Streams of the partitions that a broker has. */
-async function partitionsOf(nc: NatsConnection): Promise<number> {
-  const jsm = await jetstreamManager(nc);
-  const names = new Set<string>();
-  for await (const name of jsm.streams.names()) names.add(name);
-  if (names.has(usageStream(0, 1))) return 1;
-  let partitions = 0;
-  while (names.has(usageStream(partitions, 2))) partitions++;
-  if (partitions > 0) return partitions;
-  throw new RingfenceError({
-    code: 'rules.no-stream',
-    message: 'There is no stream USAGE on this NATS server.',
-    hint: 'Give the server of the running deployment with --nats.',
-  });
-}
 
 /**
  * Sends a rule folder to whatever runs on these streams. With `backfillMs` its new windows are filled from the records that
@@ -116,7 +91,7 @@ export async function applyRules(
   const message = { version, files, applied: true, ...(backfillMs !== undefined && { backfillMs }) };
   const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules apply', log: options.log });
   try {
-    const partitions = await partitionsOf(nc);
+    const partitions = await partitionsFound(await jetstreamManager(nc));
     const js = jetstream(nc);
     const sequences: number[] = [];
     for (let partition = 0; partition < partitions; partition++) {

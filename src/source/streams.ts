@@ -61,6 +61,21 @@ export function partitionOf(servedMsisdn: string, partitions: number): number {
   return (hash >>> 0) % partitions;
 }
 
+/** How many partitions the streams of a broker have. @throws RingfenceError `streams.none` */
+export async function partitionsFound(jsm: JetStreamManager): Promise<number> {
+  const names = new Set<string>();
+  for await (const name of jsm.streams.names()) names.add(name);
+  if (names.has(usageStream(0, 1))) return 1;
+  let partitions = 0;
+  while (names.has(usageStream(partitions, 2))) partitions++;
+  if (partitions > 0) return partitions;
+  throw new RingfenceError({
+    code: 'streams.none',
+    message: 'There is no stream USAGE on this NATS server.',
+    hint: 'Give the server of the running deployment with --nats.',
+  });
+}
+
 /** Sequence of the first message that was stored at this time or later; one behind the last where there is none. */
 export async function sequenceAt(jsm: JetStreamManager, stream: string, timeMs: number): Promise<number> {
   const { name, delivered } = await jsm.consumers.add(stream, {
