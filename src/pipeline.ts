@@ -10,7 +10,7 @@
  */
 import type { AlertData } from './alerts/alert.ts';
 import { type BackfillRun, type BackfillSource, startBackfill } from './backfill.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, EngineCut } from './engine.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { type DecodedMessage, decodeMessage, type Rejection } from './record/decode.ts';
@@ -20,7 +20,7 @@ import { type PreparedRules, type RulesMessage, readRulesMessage } from './rules
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
 import type { Source, SourceMessage } from './source/jetstream.ts';
-import { type Position, writeCheckpoint } from './state/checkpoint.ts';
+import type { Position } from './state/checkpoint.ts';
 
 /** A record that claims to come from further ahead of the broker's clock is refused: one wrong clock must not move time. */
 export const FUTURE_MS_MAX = 600_000;
@@ -51,7 +51,8 @@ export interface PipelineOptions {
   deadLetters: DeadLetterSink;
   /** Name of the stream that is read, for the position in the checkpoint. */
   stream: string;
-  checkpointDirectory: string;
+  /** Makes state and position durable; what it resolves with is for the log. */
+  storeCheckpoint(position: Position, cut: EngineCut): Promise<{ number: number; bytes: number }>;
   checkpointEveryMs: number;
   metrics: Metrics;
   log: Log;
@@ -135,7 +136,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     checkpointing = (async () => {
       try {
         await Promise.all([publisher.drained(), deadLetters.drained()]);
-        const { number, bytes } = await writeCheckpoint(options.checkpointDirectory, at, cut);
+        const { number, bytes } = await options.storeCheckpoint(at, cut);
         // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
         stored();
         const seconds = (performance.now() - begun) / 1000;

@@ -2,7 +2,18 @@
  * Rule sets into the usage stream and out of it again, in parts where they are larger than a message; the form is that of
  * rules/message.ts.
  */
-import { partList, piecesOf, type RulesMessage, readPartList } from '../rules/message.ts';
+import type { JetStreamManager } from '@nats-io/jetstream';
+import { headers } from '@nats-io/transport-node';
+import {
+  partList,
+  piecesOf,
+  type RuleFile,
+  type RulesMessage,
+  readPartList,
+  readRulesMessage,
+  rulesTooLarge,
+} from '../rules/message.ts';
+import type { DurablePublisher } from '../sinks/outbox.ts';
 
 /**
  * Puts a set into the stream, in parts where it is larger than a message may be.
@@ -38,4 +49,45 @@ export async function wholeRulesMessage(
     pieces.push(piece);
   }
   return Buffer.concat(pieces);
+}
+
+/** Puts a set into a partition's stream, however long that takes. */
+export async function publishRuleSet(
+  control: DurablePublisher,
+  partition: number,
+  message: RulesMessage,
+): Promise<void> {
+  const bytesMax = control.payloadBytesMax();
+  const sequence = await publishRulesMessage(message, bytesMax, async (kind, body) => {
+    const stored = await control.publish(`usage.${partition}.${kind}`, body, headers());
+    return stored.sequence;
+  });
+  if (sequence === undefined) throw rulesTooLarge(bytesMax);
+}
+
+/** A piece of a rule set; undefined where the message is gone, or is none. */
+export async function partOf(
+  control: DurablePublisher,
+  jsm: JetStreamManager,
+  stream: string,
+  sequence: number,
+): Promise<Uint8Array | undefined> {
+  const message = await control.insist(() => jsm.streams.getMessage(stream, { seq: sequence }));
+  return message?.subject.endsWith('.part') ? message.data : undefined;
+}
+
+/** The newest rule set in a partition's stream, whether it has been read or not. */
+export async function lastRuleSet(
+  control: DurablePublisher,
+  jsm: JetStreamManager,
+  stream: string,
+  partition: number,
+): Promise<{ sequence: number; version: string; files: RuleFile[] } | undefined> {
+  const last = { last_by_subj: `usage.${partition}.rules` };
+  const message = await control.insist(() => jsm.streams.getMessage(stream, last));
+  // A message that is no rule set changes nothing when it is read, but what came before it is not looked for.
+  if (message === null) return undefined;
+  const whole = await wholeRulesMessage(message.data, (sequence) => partOf(control, jsm, stream, sequence));
+  const { version = '', files = [] } = (whole && readRulesMessage(whole)) ?? {};
+  return { sequence: message.seq, version, files };
 }

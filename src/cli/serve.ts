@@ -5,8 +5,8 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { headers, type NatsConnection } from '@nats-io/transport-node';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
@@ -18,21 +18,18 @@ import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { type Pipeline, startPipeline } from '../pipeline.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { type RulesMessage, readRulesMessage, rulesTooLarge } from '../rules/message.ts';
 import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
 import { observedFeatures } from '../rules/rule-set.ts';
-import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
 import { createDeadLetterSink } from '../sinks/dead-letter.ts';
-import { ClosedError, createDurablePublisher, type DurablePublisher } from '../sinks/outbox.ts';
+import { ClosedError, createDurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
-import { openSource, type Source } from '../source/jetstream.ts';
-import { ensureStreams, partitionOf, sequenceAt, usageStream } from '../source/streams.ts';
-import { loadCheckpoint } from '../state/checkpoint.ts';
-import { publishRulesMessage, wholeRulesMessage } from './rules-in-stream.ts';
+import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
+import { loadCheckpoint, writeCheckpoint } from '../state/checkpoint.ts';
+import { type Partition, startPartition } from './partition.ts';
+import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
 
 /** Changes of rule files within this time are one change. */
 const RULE_CHANGE_PAUSE_MS = 300;
@@ -49,14 +46,6 @@ export interface Serving {
 }
 
 type RuleFiles = ReturnType<typeof readRuleFiles>;
-
-interface Partition {
-  number: number;
-  engine: Engine;
-  source: Source;
-  publisher: AlertPublisher;
-  pipeline: Pipeline;
-}
 
 /** Reason of the signal where a person or an orchestrator ends the waiting for NATS: an end, not an error. */
 export function endedEarly(): RingfenceError {
@@ -152,14 +141,6 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     // A rule set must reach the stream however long that takes; a tick that does not is followed by another.
     const control = createDurablePublisher(js, onTrouble);
     closers.push(() => control.close());
-    const publishRuleSet = async (partition: number, message: RulesMessage): Promise<void> => {
-      const bytesMax = control.payloadBytesMax();
-      const sequence = await publishRulesMessage(message, bytesMax, async (kind, body) => {
-        const stored = await control.publish(`usage.${partition}.${kind}`, body, headers());
-        return stored.sequence;
-      });
-      if (sequence === undefined) throw rulesTooLarge(bytesMax);
-    };
     const folder = rulesFolderOf(config);
     /** Rules that were applied by hand become those of the folder, or the next change of the folder would undo them. */
     const bringFolderInLine = (applied: RuleFiles): void => {
@@ -181,101 +162,42 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
 
     for (let number = 0; number < config.partitions; number++) {
       const directory = join(config.data, `partition-${number}`);
-      const engine = newEngine();
-      const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory);
-      for (const bad of rejected)
-        log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
-      if (checkpoint === undefined) {
-        engine.useRules(first.sources, first.version, [], first.lists);
-      } else {
-        for (const { sizeClass, used, bytes } of checkpoint.pages) engine.arena.restorePage(sizeClass, used, bytes);
-        const { sources, problems } = parseRules(checkpoint.meta.rules);
-        const wrong =
-          problems.length > 0
-            ? problems
-            : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
-        if (wrong.length > 0) throw ruleError(wrong, 'checkpoint');
-      }
-      const restoredVersion = engine.ruleSet().version;
       const stream = usageStream(number, config.partitions);
-      const source = await openSource(connection, {
+      const partition = await startPartition({
+        number,
         stream,
-        startSequence: checkpoint === undefined ? 0 : checkpoint.position.sequence + 1,
-        ...(checkpoint !== undefined && { streamCreated: checkpoint.position.streamCreated }),
-        allowGap: config.allowDataLoss,
-        onGap: (gap) => log.error({ partition: number, ...gap }, 'records of the stream are lost'),
-        onStall: (detail) => log.warn({ partition: number, detail }, 'reading stopped and starts again'),
-        ...(options.signal && { signal: options.signal }),
-      });
-      closers.push(() => source.close());
-      // One publisher a partition: it keeps what its own next checkpoint does not cover yet.
-      const publisher = createAlertPublisher(js, jsm, {
-        source: config.source,
-        allowGap: config.allowDataLoss,
-        onTrouble,
-        onPublished(alert, _sequence, duplicate) {
-          if (duplicate) return;
-          const counter = alert.shadow === true ? metrics.shadowAlertsTotal : metrics.alertsTotal;
-          counter.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
-          if (alert.shadow === true) return;
-          const firedAt = pipeline.firedBy(alert);
-          if (firedAt !== undefined) metrics.observeEventToAlert(Math.max(0, Date.now() - firedAt) / 1000);
+        engine: newEngine(),
+        first,
+        checkpoints: {
+          load: () => loadCheckpoint<EngineMeta>(directory),
+          store: (position, cut) => writeCheckpoint(directory, position, cut),
         },
-      });
-      closers.push(() => publisher.close());
-      const startsBehind = source.position().sequence;
-      const pipeline: Pipeline = startPipeline({
-        partition: number,
-        source,
-        engine,
-        publisher,
-        deadLetters,
-        stream,
-        checkpointDirectory: directory,
         checkpointEveryMs: config.checkpointIntervalSec * 1000,
-        metrics,
-        log,
-        async publishTick(body) {
-          await js.publish(`usage.${number}.tick`, body);
-        },
-        publishRules: (message) => publishRuleSet(number, message),
-        wholeRules: (body) => wholeRulesMessage(body, (sequence) => partOf(control, jsm, stream, sequence)),
+        connection,
+        js,
+        jsm,
+        deadLetters,
+        control,
+        publishRules: (message) => publishRuleSet(control, number, message),
         onRules(applied) {
           declareRules();
-          if (applied && number === 0) bringFolderInLine(filesOf(engine));
+          if (applied && number === 0) bringFolderInLine(filesOf(partition.engine));
         },
-        prepared: checkpoint?.meta.prepared,
-        async openBackfill(from) {
-          const startSequence = await control.insist(() => sequenceAt(jsm, stream, from));
-          const second = await openSource(connection, {
-            stream,
-            startSequence,
-            // What is gone can fill no window; since when they are filled stands in each.
-            allowGap: true,
-            onGap: (gap) => log.warn({ partition: number, ...gap }, 'old records for new rules are gone'),
-            onStall: (detail) =>
-              log.warn({ partition: number, detail }, 'reading old records stopped and starts again'),
-          });
-          return { source: second, whole: startSequence <= 1 };
-        },
+        alertSource: config.source,
+        allowDataLoss: config.allowDataLoss,
+        metrics,
+        log,
+        onTrouble,
+        onOpened: (close) => closers.push(close),
+        ...(options.signal && { signal: options.signal }),
       });
-      // A bug or a lost stream in one partition ends the process; until then the promise must not float.
-      pipeline.ended.catch(() => {});
-      partitions = [...partitions, { number, engine, source, publisher, pipeline }];
-      log.info(
-        {
-          partition: number,
-          checkpoint: checkpoint?.number ?? null,
-          sequence: checkpoint?.position.sequence ?? 0,
-          subscribers: engine.stats().subscribers,
-        },
-        'state restored',
-      );
+      const { engine, restored: from } = partition;
+      partitions = [...partitions, partition];
       // The rules of the very first record must be known after a crash too, so the empty state is written at once.
-      if (checkpoint === undefined) await pipeline.checkpoint();
+      if (from.fresh) await partition.pipeline.checkpoint();
       // What is in force when the stream has been read to its end, sets in the part that is still to be read included.
       const pending = await lastRuleSet(control, jsm, stream, number);
-      const version = pending !== undefined && pending.sequence > startsBehind ? pending.version : restoredVersion;
+      const version = pending !== undefined && pending.sequence > from.sequence ? pending.version : from.version;
       // A folder that is as it was does not undo what has been applied since.
       if (version === first.version) continue;
       if (folder.seen() === first.version) {
@@ -284,7 +206,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
           { partition: number, version },
           'the rules folder has not changed, other rules have been applied since',
         );
-      } else await publishRuleSet(number, { version: first.version, files });
+      } else await publishRuleSet(control, number, { version: first.version, files });
     }
     folder.see(first.version);
     restored = true;
@@ -296,7 +218,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const publishRules = async (candidate: RuleFiles): Promise<void> => {
       const { version } = checkFiles(candidate);
       if (version === versionOf(files)) return;
-      for (const { number } of partitions) await publishRuleSet(number, { version, files: candidate });
+      for (const { number } of partitions) await publishRuleSet(control, number, { version, files: candidate });
       files = candidate;
       folder.see(version);
       const limit = performance.now() + RULE_SWAP_LIMIT_MS;
@@ -382,33 +304,6 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     await closeAll();
     throw error;
   }
-}
-
-/** A piece of a rule set; undefined where the message is gone, or is none. */
-async function partOf(
-  control: DurablePublisher,
-  jsm: JetStreamManager,
-  stream: string,
-  sequence: number,
-): Promise<Uint8Array | undefined> {
-  const message = await control.insist(() => jsm.streams.getMessage(stream, { seq: sequence }));
-  return message?.subject.endsWith('.part') ? message.data : undefined;
-}
-
-/** The newest rule set in a partition's stream, whether it has been read or not. */
-async function lastRuleSet(
-  control: DurablePublisher,
-  jsm: JetStreamManager,
-  stream: string,
-  partition: number,
-): Promise<{ sequence: number; version: string; files: RuleFiles } | undefined> {
-  const last = { last_by_subj: `usage.${partition}.rules` };
-  const message = await control.insist(() => jsm.streams.getMessage(stream, last));
-  // A message that is no rule set changes nothing when it is read, but what came before it is not looked for.
-  if (message === null) return undefined;
-  const whole = await wholeRulesMessage(message.data, (sequence) => partOf(control, jsm, stream, sequence));
-  const { version = '', files = [] } = (whole && readRulesMessage(whole)) ?? {};
-  return { sequence: message.seq, version, files };
 }
 
 /** Rules and lists that an engine has in force, as they stand in a folder. */

@@ -14,7 +14,7 @@
  * section: u32 kind | u32 length | payload | u32 CRC-32 of kind, length and payload
  * ```
  */
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { RingfenceError } from '../errors.ts';
@@ -43,6 +43,26 @@ export interface Position {
   /** Sequence of the last message whose effects are in the state; 0 before the first. */
   sequence: number;
 }
+
+/** What a checkpoint needs of a file, as node:fs/promises has it. */
+export interface DiskFile {
+  read(into: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  write(bytes: Uint8Array, offset: number): Promise<{ bytesWritten: number }>;
+  stat(): Promise<{ size: number }>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What a checkpoint needs of the disk. The other one is that of the simulation, which loses what was not flushed. */
+export interface Disk {
+  mkdir(path: string, options: { recursive: true }): Promise<unknown>;
+  open(path: string, flags: 'r' | 'w'): Promise<DiskFile>;
+  readdir(path: string): Promise<string[]>;
+  rename(from: string, to: string): Promise<void>;
+  rm(path: string, options: { force: true }): Promise<void>;
+}
+
+const realDisk: Disk = { mkdir, open, readdir, rename, rm };
 
 /** What is stored; `meta` is plain data of the engine. The parts come from `engine.cut()`. */
 export interface CheckpointContent<Meta> {
@@ -77,11 +97,12 @@ export async function writeCheckpoint<Meta>(
   directory: string,
   position: Position,
   content: CheckpointContent<Meta>,
+  disk: Disk = realDisk,
 ): Promise<{ number: number; bytes: number }> {
-  await mkdir(directory, { recursive: true });
-  const number = ((await generations(directory))[0] ?? 0) + 1;
+  await disk.mkdir(directory, { recursive: true });
+  const number = ((await generations(directory, disk))[0] ?? 0) + 1;
   const path = join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
-  const file = await open(`${path}.writing`, 'w');
+  const file = await disk.open(`${path}.writing`, 'w');
   let bytes = 0;
   try {
     let pending: Uint8Array[] = [];
@@ -145,10 +166,10 @@ export async function writeCheckpoint<Meta>(
   } finally {
     await file.close();
   }
-  await rename(`${path}.writing`, path);
-  await syncDirectory(directory);
-  for (const old of (await generations(directory)).slice(GENERATIONS_KEPT)) {
-    await rm(join(directory, `checkpoint-${String(old).padStart(9, '0')}`), { force: true });
+  await disk.rename(`${path}.writing`, path);
+  await syncDirectory(directory, disk);
+  for (const old of (await generations(directory, disk)).slice(GENERATIONS_KEPT)) {
+    await disk.rm(join(directory, `checkpoint-${String(old).padStart(9, '0')}`), { force: true });
   }
   return { number, bytes };
 }
@@ -159,11 +180,12 @@ export async function writeCheckpoint<Meta>(
  */
 export async function loadCheckpoint<Meta>(
   directory: string,
+  disk: Disk = realDisk,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
-  for (const number of await generations(directory)) {
+  for (const number of await generations(directory, disk)) {
     const path = join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
-    const result = await read<Meta>(number, path);
+    const result = await read<Meta>(number, path, disk);
     if (typeof result !== 'string') return { checkpoint: result, rejected };
     rejected.push({ number, reason: result });
   }
@@ -174,8 +196,8 @@ export async function loadCheckpoint<Meta>(
  * A whole checkpoint, or what is wrong with it. Read section by section: a state beyond 2 GiB fits into no single read.
  * @throws RingfenceError where a newer program has written it
  */
-async function read<Meta>(number: number, path: string): Promise<LoadedCheckpoint<Meta> | string> {
-  const file = await open(path, 'r');
+async function read<Meta>(number: number, path: string, disk: Disk): Promise<LoadedCheckpoint<Meta> | string> {
+  const file = await disk.open(path, 'r');
   try {
     const { size } = await file.stat();
     let at = 0;
@@ -259,10 +281,10 @@ async function read<Meta>(number: number, path: string): Promise<LoadedCheckpoin
 }
 
 /** Numbers of the generations that are there, newest first. */
-async function generations(directory: string): Promise<number[]> {
+async function generations(directory: string, disk: Disk): Promise<number[]> {
   let files: string[];
   try {
-    files = await readdir(directory);
+    files = await disk.readdir(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
@@ -274,14 +296,14 @@ async function generations(directory: string): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void> {
   let at = 0;
   while (at < bytes.length) at += (await file.write(bytes, at)).bytesWritten;
 }
 
 /** A rename is durable only when its folder is. */
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
+async function syncDirectory(directory: string, disk: Disk): Promise<void> {
+  const handle = await disk.open(directory, 'r');
   try {
     await handle.sync();
   } finally {

@@ -1,0 +1,155 @@
+/**
+ * One partition of `serve`: state restored from the newest checkpoint, its stream read from there on, alerts published,
+ * the pipeline between them running.
+ */
+import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Engine, EngineCut, EngineMeta } from '../engine.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { type Pipeline, startPipeline } from '../pipeline.ts';
+import { parseRules, ruleError } from '../rules/load.ts';
+import type { RulesMessage } from '../rules/message.ts';
+import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
+import type { DeadLetterSink } from '../sinks/dead-letter.ts';
+import type { DurablePublisher } from '../sinks/outbox.ts';
+import { openSource, type Source } from '../source/jetstream.ts';
+import { sequenceAt } from '../source/streams.ts';
+import type { LoadedCheckpoint, Position } from '../state/checkpoint.ts';
+import { partOf, wholeRulesMessage } from './rules-in-stream.ts';
+
+export interface Partition {
+  number: number;
+  engine: Engine;
+  source: Source;
+  publisher: AlertPublisher;
+  pipeline: Pipeline;
+  /** What it began with. `fresh`: there was no checkpoint; rules in force, and sequence of the last message in the state. */
+  restored: { fresh: boolean; version: string; sequence: number };
+}
+
+export interface PartitionOptions {
+  number: number;
+  stream: string;
+  /** Empty; state or `first` rules are put into it. */
+  engine: Engine;
+  /** In force where there is no checkpoint. */
+  first: Pick<ReturnType<typeof parseRules>, 'sources' | 'lists'> & { version: string };
+  /** Where the checkpoints of this partition are. */
+  checkpoints: {
+    load(): Promise<{
+      checkpoint: LoadedCheckpoint<EngineMeta> | undefined;
+      rejected: { number: number; reason: string }[];
+    }>;
+    store(position: Position, cut: EngineCut): Promise<{ number: number; bytes: number }>;
+  };
+  checkpointEveryMs: number;
+  connection: NatsConnection;
+  js: JetStreamClient;
+  jsm: JetStreamManager;
+  deadLetters: DeadLetterSink;
+  /** For what must reach the partition's own stream however long that takes. */
+  control: DurablePublisher;
+  publishRules(message: RulesMessage): Promise<void>;
+  onRules(applied: boolean): void;
+  /** `source` of the alerts' CloudEvents. */
+  alertSource: string;
+  allowDataLoss: boolean;
+  metrics: Metrics;
+  log: Log;
+  onTrouble(sentence: string): void;
+  /** Gets what must be closed at the end, also of a start that fails. */
+  onOpened(close: () => Promise<void>): void;
+  signal?: AbortSignal;
+}
+
+/** Resolves when records are being read. */
+export async function startPartition(options: PartitionOptions): Promise<Partition> {
+  const { number, stream, engine, first, checkpoints, connection, js, jsm, control, metrics, log } = options;
+  const { checkpoint, rejected } = await checkpoints.load();
+  for (const bad of rejected)
+    log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
+  if (checkpoint === undefined) {
+    engine.useRules(first.sources, first.version, [], first.lists);
+  } else {
+    for (const { sizeClass, used, bytes } of checkpoint.pages) engine.arena.restorePage(sizeClass, used, bytes);
+    const { sources, problems } = parseRules(checkpoint.meta.rules);
+    const wrong =
+      problems.length > 0
+        ? problems
+        : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
+    if (wrong.length > 0) throw ruleError(wrong, 'checkpoint');
+  }
+  const { version } = engine.ruleSet();
+
+  const source = await openSource(connection, {
+    stream,
+    startSequence: checkpoint === undefined ? 0 : checkpoint.position.sequence + 1,
+    ...(checkpoint !== undefined && { streamCreated: checkpoint.position.streamCreated }),
+    allowGap: options.allowDataLoss,
+    onGap: (gap) => log.error({ partition: number, ...gap }, 'records of the stream are lost'),
+    onStall: (detail) => log.warn({ partition: number, detail }, 'reading stopped and starts again'),
+    ...(options.signal && { signal: options.signal }),
+  });
+  options.onOpened(() => source.close());
+  // One publisher a partition: it keeps what its own next checkpoint does not cover yet.
+  const publisher = createAlertPublisher(js, jsm, {
+    source: options.alertSource,
+    allowGap: options.allowDataLoss,
+    onTrouble: options.onTrouble,
+    onPublished(alert, _sequence, duplicate) {
+      if (duplicate) return;
+      const counter = alert.shadow === true ? metrics.shadowAlertsTotal : metrics.alertsTotal;
+      counter.inc({ rule: alert.ruleId, desk: alert.desk, severity: alert.severity });
+      if (alert.shadow === true) return;
+      const firedAt = pipeline.firedBy(alert);
+      if (firedAt !== undefined) metrics.observeEventToAlert(Math.max(0, Date.now() - firedAt) / 1000);
+    },
+  });
+  options.onOpened(() => publisher.close());
+
+  const { sequence } = source.position();
+  const pipeline: Pipeline = startPipeline({
+    partition: number,
+    source,
+    engine,
+    publisher,
+    deadLetters: options.deadLetters,
+    stream,
+    storeCheckpoint: checkpoints.store,
+    checkpointEveryMs: options.checkpointEveryMs,
+    metrics,
+    log,
+    async publishTick(body) {
+      await js.publish(`usage.${number}.tick`, body);
+    },
+    publishRules: options.publishRules,
+    wholeRules: (body) => wholeRulesMessage(body, (part) => partOf(control, jsm, stream, part)),
+    onRules: options.onRules,
+    prepared: checkpoint?.meta.prepared,
+    async openBackfill(from) {
+      const startSequence = await control.insist(() => sequenceAt(jsm, stream, from));
+      const second = await openSource(connection, {
+        stream,
+        startSequence,
+        // What is gone can fill no window; since when they are filled stands in each.
+        allowGap: true,
+        onGap: (gap) => log.warn({ partition: number, ...gap }, 'old records for new rules are gone'),
+        onStall: (detail) => log.warn({ partition: number, detail }, 'reading old records stopped and starts again'),
+      });
+      return { source: second, whole: startSequence <= 1 };
+    },
+  });
+  // A bug or a lost stream in one partition ends the process; until then the promise must not float.
+  pipeline.ended.catch(() => {});
+  const { subscribers } = engine.stats();
+  log.info({ partition: number, checkpoint: checkpoint?.number ?? null, sequence, subscribers }, 'state restored');
+  return {
+    number,
+    engine,
+    source,
+    publisher,
+    pipeline,
+    restored: { fresh: checkpoint === undefined, version, sequence },
+  };
+}
