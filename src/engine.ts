@@ -32,19 +32,11 @@ import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
+import type { CompiledBand, CompiledFeature, CompiledRule } from './rules/compiled-rule.ts';
 import type { PreparedRules } from './rules/message.ts';
+import type { BackfillSpan, Registry, RegistryEntry } from './rules/registry.ts';
 import { isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
-import {
-  type BackfillSpan,
-  type CompiledBand,
-  type CompiledFeature,
-  type CompiledRule,
-  compileRuleSet,
-  observingOnly,
-  type Registry,
-  type RegistryEntry,
-  type RuleSet,
-} from './rules/rule-set.ts';
+import { compileRuleSet, observingOnly, type RuleSet } from './rules/rule-set.ts';
 import type { Valuation } from './rules/valuation.ts';
 import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
 import {

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { createEngine } from '../src/engine.ts';
+import { FEATURES_PER_RULE_MAX } from '../src/rules/features.ts';
 import { parseRules } from '../src/rules/load.ts';
+import type { Registry } from '../src/rules/registry.ts';
 import { describeProblem, type Rule, type RuleFeature, type RuleProblem } from '../src/rules/rule.ts';
-import { compileRuleSet, FEATURES_PER_RULE_MAX, type Registry, RULES_MAX } from '../src/rules/rule-set.ts';
+import { compileRuleSet, RULES_MAX } from '../src/rules/rule-set.ts';
 import { OPERATORS_MAX } from '../src/state/block.ts';
 import { createNames } from '../src/state/key-table.ts';
 import { createRankings } from '../src/state/rankings.ts';

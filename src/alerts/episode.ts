@@ -14,7 +14,7 @@
  * `[first fired, last held, revision | band, alert id (128 bits)]`.
  */
 import { createHash } from 'node:crypto';
-import { EPISODE_UNITS } from '../rules/rule-set.ts';
+import { EPISODE_UNITS } from '../rules/compiled-rule.ts';
 import type { Blocks, Cursor } from '../state/block.ts';
 
 const FIRED_AT = 0;

@@ -11,8 +11,8 @@ import { mixedRecords } from '../feed/mixed-records.ts';
 import { decodeMessage } from '../record/decode.ts';
 import type { UsageRecord } from '../record/usage-record.ts';
 import type { ReferenceLists } from '../reference/lists.ts';
+import { EPISODE_UNITS } from '../rules/compiled-rule.ts';
 import { describeProblem, type RuleSource } from '../rules/rule.ts';
-import { EPISODE_UNITS } from '../rules/rule-set.ts';
 import { createBlocks, segmentCountOf } from '../state/block.ts';
 import { runRuleTest } from './rule-test.ts';
 
