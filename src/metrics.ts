@@ -59,6 +59,7 @@ export interface Metrics {
   ruleErrorsTotal: Counter<'rule'>;
   alertPublishInFlight: Gauge;
   deadLettersTotal: Counter<'reason'>;
+  deadLetterReplaysTotal: Counter<'result'>;
   wsClients: Gauge;
   wsResyncsTotal: Counter;
   wsFramesTotal: Counter;
@@ -132,6 +133,11 @@ export function createMetrics(): Metrics {
   const deadLettersTotal = counter('dead_letters_total', 'Rejected records sent to the dead-letter stream.', [
     'reason',
   ]);
+  const deadLetterReplaysTotal = counter(
+    'dead_letter_replays_total',
+    'Replays of dead letters asked for over HTTP: sent, duplicate (sent before), refused (would be rejected again).',
+    ['result'],
+  );
   const wsClients = gauge('ws_clients', 'Connected live clients.');
   const wsResyncsTotal = counter(
     'ws_resyncs_total',
@@ -171,6 +177,7 @@ export function createMetrics(): Metrics {
 
   const deadLetterReasons = ['malformed', 'schema', 'unknownType', 'future', 'tooLarge'];
   for (const reason of deadLetterReasons) deadLettersTotal.inc({ reason }, 0);
+  for (const result of ['sent', 'duplicate', 'refused']) deadLetterReplaysTotal.inc({ result }, 0);
   for (const stage of STAGES) stageSeconds.zero({ stage });
 
   /**
@@ -249,6 +256,7 @@ export function createMetrics(): Metrics {
     ruleErrorsTotal,
     alertPublishInFlight,
     deadLettersTotal,
+    deadLetterReplaysTotal,
     wsClients,
     wsResyncsTotal,
     wsFramesTotal,

@@ -62,6 +62,9 @@ describe('descriptions', () => {
         'GET /openapi.json',
         'GET /v1/alerts',
         'GET /v1/alerts/live',
+        'GET /v1/deadletters',
+        'GET /v1/deadletters/{seq}',
+        'POST /v1/deadletters/{seq}/replay',
         'GET /v1/operations',
         'GET /v1/rules',
         'GET /v1/rules/{id}',
@@ -130,9 +133,12 @@ describe('descriptions', () => {
       ['/v1/alerts', 'AlertPage'],
       ['/v1/operations', 'Operations'],
       ['/v1/rules', 'RuleList'],
+      ['/v1/usage', 'UsageResult', { method: 'POST', body: '[{}]', headers: { 'content-type': 'application/json' } }],
+      ['/v1/deadletters', 'DeadLetterPage'],
+      ['/v1/deadletters/1', 'DeadLetter'],
+      ['/v1/deadletters/1/replay', 'Problem', { method: 'POST' }],
       ['/nothing', 'Problem'],
       ['/v1/alerts?limit=0', 'Problem'],
-      ['/v1/usage', 'UsageResult', { method: 'POST', body: '[{}]', headers: { 'content-type': 'application/json' } }],
     ];
     for (const [path, schema, init] of answers) {
       const valid = validatorOf(openApi, schema);

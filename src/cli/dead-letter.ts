@@ -8,7 +8,7 @@ import { Command, Option } from 'commander';
 import { DEFAULTS } from '../config.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import type { Rejection } from '../record/decode.ts';
-import { connectNats } from '../source/connection.ts';
+import { connectNats, isNoAnswer } from '../source/connection.ts';
 import {
   type DeadLetter,
   type DeadLetterHead,
@@ -49,6 +49,14 @@ async function withDeadLetters<T>(nats: string, work: (deadLetters: DeadLetters)
     const jsm = await jetstreamManager(nc);
     const partitions = await partitionsFound(jsm);
     return await work(openDeadLetters({ nc, js: jetstream(nc), jsm, partitions }));
+  } catch (error) {
+    if (!isNoAnswer(error)) throw error;
+    throw new RingfenceError({
+      code: 'deadletter.unanswered',
+      message: `NATS did not answer: ${(error as Error).message || (error as Error).name}.`,
+      hint: 'Do it again when NATS is well; what was sent already is not sent twice.',
+      cause: error,
+    });
   } finally {
     await nc.close();
   }

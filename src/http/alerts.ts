@@ -10,7 +10,7 @@ import type { Metrics } from '../metrics.ts';
 import { type AlertIndex, cursorOf, positionOf } from './alert-index.ts';
 import type { LiveAlerts } from './live.ts';
 import { natsAway, ProblemError, RETRY_AFTER_SEC, rawProblem } from './problem.ts';
-import { sentenceOf } from './request.ts';
+import { instantOf, sentenceOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 import { ALERT_PAGE_DEFAULT, type AlertsQuery, AlertsQuerySchema, LiveQuerySchema } from './schemas.ts';
 
@@ -109,12 +109,4 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
       () => refuse(natsAway()),
     );
   });
-}
-
-/** Epoch ms of a query parameter that has passed its pattern. */
-function instantOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const epochMs = /^[0-9]+$/.test(text) ? Number(text) : Date.parse(text);
-  if (Number.isNaN(epochMs)) throw new ProblemError(400, `${name}: no such date.`);
-  return epochMs;
 }

@@ -11,6 +11,10 @@ import {
   AlertFrameSchema,
   AlertPageSchema,
   AlertSchema,
+  DeadLetterHeadSchema,
+  DeadLetterPageSchema,
+  DeadLetterReplaySchema,
+  DeadLetterSchema,
   HelloFrameSchema,
   LiveQuerySchema,
   OperationsSchema,
@@ -39,6 +43,10 @@ const components: (TSchema & { $id?: string })[] = [
   RuleListSchema,
   RuleFindingSchema,
   RuleCheckSchema,
+  DeadLetterHeadSchema,
+  DeadLetterPageSchema,
+  DeadLetterSchema,
+  DeadLetterReplaySchema,
   OperationsSchema,
 ];
 const messages: (TSchema & { $id?: string })[] = [

@@ -60,3 +60,11 @@ export function sentenceOf({ instancePath, keyword, params, message }: FastifySc
   if (keyword === 'enum') return `${name} must be one of ${[params.allowedValues].flat().join(', ')}.`;
   return `${name} ${message}.`;
 }
+
+/** Epoch ms of a query parameter that has passed its pattern. */
+export function instantOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const epochMs = /^[0-9]+$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isNaN(epochMs)) throw new ProblemError(400, `${name}: no such date.`);
+  return epochMs;
+}

@@ -193,6 +193,92 @@ export const UsageResultSchema = Type.Object(
 );
 export type UsageResult = Static<typeof UsageResultSchema>;
 
+/** Letters in one page, at most and where the caller does not say. */
+export const DEAD_LETTER_PAGE_MAX = 500;
+export const DEAD_LETTER_PAGE_DEFAULT = 50;
+const REJECTION_REASONS = ['malformed', 'schema', 'unknownType', 'future', 'tooLarge'];
+const letterSequence = '^[1-9][0-9]{0,14}$';
+
+export const DeadLettersQuerySchema = Type.Object(
+  {
+    reason: Type.Optional(Type.Enum(REJECTION_REASONS, { type: 'string' })),
+    subject: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 256,
+        description: 'Subject that it came on, with the wildcards of NATS; `http` where it came over HTTP.',
+      }),
+    ),
+    from: Type.Optional(instant('Earliest time of storing, inclusive.')),
+    to: Type.Optional(instant('Latest time of storing, exclusive.')),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: DEAD_LETTER_PAGE_MAX, default: DEAD_LETTER_PAGE_DEFAULT }),
+    ),
+    cursor: Type.Optional(Type.String({ pattern: letterSequence, description: '`next` of the page before.' })),
+  },
+  { additionalProperties: false },
+);
+export type DeadLettersQuery = Static<typeof DeadLettersQuerySchema>;
+export const DeadLetterParamsSchema = Type.Object({ seq: Type.String({ pattern: letterSequence }) });
+
+const letterReplay = {
+  at: epochMs('When it was replayed.'),
+  corrected: Type.Boolean({ description: 'Whether another body was sent than the one of the letter.' }),
+  records: Type.Integer({ minimum: 1 }),
+  by: nullable(Type.String({ description: 'Who asked for it.' })),
+  messages: Type.Array(Type.Object({ subject: Type.String(), seq: Type.Integer() }), {
+    description: 'Where the records went in the usage stream.',
+  }),
+};
+const deadLetterHead = {
+  seq: Type.Integer({ minimum: 1, description: 'Sequence in the DEADLETTER stream: the name of the letter.' }),
+  storedAt: epochMs('When the broker stored it.'),
+  reason: Type.String({ description: 'malformed, schema, unknownType, future or tooLarge.' }),
+  field: Type.String({ description: 'Empty where it is not one field.' }),
+  sourceSubject: Type.String({ description: 'Subject that it came on, or `http`.' }),
+  sourceSeq: nullable(Type.Integer({ description: 'Sequence of its message in the usage stream.' })),
+  bytes: Type.Integer({ minimum: 0 }),
+  truncatedBytes: Type.Integer({
+    minimum: 0,
+    description: 'Bytes that were cut off; a replay then needs a whole body.',
+  }),
+  replay: nullable(Type.Object(letterReplay)),
+};
+export const DeadLetterHeadSchema = Type.Object(deadLetterHead, { $id: 'DeadLetterHead' });
+export type DeadLetterHeadView = Static<typeof DeadLetterHeadSchema>;
+export const DeadLetterPageSchema = Type.Object(
+  { deadLetters: Type.Array(Type.Ref('DeadLetterHead')), next: nullable(Type.String()) },
+  { $id: 'DeadLetterPage', description: 'Newest first. A page may be short though there is a next one.' },
+);
+const letterError = Type.Object({
+  index: Type.Integer({ description: 'Place of the record in the body, from 0.' }),
+  recordId: Type.String(),
+  field: Type.String(),
+  reason: Type.String(),
+  detail: Type.String(),
+});
+export const DeadLetterSchema = Type.Object(
+  {
+    ...deadLetterHead,
+    headers: Type.Record(Type.String(), Type.String()),
+    body: Type.Object({
+      text: nullable(Type.String({ description: 'Null where the bytes are not UTF-8.' })),
+      base64: Type.String(),
+    }),
+    errors: Type.Array(letterError, { description: 'What would be wrong with it if it were replayed as it is now.' }),
+  },
+  { $id: 'DeadLetter' },
+);
+export type DeadLetterView = Static<typeof DeadLetterSchema>;
+export const DeadLetterReplaySchema = Type.Object(
+  {
+    duplicate: Type.Boolean({ description: 'It had been replayed before, and nothing was sent.' }),
+    ...letterReplay,
+  },
+  { $id: 'DeadLetterReplay' },
+);
+export type DeadLetterReplayView = Static<typeof DeadLetterReplaySchema>;
+
 const contribution = Type.Object({ name: Type.String(), value: Type.Number() });
 export const SubscriberSchema = Type.Object(
   {

@@ -13,7 +13,7 @@ import type { UsageIntake } from './usage-intake.ts';
 const USAGE_REQUESTS_MAX = 128;
 const USAGE_PATH = '/v1/usage';
 
-const USAGE_MEDIA_TYPES = {
+export const USAGE_MEDIA_TYPES = {
   'application/json': { oneOf: [ref('UsageRecord'), { type: 'array', items: ref('UsageRecord') }] },
   'application/x-ndjson': { type: 'string', description: 'One record a line.' },
   'application/msgpack': { description: 'A map, or an array of maps.' },

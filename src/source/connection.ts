@@ -6,12 +6,18 @@
  * socket does not know) in 15 s. `connectionState` tells sources and sinks whether the connection is up, so that they
  * act at once instead of waiting for a request to time out.
  */
+import { JetStreamApiError, JetStreamError } from '@nats-io/jetstream';
 import {
   AuthorizationError,
+  ClosedConnectionError,
   connect,
+  DrainingConnectionError,
   type NatsConnection,
   type NodeConnectionOptions,
+  NoRespondersError,
   PermissionViolationError,
+  RequestError,
+  TimeoutError,
   UserAuthenticationExpiredError,
 } from '@nats-io/transport-node';
 import { RingfenceError } from '../errors.ts';
@@ -213,4 +219,18 @@ export function permissionViolation(error: unknown): PermissionViolationError | 
     if (cause instanceof PermissionViolationError) return cause;
   }
   return undefined;
+}
+
+/** Whether an error of a request says that NATS did not answer, or cannot for now: it may be asked again. */
+export function isNoAnswer(error: unknown): boolean {
+  const kinds = [
+    JetStreamApiError,
+    JetStreamError,
+    TimeoutError,
+    RequestError,
+    NoRespondersError,
+    ClosedConnectionError,
+    DrainingConnectionError,
+  ];
+  return kinds.some((kind) => error instanceof kind) || (error as Error).name === 'JetStreamNotEnabled';
 }
