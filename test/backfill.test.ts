@@ -9,7 +9,7 @@ import type { Engine, FeatureView } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { KEY_TYPES, type Rule } from '../src/rules/rule.ts';
 import { DRAWN_SEED, type DrawnCase, drawnCase } from './drawn-case.ts';
-import { engineWith, MINUTE_MS, recordAt, sourceOf } from './rule-engine.ts';
+import { engineWith, MINUTE_MS, recordAt, ruleWith, SUBSCRIBER, sourceOf } from './rule-engine.ts';
 
 const CASES = 500;
 
@@ -103,4 +103,33 @@ describe('filled windows are those of an engine that had the rules from the begi
     );
     expect(filled).toBeGreaterThan(runs / 4);
   });
+});
+
+test('a SIM that only a late record has named is known after a back-fill as well', () => {
+  const rules = [
+    ruleWith({ id: 'fraud.window', features: { calls: { aggregate: 'count', window: '1h' } } }),
+    ruleWith({
+      id: 'fraud.recent',
+      key: 'imsi',
+      where: "direction == 'mo'",
+      features: { mean: { aggregate: 'recentMean', of: 'durationSec', last: 1 } },
+      bands: [{ severity: 'info', score: 1, if: 'mean > 60' }],
+    }),
+  ];
+  const [other, servedImsi] = ['861390000002', '460000000000002'];
+  const before = [
+    recordAt(0, { recordId: 'first', servedMsisdn: other }),
+    recordAt(-61 * MINUTE_MS, { recordId: 'late for every window', servedMsisdn: other, servedImsi }),
+  ];
+  const after = [recordAt(0, { recordId: 'names it, and counts for nothing', servedImsi, direction: 'mt' })];
+  const alerts: AlertData[] = [];
+  const engine = engineWith([]);
+  for (const record of before) engine.apply(record, alerts);
+  swapFilled(engine, rules, before, alerts);
+  const whole = engineWith(rules);
+  for (const record of before) whole.apply(record, alerts);
+  for (const each of [engine, whole]) for (const record of after) each.apply(record, alerts);
+  while (engine.takeOver());
+  for (const msisdn of [SUBSCRIBER, other])
+    expect(engine.inspectSubscriber(msisdn)?.features).toEqual(whole.inspectSubscriber(msisdn)?.features);
 });

@@ -158,15 +158,16 @@ export function createPlan<Rule extends Looking>(
       if (touching.length === 0) continue;
       const all = touching.flatMap((step) => [...step.operators]);
       for (const operator of all) lateAfterMs = Math.max(lateAfterMs, options.reachOf(operator));
+      // A key that is there because a rule judged a late record is there after a back-fill too, though no rule looks then.
+      const onArrival = mine.some((step) => step.keyType === keyType && [...step.rules].some((rule) => rule.onArrival));
       if (only !== undefined) {
         const operators = all.filter(only.isNeeded);
-        if (only.keyTypes.has(keyType)) keys.push({ keyType, operators, rules: [], onArrival: false });
+        if (only.keyTypes.has(keyType)) keys.push({ keyType, operators, rules: [], onArrival });
         continue;
       }
       // In the order in which the rules stand in the set, also where an earlier step lets a later rule look.
       const looking = new Set(touching.flatMap((step) => [...step.rules]));
       const rules = [...new Set(mine.flatMap((step) => [...step.rules]))].filter((rule) => looking.has(rule));
-      const onArrival = mine.some((step) => step.keyType === keyType && [...step.rules].some((rule) => rule.onArrival));
       keys.push({ keyType, operators: all, rules, onArrival });
     }
     return { keys, lateAfterMs: lateAfterMs === 0 ? Number.POSITIVE_INFINITY : lateAfterMs };
