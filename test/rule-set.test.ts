@@ -22,20 +22,10 @@ import {
   sourceOf,
   utc,
 } from './rule-engine.ts';
+import { placeOf, ruleText } from './rule-text.ts';
 
 /** A right rule; tests change one place of it. */
-const RIGHT = `id: fraud.burst
-version: 1
-catalogue: F90
-status: test
-desk: fraud
-title: { en: Burst, zh-CN: 突增 }
-fraudType: irsf
-enabler: subscription
-key: subscriber
-on: voice
-where: direction == 'mo'
-params: { most: 10, wait: 7d, risky: ['371', '53'] }
+const RIGHT = ruleText(`params: { most: 10, wait: 7d, risky: ['371', '53'] }
 features:
   calls: { aggregate: count, window: 1h }
   seconds: { aggregate: sum, of: durationSec, window: 1h }
@@ -49,20 +39,12 @@ reason: { en: "{calls} calls, threshold {threshold}", zh-CN: "{calls}次，阈�
 suppress: { for: 1h }
 tests:
   - { name: fires, steps: [{ record: { recordType: voice } }], expect: [] }
-`;
+`);
 
 function problemsOf(...texts: string[]): RuleProblem[] {
   const { sources, problems } = parseRules(texts.map((text, index) => ({ file: `${'fgh'[index]}.yaml`, text })));
   if (problems.length > 0) return expect.fail(problems.map(describeProblem).join('\n'));
   return createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 }).checkRules(sources);
-}
-
-/** Line and column of the place that ¦ marks in a piece of the text. */
-function placeOf(marked: string, text: string): { line: number; column: number } {
-  const at = text.indexOf(marked.replace('¦', ''));
-  expect(at, marked).toBeGreaterThanOrEqual(0);
-  const before = text.slice(0, at + marked.indexOf('¦')).split('\n');
-  return { line: before.length, column: before.at(-1)!.length + 1 };
 }
 
 describe('a rule set', () => {

@@ -15,22 +15,12 @@ import {
   type RuleProblem,
   ruleSchema,
 } from '../src/rules/rule.ts';
+import { changeText, ruleText } from './rule-text.ts';
 
 const FEATURE_KEYS = Object.keys(Object.values(ruleSchema.properties.features.patternProperties)[0]!.properties);
 
 /** A right rule, in the smallest form; tests put one thing into it that is wrong. */
-const RIGHT = `id: fraud.burst
-version: 1
-catalogue: F90
-status: test
-desk: fraud
-title: { en: Burst, zh-CN: 突增 }
-fraudType: irsf
-enabler: subscription
-key: subscriber
-on: voice
-where: direction == 'mo'
-params: { most: 10, numbers: ['371', '53'], wait: 7d }
+const RIGHT = ruleText(`params: { most: 10, numbers: ['371', '53'], wait: 7d }
 features:
   calls: { aggregate: count, window: 1h }
 bands:
@@ -39,20 +29,14 @@ reason: { en: "{calls} calls", zh-CN: "{calls}次" }
 suppress: { for: 1h }
 tests:
   - { name: fires, steps: [{ repeat: 10, record: { recordType: voice } }], expect: [{ severity: warning }] }
-`;
+`);
 
 const problemsOf = (text: string): RuleProblem[] => {
   const parsed = parseRule('f.yaml', text);
   return 'problems' in parsed ? parsed.problems : [];
 };
 
-/** The rule with one line changed; ¦ in the new text marks where the error must point at, and is taken out. */
-function changed(from: string, to: string): { text: string; line: number; column: number } {
-  expect(RIGHT).toContain(from);
-  const text = RIGHT.replace(from, () => to);
-  const before = text.slice(0, text.indexOf('¦')).split('\n');
-  return { text: text.replace('¦', ''), line: before.length, column: before.at(-1)!.length + 1 };
-}
+const changed = (from: string, to: string) => changeText(RIGHT, from, to);
 
 describe('a rule file', () => {
   test('that is right has no problems and keeps its text', () => {
