@@ -75,6 +75,7 @@ import {
   hashedNumber,
   type KeyTable,
   type Names,
+  type NamesCut,
 } from './state/key-table.ts';
 import type { Ageing } from './state/ledger.ts';
 import type { Scope } from './state/operator.ts';
@@ -214,7 +215,7 @@ export interface EngineMeta {
 
 export interface EngineCut {
   meta: EngineMeta;
-  names: string[];
+  names: NamesCut;
   duplicates: Uint8Array[];
   arena: ArenaCut;
   /** Must be called when the cut has been written, or will not be. */

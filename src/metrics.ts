@@ -58,6 +58,7 @@ export interface Metrics {
   duplicateHorizonRecords: Gauge;
   ruleErrorsTotal: Counter<'rule'>;
   alertPublishInFlight: Gauge;
+  checkpointKeptBytes: Gauge;
   deadLettersTotal: Counter<'reason'>;
   deadLetterReplaysTotal: Counter<'result'>;
   wsClients: Gauge;
@@ -121,6 +122,10 @@ export function createMetrics(): Metrics {
   const checkpointLastSuccessTimestampSeconds = gauge(
     'checkpoint_last_success_timestamp_seconds',
     'Unix time of the newest durable checkpoint; 0 before the first.',
+  );
+  const checkpointKeptBytes = gauge(
+    'checkpoint_kept_bytes',
+    'State that was copied for the newest checkpoint because it changed while the checkpoint was written.',
   );
   const subscribersResident = gauge('subscribers_resident', 'Subscribers whose state is in memory.');
   const stateBytes = gauge('state_bytes', 'Bytes of rule state in memory.');
@@ -255,6 +260,7 @@ export function createMetrics(): Metrics {
     duplicateHorizonRecords,
     ruleErrorsTotal,
     alertPublishInFlight,
+    checkpointKeptBytes,
     deadLettersTotal,
     deadLetterReplaysTotal,
     wsClients,

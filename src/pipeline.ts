@@ -140,8 +140,10 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
         stored();
         const seconds = (performance.now() - begun) / 1000;
+        const keptBytes = cut.arena.keptBytes();
         metrics.observeCheckpoint(seconds);
-        log.debug({ partition, number, bytes, sequence: at.sequence, seconds, cutMs }, 'checkpoint written');
+        metrics.checkpointKeptBytes.set(keptBytes);
+        log.debug({ partition, number, bytes, keptBytes, sequence: at.sequence, seconds, cutMs }, 'checkpoint written');
       } finally {
         cut.release();
         lastCheckpointAt = performance.now();

@@ -46,7 +46,7 @@ function worked(steps: readonly Step[], arena = createArena(), blocks = new Map<
       arena.free(address);
       blocks.delete(address);
     } else {
-      arena.beforeWrite(pageOf(address));
+      arena.beforeWrite(address);
       const content = blocks.get(address)!.map((_, unit) => stamp * 100_000 + unit);
       stamp++;
       arena.f64(pageOf(address)).set(content, unitOf(address));
@@ -125,6 +125,7 @@ describe('cut', () => {
           const copy = createArena();
           for (let page = 0; page < cut.pages; page++) {
             worked(between[page % between.length]!, arena, blocks);
+            into.fill(0xff);
             const { sizeClass, used } = cut.take(page, into);
             const bytes = used * SIZE_CLASSES[sizeClass]! * 8;
             expect(Buffer.compare(into.subarray(0, bytes), pages[page]!.subarray(0, bytes))).toBe(0);
@@ -146,14 +147,14 @@ describe('cut', () => {
 
   test('there is one at a time', () => {
     const arena = createArena();
-    arena.allocate(8);
+    const address = arena.allocate(8);
     const first = arena.cut();
     expect(() => arena.cut()).toThrow('open');
     first.release();
     const second = arena.cut();
     // A release that comes twice must not end the cut of somebody else.
     first.release();
-    const address = arena.allocate(8);
+    arena.beforeWrite(address);
     arena.f64(0)[unitOf(address)] = 42;
     const into = new Uint8Array(PAGE_BYTES);
     second.take(0, into);

@@ -45,7 +45,7 @@ function restarted(engine: Engine): Engine {
     next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
   }
   const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-  expect(next.restore(meta, engine.ruleSet().sources, cut.names, cut.duplicates)).toEqual([]);
+  expect(next.restore(meta, engine.ruleSet().sources, cut.names.slice(), cut.duplicates)).toEqual([]);
   cut.release();
   return next;
 }

@@ -74,7 +74,7 @@ const restart = (engine: Engine): Engine => {
     next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
   }
   const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-  expect(next.restore(meta, engine.ruleSet().sources, cut.names, cut.duplicates)).toEqual([]);
+  expect(next.restore(meta, engine.ruleSet().sources, cut.names.slice(), cut.duplicates)).toEqual([]);
   cut.release();
   return next;
 };
@@ -816,7 +816,7 @@ describe('restored from a checkpoint', () => {
       next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
       onPage();
     }
-    const names = [...cut.names];
+    const names = cut.names.slice();
     const duplicates = cut.duplicates.map((part) => part.slice());
     cut.release();
     const own = parseRules(meta.rules);

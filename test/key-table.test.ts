@@ -84,7 +84,7 @@ describe('names', () => {
         expect(numbers.every((number) => Number.isSafeInteger(number))).toBe(true);
 
         const restored = createNames();
-        restored.restore(names.snapshot());
+        restored.restore(names.snapshot().slice());
         expect(texts.map((one) => restored.find(one))).toEqual(numbers);
         expect(numbers.map((number) => restored.textOf(number))).toEqual(texts);
         expect(restored.numberOf('one more')).toBe(names.numberOf('one more'));
@@ -122,7 +122,7 @@ describe('names', () => {
     names.numberOf('one');
     const snapshot = names.snapshot();
     names.numberOf('two');
-    expect(snapshot).toEqual(['=one']);
+    expect(snapshot.slice()).toEqual(['=one']);
   });
 });
 
@@ -152,7 +152,7 @@ describe('fingerprint', () => {
     expect(names.textOf(cell)).toBe('8613>371');
     expect(names.size()).toBe(1);
     const restored = createNames();
-    restored.restore(names.snapshot());
+    restored.restore(names.snapshot().slice());
     expect(restored.find('8613>371')).toBe(cell);
     for (const one of [names, restored]) {
       expect(one.pairOf('8614', '53')).toBe(pair);

@@ -184,7 +184,7 @@ describe('the lists of a rule set', () => {
     const { meta, names } = cut;
     cut.release();
     const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
-    expect(next.restore(meta, parseRules(meta.rules).sources, names, [])).toEqual([]);
+    expect(next.restore(meta, parseRules(meta.rules).sources, names.slice(), [])).toEqual([]);
     for (const at of [0, 1_000]) next.apply(call(at, '447700900001'), alerts);
     expect(alerts).toHaveLength(1);
     expect(next.cut().meta.rules).toEqual(filesOf('447700900001'));

@@ -280,7 +280,7 @@ describe('the same records give the same ranks', () => {
       const duplicates = cut.duplicates.map((part) => part.slice());
       cut.release();
       expect(meta.rules.map(({ file }) => file)).toContain('models/retention.yaml');
-      expect(next.restore(meta, parseRules(meta.rules).sources, cut.names, duplicates)).toEqual([]);
+      expect(next.restore(meta, parseRules(meta.rules).sources, cut.names.slice(), duplicates)).toEqual([]);
       alerts.push(...run(next, sorted.slice(at)));
       expect(alerts).toEqual(expected);
       expect(stateOf(next)).toEqual(stateOf(whole));

@@ -27,7 +27,8 @@ import { createDeadLetterSink } from '../sinks/dead-letter.ts';
 import { ClosedError, createDurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
-import { loadCheckpoint, writeCheckpoint } from '../state/checkpoint.ts';
+import { loadCheckpoint } from '../state/checkpoint.ts';
+import { startCheckpointThread } from '../state/checkpoint-thread.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
 
@@ -163,6 +164,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     for (let number = 0; number < config.partitions; number++) {
       const directory = join(config.data, `partition-${number}`);
       const stream = usageStream(number, config.partitions);
+      const checkpoints = startCheckpointThread();
+      closers.push(() => checkpoints.close());
       const partition = await startPartition({
         number,
         stream,
@@ -170,7 +173,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         first,
         checkpoints: {
           load: () => loadCheckpoint<EngineMeta>(directory),
-          store: (position, cut) => writeCheckpoint(directory, position, cut),
+          store: (position, cut) => checkpoints.write(directory, position, cut),
         },
         checkpointEveryMs: config.checkpointIntervalSec * 1000,
         connection,

@@ -4,7 +4,12 @@
  * A key (one subscriber, one account, one IMSI ...) owns exactly one block, so that everything a record touches for a key
  * lies in a few neighbouring cache lines, and only what a rule needs is allocated. Pages make three things cheap:
  * growing (no copy of a gigabyte), walking all keys (a page's blocks have one size), and cutting a checkpoint while the
- * pipeline goes on (a page is copied the first time it is written after the cut, and only then: copy-on-write).
+ * pipeline goes on.
+ *
+ * A cut is copied by another thread, which sees the same memory. It is kept in chunks of 4 KiB: whoever comes first to a chunk,
+ * the pipeline that is about to change it or the writer, copies it, and one word for each chunk says who it was. Records come
+ * in no order of keys, so within moments of a cut every page is written to: keeping whole pages stopped the pipeline for 0.9 s
+ * with 200,000 subscribers.
  *
  * Everything is counted in units of 8 bytes. An address is `page * PAGE_UNITS + unit`, so it fits in 32 bits up to 32 GiB.
  */
@@ -13,6 +18,17 @@ export const PAGE_UNITS = 131_072;
 const PAGE_BITS = 17;
 const PAGE_BYTES = PAGE_UNITS * 8;
 const SLAB_PAGES_MAX = 32;
+/** What is kept at once for a cut: two or three of them hold a block. */
+const CHUNK_UNITS = 512;
+const CHUNK_BYTES = CHUNK_UNITS * 8;
+const CHUNKS_PER_PAGE = PAGE_UNITS / CHUNK_UNITS;
+/** Chunks that were kept lie in pieces of so many: 4 MiB. */
+const KEPT_CHUNKS = 1_024;
+/** Pieces that are held for the next cut; the rest is given back when a cut ends. */
+const KEPT_PIECES_MAX = 16;
+/** Word of a chunk that nobody has copied, and of one that the writer has; any other is its place among the kept ones, from 1 on. */
+const NOT_COPIED = 0;
+const WRITTEN = -1;
 /** Most of a block that `touch` reads: 12 cache lines; few blocks are larger. */
 const TOUCH_UNITS_MAX = 96;
 /** 2^32 units are 32 GiB, more than a process here is given; the byte cap of the configuration is reached long before. */
@@ -42,8 +58,8 @@ export interface Arena {
   free(address: number): void;
   /** Size of the block at this address, in units. */
   sizeOf(address: number): number;
-  /** Must be called before a page is written, so that a running checkpoint keeps the page as it was at the cut. */
-  beforeWrite(page: number): void;
+  /** Must be called before a block is written to, so that an open cut keeps it as it was. */
+  beforeWrite(address: number): void;
   /** Reads a block's lines, to have them in the cache; the sum means nothing. */
   touch(address: number): number;
   pageCount(): number;
@@ -62,12 +78,68 @@ export interface Arena {
   restored(): void;
 }
 
+/** What a cut shows to the thread that writes it: shared memory, and lists that stay as they are. */
+export interface CutPages {
+  pages: number;
+  /** The memory of the pages, one behind the other. */
+  slabs: SharedArrayBuffer[];
+  /** Of each page. */
+  sizeClass: Uint8Array;
+  /** Blocks of each page that had been handed out at the cut. */
+  used: Int32Array;
+  /** The word of each chunk. */
+  words: Int32Array;
+}
+
 export interface ArenaCut {
   pages: number;
-  /** Size class and number of blocks ever used of a page at the cut, and a copy of the bytes; `into` holds PAGE_BYTES. */
+  /** `takePage` in this thread. */
   take(page: number, into: Uint8Array): { sizeClass: number; used: number };
-  /** Ends the cut: pages not taken are no longer preserved. */
+  shown: CutPages;
+  /** Called with each piece of memory for kept chunks, in order, before any word points into it. */
+  onKept(listener: (piece: Uint8Array) => void): void;
+  /** Bytes that the pipeline had to copy so far. */
+  keptBytes(): number;
+  /** Ends the cut: what has not been written is not kept any more. Nobody may read it from now on. */
   release(): void;
+}
+
+/**
+ * Copies a page as it was at the cut, which works once; `into` holds a page. Runs beside the pipeline, in whatever thread: the copy of a chunk
+ * counts only where its word can be set afterwards, because the pipeline sets it before it changes the chunk. `keptPiece`
+ * finds the memory of kept chunks by its number.
+ */
+export function takePage(
+  { slabs, sizeClass, used, words }: CutPages,
+  keptPiece: (index: number) => Uint8Array,
+  page: number,
+  into: Uint8Array,
+): { sizeClass: number; used: number } {
+  let slab = 0;
+  let inSlab = page;
+  while (inSlab * PAGE_BYTES >= slabs[slab]!.byteLength) inSlab -= slabs[slab++]!.byteLength / PAGE_BYTES;
+  const bytes = used[page]! * SIZE_CLASSES[sizeClass[page]!]! * 8;
+  const live = new Uint8Array(slabs[slab]!, inSlab * PAGE_BYTES, PAGE_BYTES);
+  for (let at = 0, chunk = page * CHUNKS_PER_PAGE; at < bytes; at += CHUNK_BYTES, chunk++) {
+    let word = Atomics.load(words, chunk);
+    if (word === NOT_COPIED) {
+      into.set(live.subarray(at, at + CHUNK_BYTES), at);
+      word = Atomics.compareExchange(words, chunk, NOT_COPIED, WRITTEN);
+    }
+    if (word > 0) {
+      const place = word - 1;
+      const from = (place % KEPT_CHUNKS) * CHUNK_BYTES;
+      into.set(keptPiece(Math.floor(place / KEPT_CHUNKS)).subarray(from, from + CHUNK_BYTES), at);
+    }
+  }
+  return { sizeClass: sizeClass[page]!, used: used[page]! };
+}
+
+interface OpenCut {
+  shown: CutPages;
+  kept: Uint8Array[];
+  keptChunks: number;
+  tell(piece: Uint8Array): void;
 }
 
 export function createArena(): Arena {
@@ -77,13 +149,16 @@ export function createArena(): Arena {
   /** Blocks of the page that have been handed out at least once; those behind have never been touched. */
   const pageUsed: number[] = [];
   /** Memory is taken in slabs, each as large as all before it up to 32 MiB, so that the system can back it with large pages. */
-  let slab = new ArrayBuffer(0);
+  const slabs: SharedArrayBuffer[] = [];
   let slabUsed = 0;
   const openPage = new Int32Array(SIZE_CLASSES.length).fill(-1);
   /** Head of the list of freed blocks per class; unit 0 of a freed block is the next one, 0 ends the list. */
   const freeHead = new Float64Array(SIZE_CLASSES.length);
   let usedUnits = 0;
-  let cutState: { pending: Uint8Array; copies: Map<number, Uint8Array>; used: number[] } | undefined;
+  let open: OpenCut | undefined;
+  /** From cut to cut. */
+  let words = new Int32Array(new SharedArrayBuffer(0));
+  const spare: Uint8Array[] = [];
 
   // Address 0 means "none" everywhere, so the first block of the first page is never handed out.
   const classOf = (units: number): number => {
@@ -101,8 +176,10 @@ export function createArena(): Arena {
   const addPage = (sizeClass: number): number => {
     const page = pagesF64.length;
     if (page >= PAGES_MAX) throw new RangeError('the state arena is full');
-    if (slabUsed === slab.byteLength) {
-      slab = new ArrayBuffer(Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES);
+    let slab = slabs.at(-1);
+    if (slab === undefined || slabUsed === slab.byteLength) {
+      slab = new SharedArrayBuffer(Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES);
+      slabs.push(slab);
       slabUsed = 0;
     }
     pagesF64.push(new Float64Array(slab, slabUsed, PAGE_UNITS));
@@ -119,10 +196,31 @@ export function createArena(): Arena {
     return new Uint8Array(buffer, byteOffset, PAGE_BYTES);
   };
 
-  const beforeWrite = (page: number): void => {
-    if (cutState === undefined || page >= cutState.pending.length || cutState.pending[page] === 0) return;
-    cutState.pending[page] = 0;
-    cutState.copies.set(page, bytesOf(page).slice());
+  /** Keeps what the cut has of this block, where the writer has not been there. */
+  const keep = (cut: OpenCut, address: number): void => {
+    const { shown, kept } = cut;
+    const page = address >>> PAGE_BITS;
+    if (page >= shown.pages) return;
+    const from = address & (PAGE_UNITS - 1);
+    const last = Math.floor((from + SIZE_CLASSES[pageClass[page]!]! - 1) / CHUNK_UNITS);
+    for (let chunk = Math.floor(from / CHUNK_UNITS); chunk <= last; chunk++) {
+      const word = page * CHUNKS_PER_PAGE + chunk;
+      if (Atomics.load(shown.words, word) !== NOT_COPIED) continue;
+      const place = cut.keptChunks;
+      if (place === kept.length * KEPT_CHUNKS) {
+        const piece = spare.pop() ?? new Uint8Array(new SharedArrayBuffer(KEPT_CHUNKS * CHUNK_BYTES));
+        kept.push(piece);
+        cut.tell(piece);
+      }
+      const at = chunk * CHUNK_BYTES;
+      kept.at(-1)!.set(bytesOf(page).subarray(at, at + CHUNK_BYTES), (place % KEPT_CHUNKS) * CHUNK_BYTES);
+      // Where the writer was quicker its copy is as good, and the place is used for the next chunk.
+      if (Atomics.compareExchange(shown.words, word, NOT_COPIED, place + 1) === NOT_COPIED) cut.keptChunks++;
+    }
+  };
+
+  const beforeWrite = (address: number): void => {
+    if (open !== undefined) keep(open, address);
   };
 
   const allocate = (units: number): number => {
@@ -134,7 +232,7 @@ export function createArena(): Arena {
       const page = Math.floor(freed / PAGE_UNITS);
       const offset = freed & (PAGE_UNITS - 1);
       const f64 = pagesF64[page]!;
-      beforeWrite(page);
+      beforeWrite(freed);
       freeHead[sizeClass] = f64[offset]!;
       f64.fill(0, offset, offset + size);
       return freed;
@@ -146,7 +244,7 @@ export function createArena(): Arena {
       if (page === 0 && size * 2 > PAGE_UNITS) page = addPage(sizeClass);
       openPage[sizeClass] = page;
     }
-    beforeWrite(page);
+    // Behind everything that a cut has of this page, so there is nothing to keep.
     const offset = pageUsed[page]! * size;
     pageUsed[page]!++;
     return page * PAGE_UNITS + offset;
@@ -156,7 +254,7 @@ export function createArena(): Arena {
     const page = address >>> PAGE_BITS;
     const offset = address & (PAGE_UNITS - 1);
     const sizeClass = pageClass[page]!;
-    beforeWrite(page);
+    beforeWrite(address);
     const f64 = pagesF64[page]!;
     f64[offset] = freeHead[sizeClass]!;
     f64[offset + CLOCK] = FREE;
@@ -199,29 +297,37 @@ export function createArena(): Arena {
     walk: (visit) => forEachBlock((address, live) => live && visit(address)),
     walkPage: (page, visit) => forEachBlockOf(page, (address, live) => live && visit(address)),
     cut() {
-      if (cutState !== undefined) throw new Error('a cut is open already');
-      const state = {
-        pending: new Uint8Array(pagesF64.length).fill(1),
-        copies: new Map<number, Uint8Array>(),
-        used: pageUsed.slice(),
+      if (open !== undefined) throw new Error('a cut is open already');
+      const pages = pagesF64.length;
+      if (words.length < pages * CHUNKS_PER_PAGE) {
+        // With room to grow, so that a growing state does not take new memory at each cut.
+        words = new Int32Array(new SharedArrayBuffer(Math.ceil(pages * 1.25) * CHUNKS_PER_PAGE * 4));
+      }
+      words.fill(NOT_COPIED);
+      const shown: CutPages = {
+        pages,
+        slabs: slabs.slice(),
+        sizeClass: Uint8Array.from(pageClass),
+        used: Int32Array.from(pageUsed),
+        words,
       };
-      cutState = state;
+      const kept: Uint8Array[] = [];
+      const cut: OpenCut = { shown, kept, keptChunks: 0, tell() {} };
+      open = cut;
       return {
-        pages: state.pending.length,
-        take(page, into) {
-          const copy = state.copies.get(page);
-          if (copy !== undefined) {
-            into.set(copy);
-            state.copies.delete(page);
-          } else {
-            into.set(bytesOf(page));
-            state.pending[page] = 0;
-          }
-          return { sizeClass: pageClass[page]!, used: state.used[page]! };
+        pages,
+        take: (page, into) => takePage(shown, (index) => kept[index]!, page, into),
+        shown,
+        onKept(listener) {
+          cut.tell = listener;
+          for (const piece of kept) listener(piece);
         },
+        keptBytes: () => cut.keptChunks * CHUNK_BYTES,
         release() {
           // A release that comes twice must not end the cut of somebody else.
-          if (cutState === state) cutState = undefined;
+          if (open !== cut) return;
+          open = undefined;
+          for (const piece of kept) if (spare.length < KEPT_PIECES_MAX) spare.push(piece);
         },
       };
     },

@@ -129,7 +129,7 @@ export function createBlocks(arena: Arena): Blocks {
     const { segmentAt, segmentUnits } = cursor;
     for (let index = 0; index < presentCount; index++) segmentAt[present[index]!] = 0;
     const page = address >>> PAGE_BITS;
-    arena.beforeWrite(page);
+    arena.beforeWrite(address);
     const f64 = arena.f64(page);
     const u32 = arena.u32(page);
     const base = address & (PAGE_UNITS - 1);

@@ -2,8 +2,8 @@
  * Checkpoints: the whole state and the position in the stream from one cut, on disk, so that a restart goes on where the
  * last one left off and a replay makes the same alerts again.
  *
- * The cut itself copies nothing but a few small tables; pages are copied as they are written, or the first time the pipeline
- * changes them, whichever comes first (arena.ts). Writing goes on beside the pipeline, a page at a time.
+ * The cut itself copies nothing but a few small tables; memory is copied as it is written, or when the pipeline is about to
+ * change it, whichever comes first (arena.ts). `serve` writes in a thread of its own (checkpoint-thread.ts).
  *
  * A file is `checkpoint-<number>`; three generations are kept. It is written under another name, flushed to the disk, and only
  * then renamed, so a crash leaves the older ones untouched. Head and sections carry a CRC-32, the first section says what
@@ -25,14 +25,17 @@ export const CHECKPOINT_FORMAT = 2;
 export const GENERATIONS_KEPT = 3;
 const MAGIC = Buffer.from('RINGFENC');
 const Section = { meta: 1, names: 2, duplicates: 3, page: 4, end: 5 } as const;
-/** Names are written in pieces of this many, duplicates in pieces of this many bytes. */
-const NAMES_PER_SECTION = 50_000;
-const BYTES_PER_SECTION = 4 * 1024 * 1024;
+/** Names are written in pieces of this many, which take the pipeline about a millisecond; duplicates in pieces of this many bytes. */
+const NAMES_PER_SECTION = 10_000;
+const BYTES_PER_SECTION = 1024 * 1024;
 /** A longer section is none of ours: its length is read before its checksum. */
 const SECTION_BYTES_MAX = 1024 * 1024 * 1024;
 const HEAD_BYTES = 16;
 /** Sections are gathered to this size before they are written. */
-const WRITE_BYTES = 1024 * 1024;
+const WRITE_BYTES = 4 * 1024 * 1024;
+const SECTION_HEAD_BYTES = 8;
+const SECTION_TAIL_BYTES = 4;
+const PAGE_BYTES = PAGE_UNITS * 8;
 const FILE_NAME = /^checkpoint-(\d{9})$/;
 
 /** Where in the stream the state stands. */
@@ -67,7 +70,8 @@ const realDisk: Disk = { mkdir, open, readdir, rename, rm };
 /** What is stored; `meta` is plain data of the engine. The parts come from `engine.cut()`. */
 export interface CheckpointContent<Meta> {
   meta: Meta;
-  names: string[];
+  /** Written in portions; an array will do. */
+  names: { length: number; slice(from: number, to: number): string[] | Promise<string[]> };
   duplicates: Uint8Array[];
   arena: {
     pages: number;
@@ -105,34 +109,37 @@ export async function writeCheckpoint<Meta>(
   const file = await disk.open(`${path}.writing`, 'w');
   let bytes = 0;
   try {
-    let pending: Uint8Array[] = [];
-    let pendingBytes = 0;
+    const gathered = Buffer.allocUnsafe(WRITE_BYTES);
+    let filled = 0;
+    const write = async (from: Uint8Array, length: number): Promise<void> => {
+      for (let at = 0; at < length; ) at += (await file.write(from.subarray(0, length), at)).bytesWritten;
+      bytes += length;
+    };
     const flush = async (): Promise<void> => {
-      if (pendingBytes === 0) return;
-      await writeAll(file, Buffer.concat(pending, pendingBytes));
-      bytes += pendingBytes;
-      pending = [];
-      pendingBytes = 0;
+      await write(gathered, filled);
+      filled = 0;
     };
-    const put = async (kind: number, ...parts: Uint8Array[]): Promise<void> => {
-      const length = parts.reduce((sum, part) => sum + part.length, 0);
-      const head = Buffer.alloc(8);
-      head.writeUInt32LE(kind, 0);
-      head.writeUInt32LE(length, 4);
-      let checksum = crc32(head);
-      for (const part of parts) checksum = crc32(part, checksum);
-      const tail = Buffer.alloc(4);
-      tail.writeUInt32LE(checksum >>> 0, 0);
-      pending.push(head, ...parts, tail);
-      pendingBytes += length + 12;
-      if (pendingBytes >= WRITE_BYTES) await flush();
+    /** Puts a section of at most `room` bytes; `fill` writes its payload and returns how long it is. */
+    const put = async (kind: number, room: number, fill: (payload: Buffer) => number): Promise<void> => {
+      const whole = SECTION_HEAD_BYTES + room + SECTION_TAIL_BYTES;
+      if (filled + whole > WRITE_BYTES) await flush();
+      const section = whole > WRITE_BYTES ? Buffer.allocUnsafe(whole) : gathered.subarray(filled, filled + whole);
+      const length = fill(section.subarray(SECTION_HEAD_BYTES, SECTION_HEAD_BYTES + room));
+      section.writeUInt32LE(kind, 0);
+      section.writeUInt32LE(length, 4);
+      const end = SECTION_HEAD_BYTES + length;
+      section.writeUInt32LE(crc32(section.subarray(0, end)) >>> 0, end);
+      if (section.buffer !== gathered.buffer) await write(section, end + SECTION_TAIL_BYTES);
+      else filled += end + SECTION_TAIL_BYTES;
     };
-    const head = Buffer.alloc(HEAD_BYTES);
-    MAGIC.copy(head);
-    head.writeUInt32LE(CHECKPOINT_FORMAT, 8);
-    head.writeUInt32LE(crc32(head.subarray(0, 12)) >>> 0, 12);
-    pending.push(head);
-    pendingBytes += head.length;
+    const putText = async (kind: number, text: string): Promise<void> => {
+      const encoded = Buffer.from(text);
+      await put(kind, encoded.length, (payload) => encoded.copy(payload));
+    };
+    MAGIC.copy(gathered);
+    gathered.writeUInt32LE(CHECKPOINT_FORMAT, 8);
+    gathered.writeUInt32LE(crc32(gathered.subarray(0, 12)) >>> 0, 12);
+    filled = HEAD_BYTES;
 
     const { meta, names, duplicates, arena } = content;
     const counts: Counts = {
@@ -140,27 +147,30 @@ export async function writeCheckpoint<Meta>(
       names: names.length,
       duplicateBytes: duplicates.map((part) => part.length),
     };
-    await put(Section.meta, Buffer.from(JSON.stringify({ position, counts, meta })));
+    await putText(Section.meta, JSON.stringify({ position, counts, meta }));
     for (let from = 0; from < names.length; from += NAMES_PER_SECTION) {
-      await put(Section.names, Buffer.from(JSON.stringify(names.slice(from, from + NAMES_PER_SECTION))));
+      await putText(Section.names, JSON.stringify(await names.slice(from, from + NAMES_PER_SECTION)));
     }
     for (const [part, content] of duplicates.entries()) {
-      const which = Buffer.alloc(4);
-      which.writeUInt32LE(part, 0);
       for (let from = 0; from === 0 || from < content.length; from += BYTES_PER_SECTION) {
-        // The part shows memory that goes on being appended to, never changed; concatenating copies what is written.
-        await put(Section.duplicates, which, content.subarray(from, from + BYTES_PER_SECTION));
+        // The part shows memory that goes on being appended to, never changed.
+        const piece = content.subarray(from, from + BYTES_PER_SECTION);
+        await put(Section.duplicates, 4 + piece.length, (payload) => {
+          payload.writeUInt32LE(part, 0);
+          payload.set(piece, 4);
+          return payload.length;
+        });
       }
     }
     for (let page = 0; page < arena.pages; page++) {
-      const copy = new Uint8Array(PAGE_UNITS * 8);
-      const { sizeClass, used } = arena.take(page, copy);
-      const head = Buffer.alloc(8);
-      head.writeUInt32LE(sizeClass, 0);
-      head.writeUInt32LE(used, 4);
-      await put(Section.page, head, copy.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
+      await put(Section.page, 8 + PAGE_BYTES, (payload) => {
+        const { sizeClass, used } = arena.take(page, payload.subarray(8));
+        payload.writeUInt32LE(sizeClass, 0);
+        payload.writeUInt32LE(used, 4);
+        return 8 + used * SIZE_CLASSES[sizeClass]! * 8;
+      });
     }
-    await put(Section.end, Buffer.alloc(0));
+    await put(Section.end, 0, () => 0);
     await flush();
     await file.sync();
   } finally {
@@ -294,11 +304,6 @@ async function generations(directory: string, disk: Disk): Promise<number[]> {
     .filter((number) => number !== undefined)
     .map(Number)
     .sort((a, b) => b - a);
-}
-
-async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void> {
-  let at = 0;
-  while (at < bytes.length) at += (await file.write(bytes, at)).bytesWritten;
 }
 
 /** A rename is durable only when its folder is. */

@@ -45,8 +45,9 @@ export function createDuplicates(horizonRecords: number): Duplicates {
   const codesMax = horizonRecords * CODES_PER_ID;
   const emptyGeneration = (): Generation => ({
     count: 0,
-    codes: new Uint16Array(Math.max(codesMax, 65_536)),
-    starts: new Uint32Array(horizonRecords + 1),
+    // Shared, because another thread writes the checkpoints.
+    codes: new Uint16Array(new SharedArrayBuffer(2 * Math.max(codesMax, 65_536))),
+    starts: new Uint32Array(new SharedArrayBuffer(4 * (horizonRecords + 1))),
     table: new Uint32Array(slots * 2),
   });
   let current = emptyGeneration();

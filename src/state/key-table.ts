@@ -13,6 +13,12 @@
 /** Distinct non-numeric texts that the state may hold at once (cells, accounts with letters, composite keys). */
 export const NAMES_MAX = 8_000_000;
 
+/** Texts that are made in the portions in which they are asked for. */
+export interface NamesCut {
+  length: number;
+  slice(from?: number, to?: number): string[];
+}
+
 export interface Names {
   /** 0 for the empty text. Remembers the text for good. */
   numberOf(text: string): number;
@@ -29,7 +35,8 @@ export interface Names {
   pairNamed(text: string): number;
   textOf(number: number): string;
   size(): number;
-  snapshot(): string[];
+  /** All texts as of now, made as they are asked for: a million of them would take too long at once. */
+  snapshot(): NamesCut;
   restore(texts: string[]): void;
 }
 
@@ -53,8 +60,19 @@ export function createNames(): Names {
   const singles = new Map<string, number>();
   const pairs = new Map<string, number>();
   let texts: string[] = [];
+  /** 1 for the text of a pair. */
+  let isPair = new Uint8Array(1_024);
   /** Numbers of released pairs. */
   let vacant: number[] = [];
+
+  const note = (index: number, pair: boolean): void => {
+    if (index >= isPair.length) {
+      const wider = new Uint8Array(index * 2);
+      wider.set(isPair);
+      isPair = wider;
+    }
+    isPair[index] = pair ? 1 : 0;
+  };
 
   const remember = (ids: Map<string, number>, text: string): number => {
     const known = ids.get(text);
@@ -68,6 +86,7 @@ export function createNames(): Names {
       texts[-id - 1] = text;
     }
     ids.set(text, id);
+    note(-id - 1, ids === pairs);
     return id;
   };
 
@@ -85,16 +104,25 @@ export function createNames(): Names {
     pairNamed: (text) => remember(pairs, text),
     textOf: (number) => (number < 0 ? texts[-number - 1]! : number === 0 ? '' : String(number).slice(1)),
     size: () => texts.length - vacant.length,
-    // The first character says which kind a text is; an empty one is a number to be used again.
-    snapshot: () =>
-      texts.map((text, index) => (text === '' ? '' : (pairs.get(text) === -index - 1 ? '>' : '=') + text)),
+    snapshot() {
+      const saved = texts.slice();
+      const kinds = isPair.slice(0, saved.length);
+      return {
+        length: saved.length,
+        // The first character says which kind a text is; an empty one is a number to be used again.
+        slice: (from = 0, to = saved.length) =>
+          saved.slice(from, to).map((text, at) => (text === '' ? '' : (kinds[from + at] === 1 ? '>' : '=') + text)),
+      };
+    },
     restore(saved) {
       singles.clear();
       pairs.clear();
       vacant = [];
       texts = saved.map((entry, index) => {
+        const pair = entry[0] === '>';
         if (entry === '') vacant.push(-index - 1);
-        else (entry[0] === '>' ? pairs : singles).set(entry.slice(1), -index - 1);
+        else (pair ? pairs : singles).set(entry.slice(1), -index - 1);
+        note(index, pair);
         return entry.slice(1);
       });
     },
