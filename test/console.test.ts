@@ -2,9 +2,8 @@
  * The console in a real browser, served by the real server, with a real broker behind it: what people at the desks rely
  * on. An alert is one message on NATS; everything after that is what is tested here.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,18 +14,12 @@ import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type AlertData, alertEvent, alertSubject } from '../src/alerts/alert.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { chromiumPath, openBrowser, watchProblems } from './browser.ts';
+import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
 
 const root = join(import.meta.dirname, '..');
-const built = join(root, 'dist/console');
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const FIRST_LOAD_BYTES_MAX = 80 * 1024;
 /** Shorter than the limit of a test, so that a failure names what was not there. */
 const LOCATOR_LIMIT_MS = 10_000;
-
-interface AxeResults {
-  violations: { id: string; impact: string | null; nodes: { html: string }[] }[];
-}
 
 interface Server {
   url: string;
@@ -59,20 +52,6 @@ function readyUrl(child: ChildProcess): Promise<string> {
       const { ready, http } = JSON.parse(line) as { ready?: boolean; http?: string };
       if (ready && http !== undefined) resolve(http);
     });
-  });
-}
-
-/** A console that is older than its sources proves nothing; `npm test` has built it already. */
-function buildIfStale(): void {
-  const newest = readdirSync(join(root, 'src/console'), { recursive: true, encoding: 'utf8' })
-    .map((path) => statSync(join(root, 'src/console', path)).mtimeMs)
-    .reduce((latest, time) => Math.max(latest, time), 0);
-  const page = join(built, 'index.html');
-  if (existsSync(page) && statSync(page).mtimeMs >= newest) return;
-  const vite = join(root, 'node_modules/vite/bin/vite.js');
-  execFileSync(process.execPath, [vite, 'build', '--config', 'src/console/vite.config.ts'], {
-    cwd: root,
-    env: { ...process.env, NODE_ENV: 'production' },
   });
 }
 
@@ -113,24 +92,24 @@ function makeAlert(change: Partial<AlertData> = {}): AlertData {
 
 describe('the built console', () => {
   test(`first load is at most ${FIRST_LOAD_BYTES_MAX / 1024} kB compressed`, () => {
-    const html = readFileSync(join(built, 'index.html'), 'utf8');
+    const html = readFileSync(join(builtConsole, 'index.html'), 'utf8');
     // What the page names is loaded at once; chunks that it does not name come when a chart is first shown.
     const named = [...html.matchAll(/(?:src|href)="\.\/([^"]+)"/g)].map(([, path]) => path ?? '');
     expect(named.filter((path) => /\.(js|css|svg)$/.test(path)).length).toBeGreaterThanOrEqual(3);
     const bytes = ['index.html', ...named]
-      .map((path) => gzipSync(readFileSync(join(built, path))).length)
+      .map((path) => gzipSync(readFileSync(join(builtConsole, path))).length)
       .reduce((sum, size) => sum + size, 0);
     expect(bytes).toBeLessThanOrEqual(FIRST_LOAD_BYTES_MAX);
   });
 
   test('nothing in it needs more than the content security policy allows', () => {
-    const html = readFileSync(join(built, 'index.html'), 'utf8');
+    const html = readFileSync(join(builtConsole, 'index.html'), 'utf8');
     expect(html).not.toMatch(/<style|style="|<script(?![^>]*src=)|\son\w+="/);
     const offenders = (folder: string, pattern: RegExp): string[] =>
       readdirSync(folder).filter(
         (name) => /\.(js|tsx?)$/.test(name) && pattern.test(readFileSync(join(folder, name), 'utf8')),
       );
-    expect(offenders(join(built, 'assets'), /\beval\(|new Function\(/)).toEqual([]);
+    expect(offenders(join(builtConsole, 'assets'), /\beval\(|new Function\(/)).toEqual([]);
     expect(offenders(join(root, 'src/console'), /innerHTML|outerHTML|insertAdjacentHTML|document\.write/i)).toEqual([]);
   });
 });
@@ -462,19 +441,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     const alert = makeAlert({ severity: 'warning', status: 'resolved', revision: 2 });
     await publish(alert, makeAlert({ severity: 'info' }), makeAlert());
     const page = await open('#/desk/fraud?lang=en', { reducedMotion: 'reduce' });
-    await page.evaluate(axeSource);
-    const serious = async (): Promise<string[]> => {
-      const found: string[] = [];
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.emulateMedia({ colorScheme });
-        const { violations } = (await page.evaluate('axe.run({ resultTypes: ["violations"] })')) as AxeResults;
-        for (const { id, impact, nodes } of violations) {
-          if (impact !== 'serious' && impact !== 'critical') continue;
-          found.push(...nodes.map((node) => `${colorScheme}, ${id}: ${node.html}`));
-        }
-      }
-      return found;
-    };
+    const serious = () => seriousViolations(page);
     await row(page, alert).waitFor();
     expect(await serious()).toEqual([]);
     await row(page, alert).getByRole('link').click();

@@ -3,7 +3,13 @@
  * both under any path.
  */
 import type { AlertData, Desk, Severity } from '../alerts/alert.ts';
-import type { OperationsView, SubscriberView } from '../http/schemas.ts';
+import type {
+  DeadLetterHeadView,
+  DeadLetterReplayView,
+  DeadLetterView,
+  OperationsView,
+  SubscriberView,
+} from '../http/schemas.ts';
 
 /** The server's largest page. */
 const ALERT_PAGE_MAX = 500;
@@ -25,21 +31,27 @@ export class ApiError extends Error {
   readonly status: number;
   /** How long the server asks to wait; 0 where it does not. */
   readonly retryAfterSec: number;
+  /** What is wrong with what was sent, item by item, where the server says so. */
+  readonly errors: unknown;
 
-  constructor(status: number, detail: string, retryAfterSec = 0) {
+  constructor(status: number, detail: string, retryAfterSec = 0, errors?: unknown) {
     super(detail);
     this.name = 'ApiError';
     this.status = status;
     this.retryAfterSec = retryAfterSec;
+    this.errors = errors;
   }
 }
 
-async function get(path: string, signal?: AbortSignal): Promise<unknown> {
+const get = (path: string, signal?: AbortSignal): Promise<unknown> => call(path, {}, signal);
+
+async function call(path: string, init: RequestInit, signal?: AbortSignal): Promise<unknown> {
   const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
   let response: Response;
   try {
     response = await fetch(new URL(path, document.baseURI), {
-      headers: { accept: 'application/json' },
+      ...init,
+      headers: { accept: 'application/json', ...init.headers },
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
   } catch (error) {
@@ -48,11 +60,12 @@ async function get(path: string, signal?: AbortSignal): Promise<unknown> {
   }
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body;
-  const problem = (body ?? {}) as { title?: string; detail?: string };
+  const problem = (body ?? {}) as { title?: string; detail?: string; errors?: unknown };
   throw new ApiError(
     response.status,
     problem.detail ?? problem.title ?? response.statusText,
     Number(response.headers.get('retry-after')) || 0,
+    problem.errors,
   );
 }
 
@@ -76,6 +89,35 @@ export async function probe(): Promise<void> {
 
 export function getSubscriber(msisdn: string, signal?: AbortSignal): Promise<SubscriberView> {
   return get(`v1/subscribers/${encodeURIComponent(msisdn)}`, signal) as Promise<SubscriberView>;
+}
+
+export interface DeadLetterPage {
+  deadLetters: DeadLetterHeadView[];
+  next: string | null;
+}
+
+/** One page of rejected records, newest first; empty filters filter nothing. */
+export function getDeadLetters(
+  filter: { reason: string; subject: string },
+  cursor: string | null,
+  signal?: AbortSignal,
+): Promise<DeadLetterPage> {
+  const query = new URLSearchParams();
+  if (filter.reason !== '') query.set('reason', filter.reason);
+  if (filter.subject !== '') query.set('subject', filter.subject);
+  if (cursor !== null) query.set('cursor', cursor);
+  return get(`v1/deadletters?${query}`, signal) as Promise<DeadLetterPage>;
+}
+
+export function getDeadLetter(seq: number, signal?: AbortSignal): Promise<DeadLetterView> {
+  return get(`v1/deadletters/${seq}`, signal) as Promise<DeadLetterView>;
+}
+
+/** Sends a letter to the usage stream; a text in the place of its own body where one is given. */
+export function replayDeadLetter(seq: number, text: string | undefined): Promise<DeadLetterReplayView> {
+  // Which form the text has, one record, an array or lines, its first characters tell.
+  const body = text === undefined ? {} : { body: new Blob([text]) };
+  return call(`v1/deadletters/${seq}/replay`, { method: 'POST', ...body }) as Promise<DeadLetterReplayView>;
 }
 
 export function getOperations(signal?: AbortSignal): Promise<OperationsView> {

@@ -3,6 +3,7 @@ import { effect } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { DESKS } from '../alerts/alert.ts';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
+import { DeadLettersPage } from './dead-letters-page.tsx';
 import { DeskPage } from './desk-page.tsx';
 import { Brand, Icon } from './icons.tsx';
 import { liveDesks } from './live-alerts.ts';
@@ -14,7 +15,8 @@ import { chooseTheme, THEMES, theme } from './theme.ts';
 
 effect(() => {
   const { nav, pageTitle } = messages.value;
-  document.title = pageTitle(place.value.page === 'desk' ? nav[place.value.desk] : nav.operations);
+  const { page, desk } = place.value;
+  document.title = pageTitle(nav[page === 'desk' ? desk : page]);
 });
 
 export function App() {
@@ -43,6 +45,9 @@ export function App() {
               </li>
             ))}
             <li class="apart">
+              <PageLink target={{ page: 'deadletters' }} current={page === 'deadletters'} label={t.nav.deadletters} />
+            </li>
+            <li>
               <PageLink target={{ page: 'operations' }} current={page === 'operations'} label={t.nav.operations} />
             </li>
           </ul>
@@ -66,7 +71,9 @@ export function App() {
       </header>
       <StaleBanner />
       <main id="main" ref={main} tabIndex={-1}>
-        {page === 'desk' ? <DeskPage key={desk} desk={desk} /> : <OperationsPage />}
+        {page === 'desk' && <DeskPage key={desk} desk={desk} />}
+        {page === 'deadletters' && <DeadLettersPage />}
+        {page === 'operations' && <OperationsPage />}
       </main>
       <ShortcutsDialog />
     </div>

@@ -2,6 +2,7 @@
  * What the page shows lives in its address, so that every view can be sent to a colleague and survives a reload:
  *
  *     #/desk/fraud?severity=critical,warning&status=firing&rule=fraud.irsf-burst&q=8613&sort=score&alert=…&lang=zh-CN
+ *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
  *     #/operations?lang=en
  *
  * It is the part behind `#`, since the server then needs to know no page of the console.
@@ -13,8 +14,14 @@ import { NO_FILTERS, type QueueFilters, type QueueSort } from './desk-queue.ts';
 export const LOCALES = ['en', 'zh-CN'] as const;
 export type Locale = (typeof LOCALES)[number];
 
+/** Why a record was rejected. */
+export const LETTER_REASONS = ['malformed', 'schema', 'unknownType', 'future', 'tooLarge'] as const;
+export type LetterReason = (typeof LETTER_REASONS)[number];
+
+const PAGES = ['desk', 'deadletters', 'operations'] as const;
+
 export interface Place {
-  page: 'desk' | 'operations';
+  page: (typeof PAGES)[number];
   desk: Desk;
   filters: QueueFilters;
   sort: QueueSort;
@@ -22,12 +29,24 @@ export interface Place {
   alertId: string;
   /** A subscriber opened without an alert; empty: none. */
   msisdn: string;
+  /** Rejected records: empty, all of them. */
+  letterReason: LetterReason | '';
+  letterSource: string;
+  /** The rejected record that is open; 0: none. */
+  letter: number;
   /** Empty: not said, the remembered one counts. */
   locale: Locale | '';
 }
 
 /** No alert and no subscriber open, no filters: how another page begins. */
-export const NO_OPENED = { alertId: '', msisdn: '', filters: NO_FILTERS } satisfies Partial<Place>;
+export const NO_OPENED = {
+  alertId: '',
+  msisdn: '',
+  filters: NO_FILTERS,
+  letterReason: '',
+  letterSource: '',
+  letter: 0,
+} satisfies Partial<Place>;
 
 const TEXT_MAX = 64;
 
@@ -42,7 +61,7 @@ export function parsePlace(hash: string): Place {
   const query = new URLSearchParams(queryText);
   const text = (name: string): string => (query.get(name) ?? '').slice(0, TEXT_MAX);
   return {
-    page: page === 'operations' ? 'operations' : 'desk',
+    page: oneOf(PAGES, page) ?? 'desk',
     desk: oneOf(DESKS, desk) ?? 'fraud',
     filters: {
       severities: SEVERITIES.filter((severity) => text('severity').split(',').includes(severity)),
@@ -53,6 +72,9 @@ export function parsePlace(hash: string): Place {
     sort: query.get('sort') === 'score' ? 'score' : 'newest',
     alertId: text('alert'),
     msisdn: text('subscriber'),
+    letterReason: oneOf(LETTER_REASONS, query.get('reason')) ?? '',
+    letterSource: text('source'),
+    letter: /^[1-9][0-9]{0,14}$/.test(text('letter')) ? Number(text('letter')) : 0,
     locale: oneOf(LOCALES, query.get('lang')) ?? '',
   };
 }
@@ -68,8 +90,13 @@ export function formatPlace(place: Place): string {
     if (place.alertId !== '') query.set('alert', place.alertId);
     if (place.msisdn !== '') query.set('subscriber', place.msisdn);
   }
+  if (place.page === 'deadletters') {
+    if (place.letterReason !== '') query.set('reason', place.letterReason);
+    if (place.letterSource !== '') query.set('source', place.letterSource);
+    if (place.letter > 0) query.set('letter', String(place.letter));
+  }
   if (place.locale !== '') query.set('lang', place.locale);
-  const path = place.page === 'desk' ? `/desk/${place.desk}` : '/operations';
+  const path = place.page === 'desk' ? `/desk/${place.desk}` : `/${place.page}`;
   const queryText = query.toString().replaceAll('%2C', ',');
   return queryText === '' ? `#${path}` : `#${path}?${queryText}`;
 }

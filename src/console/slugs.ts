@@ -3,13 +3,23 @@
 import { messages } from './locale.ts';
 import type { Messages } from './messages.ts';
 
-type SlugCatalogue = 'keyTypes' | 'tiers' | 'stages' | 'worth' | 'scoreParts' | 'fraudTypes' | 'enablers' | 'actions';
+type SlugCatalogue =
+  | 'letterReasons'
+  | 'keyTypes'
+  | 'tiers'
+  | 'stages'
+  | 'worth'
+  | 'scoreParts'
+  | 'fraudTypes'
+  | 'enablers'
+  | 'actions';
 
 function nameOf(catalogue: SlugCatalogue, slug: string): string {
   const names: Messages[SlugCatalogue] = messages.value[catalogue];
   return Object.hasOwn(names, slug) ? (names as Record<string, string>)[slug]! : slug;
 }
 
+export const letterReasonName = (slug: string): string => nameOf('letterReasons', slug);
 export const keyTypeName = (slug: string): string => nameOf('keyTypes', slug);
 export const tierName = (slug: string): string => nameOf('tiers', slug);
 /** Figures of the customer value, scores, and what they are made of. */
