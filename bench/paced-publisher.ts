@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { createUsagePublisher } from '../src/cli/usage-publisher.ts';
 import { connectNats } from '../src/source/connection.ts';
-import { LONG_CALL, usageRecords } from './usage-stream.ts';
+import { eventRecordsPerSecond, LONG_CALL, usageRecords } from './usage-stream.ts';
 
 export interface PacedOptions {
   nats: string;
@@ -61,11 +61,13 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
   const count = Math.ceil(rate * (warmUpSeconds + measuredSeconds));
   const warmUp = Math.floor(rate * warmUpSeconds);
   let longCalls = 0;
+  const recordsPerSecond = eventRecordsPerSecond(options.subscribers);
   const records = usageRecords({
     ...options,
     count,
-    startAt: Date.now(),
-    recordsPerSecond: rate,
+    // The last record is of about the moment at which it is published.
+    startAt: Date.now() - (count / recordsPerSecond) * 1e3,
+    recordsPerSecond,
     profilesFirst: true,
     longCallId() {
       longCalls++;

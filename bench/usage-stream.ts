@@ -17,8 +17,13 @@ import { ensureStreams, usageStream } from '../src/source/streams.ts';
 export const STREAM = usageStream(0, 1);
 /** A long call in so many records of a filled stream. */
 export const RECORDS_PER_LONG_CALL = 1_000;
-/** Each subscriber is heard of once in so long: slowly enough that no other rule fires. */
-const SUBSCRIBER_PERIOD_SEC = 120;
+/**
+ * How fast event time moves, whatever the rate on the wire: so many records of a subscriber in a day are what operators see.
+ * At 20,000 records a second of 200,000 subscribers a clock like that of the wall would make everybody's minute that of a fraudster.
+ */
+export const RECORDS_PER_SUBSCRIBER_DAY = 100;
+export const eventRecordsPerSecond = (subscribers: number): number =>
+  (subscribers * RECORDS_PER_SUBSCRIBER_DAY) / 86_400;
 /** What the record ids of long calls begin with; in a filled stream their position follows. */
 export const LONG_CALL = 'long-call.';
 /** The numbers of their callers lie outside the population's. */
@@ -108,7 +113,7 @@ export async function fillUsageStream(
 ): Promise<number> {
   await jsm.streams.purge(STREAM);
   const { count, subscribers, batch } = options;
-  const recordsPerSecond = subscribers / SUBSCRIBER_PERIOD_SEC;
+  const recordsPerSecond = eventRecordsPerSecond(subscribers);
   // It ends a minute before now, however long that stretch of event time is.
   const startAt = Date.now() - 60_000 - (count / recordsPerSecond) * 1_000;
   const records = usageRecords({

@@ -51,8 +51,8 @@ export interface PipelineOptions {
   deadLetters: DeadLetterSink;
   /** Name of the stream that is read, for the position in the checkpoint. */
   stream: string;
-  /** Makes state and position durable; what it resolves with is for the log. */
-  storeCheckpoint(position: Position, cut: EngineCut): Promise<{ number: number; bytes: number }>;
+  /** Makes state and position durable, at leisure until `hurry` is aborted; what it resolves with is for the log. */
+  storeCheckpoint(position: Position, cut: EngineCut, hurry: AbortSignal): Promise<{ number: number; bytes: number }>;
   checkpointEveryMs: number;
   metrics: Metrics;
   log: Log;
@@ -112,6 +112,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   /** The windows of a back-fill are being taken over: a checkpoint now would have to wait for all of them at once. */
   let takingOver = false;
   const stopped = Promise.withResolvers<undefined>();
+  const hurry = new AbortController();
 
   const handOver = (brokerTimeMs: number): void => {
     for (const alert of alerts) {
@@ -136,7 +137,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     checkpointing = (async () => {
       try {
         await Promise.all([publisher.drained(), deadLetters.drained()]);
-        const { number, bytes } = await options.storeCheckpoint(at, cut);
+        const { number, bytes } = await options.storeCheckpoint(at, cut, hurry.signal);
         // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
         stored();
         const seconds = (performance.now() - begun) / 1000;
@@ -402,6 +403,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     stop() {
       if (stopping) return;
       stopping = true;
+      hurry.abort();
       stopped.resolve(undefined);
       backfill?.stop();
       void source.close();

@@ -41,16 +41,18 @@ describe('checkpoint thread', () => {
       const cut = arena.cut();
       const saved = names.snapshot();
       let writing = true;
-      const written = writer
-        .write(join(folder, 'busy'), position, {
-          meta: { generation },
-          names: saved,
-          duplicates: [new Uint8Array(3_000_000).fill(generation)],
-          arena: cut,
-        })
-        .finally(() => {
-          writing = false;
-        });
+      const content = {
+        meta: { generation },
+        names: saved,
+        duplicates: [new Uint8Array(3_000_000).fill(generation)],
+        arena: cut,
+      };
+      // At leisure, hurried on the way, and in a hurry from the begin.
+      const hurry = new AbortController();
+      if (generation === 3) hurry.abort();
+      const written = writer.write(join(folder, 'busy'), position, content, hurry.signal).finally(() => {
+        writing = false;
+      });
       // From both ends, so that the two threads meet in the middle.
       for (let turn = 0; writing; turn++) {
         for (let step = 0; step < 40; step++) {
@@ -64,6 +66,7 @@ describe('checkpoint thread', () => {
           }
         }
         names.numberOf(`late-${generation}-${turn}`);
+        if (generation === 2 && turn === 3) hurry.abort();
         await new Promise((resolve) => setImmediate(resolve));
       }
       expect(await written).toMatchObject({ number: generation });

@@ -4,10 +4,10 @@
  */
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { Engine, EngineCut, EngineMeta } from '../engine.ts';
+import type { Engine, EngineMeta } from '../engine.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { type Pipeline, startPipeline } from '../pipeline.ts';
+import { type Pipeline, type PipelineOptions, startPipeline } from '../pipeline.ts';
 import { parseRules, ruleError } from '../rules/load.ts';
 import type { RulesMessage } from '../rules/message.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
@@ -15,7 +15,7 @@ import type { DeadLetterSink } from '../sinks/dead-letter.ts';
 import type { DurablePublisher } from '../sinks/outbox.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
 import { sequenceAt } from '../source/streams.ts';
-import type { LoadedCheckpoint, Position } from '../state/checkpoint.ts';
+import type { LoadedCheckpoint } from '../state/checkpoint.ts';
 import { partOf, wholeRulesMessage } from './rules-in-stream.ts';
 
 export interface Partition {
@@ -41,7 +41,7 @@ export interface PartitionOptions {
       checkpoint: LoadedCheckpoint<EngineMeta> | undefined;
       rejected: { number: number; reason: string }[];
     }>;
-    store(position: Position, cut: EngineCut): Promise<{ number: number; bytes: number }>;
+    store: PipelineOptions['storeCheckpoint'];
   };
   checkpointEveryMs: number;
   connection: NatsConnection;

@@ -173,7 +173,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         first,
         checkpoints: {
           load: () => loadCheckpoint<EngineMeta>(directory),
-          store: (position, cut) => checkpoints.write(directory, position, cut),
+          store: (position, cut, hurry) => checkpoints.write(directory, position, cut, hurry),
         },
         checkpointEveryMs: config.checkpointIntervalSec * 1000,
         connection,

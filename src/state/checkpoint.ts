@@ -31,8 +31,10 @@ const BYTES_PER_SECTION = 1024 * 1024;
 /** A longer section is none of ours: its length is read before its checksum. */
 const SECTION_BYTES_MAX = 1024 * 1024 * 1024;
 const HEAD_BYTES = 16;
-/** Sections are gathered to this size before they are written. */
-const WRITE_BYTES = 4 * 1024 * 1024;
+/** Sections are gathered to this size before they are written; a page must fit. */
+const WRITE_BYTES = 2 * 1024 * 1024;
+/** So much at most waits to be flushed: a flush of half a gigabyte at the end would hold up the broker's writes on the same disk. */
+const SYNC_BYTES = 32 * 1024 * 1024;
 const SECTION_HEAD_BYTES = 8;
 const SECTION_TAIL_BYTES = 4;
 const PAGE_BYTES = PAGE_UNITS * 8;
@@ -96,12 +98,16 @@ interface Counts {
   duplicateBytes: number[];
 }
 
-/** Writes the next generation and removes the ones beyond GENERATIONS_KEPT. Resolves when it is durable. */
+/**
+ * Writes the next generation and removes the ones beyond GENERATIONS_KEPT. Resolves when it is durable. `rest` is called after
+ * each piece, and may take its time.
+ */
 export async function writeCheckpoint<Meta>(
   directory: string,
   position: Position,
   content: CheckpointContent<Meta>,
   disk: Disk = realDisk,
+  rest: () => void = () => {},
 ): Promise<{ number: number; bytes: number }> {
   await disk.mkdir(directory, { recursive: true });
   const number = ((await generations(directory, disk))[0] ?? 0) + 1;
@@ -115,9 +121,15 @@ export async function writeCheckpoint<Meta>(
       for (let at = 0; at < length; ) at += (await file.write(from.subarray(0, length), at)).bytesWritten;
       bytes += length;
     };
+    let syncedBytes = 0;
     const flush = async (): Promise<void> => {
       await write(gathered, filled);
       filled = 0;
+      if (bytes - syncedBytes > SYNC_BYTES) {
+        await file.sync();
+        syncedBytes = bytes;
+      }
+      rest();
     };
     /** Puts a section of at most `room` bytes; `fill` writes its payload and returns how long it is. */
     const put = async (kind: number, room: number, fill: (payload: Buffer) => number): Promise<void> => {
