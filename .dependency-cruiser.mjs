@@ -23,9 +23,10 @@ const mayImport = [
   { module: 'sinks/', values: ['record/', 'source/connection.ts', ...support], types: ['alerts/'] },
   { module: 'backfill.ts', values: [...stages, ...support], types: [] },
   { module: 'pipeline.ts', values: [...stages, 'backfill.ts', ...support], types: [] },
-  { module: 'http/', values: [...stages, ...support], types: ['config.ts'] },
+  { module: 'access/', values: ['alerts/alert.ts', 'errors.ts'], types: [] },
+  { module: 'http/', values: ['access/', ...stages, ...support], types: ['config.ts'] },
   { module: 'feed/', values: ['record/', 'reference/'], types: [] },
-  { module: 'console/', values: [], types: [...stages, 'http/', 'metrics.ts'] },
+  { module: 'console/', values: [], types: [...stages, 'access/', 'http/', 'metrics.ts'] },
 ];
 
 const pattern = (path) => `^src/${path.replaceAll('.', '[.]')}${path.endsWith('/') ? '' : '$'}`;

@@ -3,16 +3,19 @@
  * The command line: composition root and exit codes. Data goes to standard output, everything else to standard error.
  */
 import { Command, CommanderError } from 'commander';
+import { auditCommand } from './cli/audit.ts';
 import { benchCommand } from './cli/bench.ts';
 import { deadLetterCommand } from './cli/dead-letter.ts';
 import { demoCommand, demoFeedCommand } from './cli/demo.ts';
 import { docsCommand } from './cli/docs.ts';
+import { keysCommand } from './cli/keys.ts';
 import { useLargePages } from './cli/large-pages.ts';
 import { listsCommand } from './cli/lists.ts';
 import { publishCommand } from './cli/publish.ts';
 import { replayCommand } from './cli/replay.ts';
 import { rulesCommand } from './cli/rules.ts';
 import { endedEarly, serve } from './cli/serve.ts';
+import { usersCommand } from './cli/users.ts';
 import { DEFAULTS, type Flag, loadConfig } from './config.ts';
 import { ExitCode, RingfenceError } from './errors.ts';
 
@@ -59,6 +62,9 @@ program.addCommand(listsCommand());
 program.addCommand(publishCommand());
 program.addCommand(replayCommand());
 program.addCommand(rulesCommand());
+program.addCommand(usersCommand());
+program.addCommand(keysCommand());
+program.addCommand(auditCommand());
 program.addCommand(benchCommand());
 
 // Commands made elsewhere do not inherit what was set above.

@@ -65,6 +65,9 @@ export interface Metrics {
   wsResyncsTotal: Counter;
   wsFramesTotal: Counter;
   alertFeedUnreadableTotal: Counter;
+  accessDeniedTotal: Counter<'status'>;
+  signInsTotal: Counter<'provider' | 'result'>;
+  numbersRevealedTotal: Counter;
   httpRequestsTotal: Counter<'route' | 'method' | 'status'>;
   httpRequestSeconds: Histogram<'route'>;
   /** Starts the series of each rule at 0, so that `rate()` sees the first alert; sets `ringfence_rules_info`. */
@@ -152,6 +155,20 @@ export function createMetrics(): Metrics {
   const alertFeedUnreadableTotal = counter(
     'alert_feed_unreadable_total',
     'Messages of the ALERTS stream that are not alerts and were passed over.',
+  );
+  const accessDeniedTotal = counter(
+    'access_denied_total',
+    'Requests denied, by HTTP status: 401 not signed in, 403 not allowed.',
+    ['status'],
+  );
+  const signInsTotal = counter(
+    'sign_ins_total',
+    'Sign-ins by provider (local, oidc) and result (done, failed, limited).',
+    ['provider', 'result'],
+  );
+  const numbersRevealedTotal = counter(
+    'numbers_revealed_total',
+    'Whole numbers shown to somebody who sees masked ones.',
   );
   const httpRequestsTotal = counter('http_requests_total', 'HTTP requests by route pattern, method and status.', [
     'route',
@@ -267,6 +284,9 @@ export function createMetrics(): Metrics {
     wsResyncsTotal,
     wsFramesTotal,
     alertFeedUnreadableTotal,
+    accessDeniedTotal,
+    signInsTotal,
+    numbersRevealedTotal,
     httpRequestsTotal,
     httpRequestSeconds,
     declareRules(version, rules) {

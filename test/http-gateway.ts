@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { WebSocket } from 'ws';
+import { openAccessStore } from '../src/access/store.ts';
 import { type AlertData, alertEvent, alertSubject } from '../src/alerts/alert.ts';
 import { createOperations } from '../src/http/operations.ts';
 import { createGateway, type Gateway, type GatewayOptions } from '../src/http/server.ts';
@@ -88,6 +89,8 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
     async start(overrides = {}) {
       const metrics = createMetrics();
       const deadLetters = createDeadLetterSink(js);
+      // Nobody in it: everybody on this machine may do everything.
+      const access = openAccessStore(':memory:');
       const gateway = await createGateway({
         nc,
         js,
@@ -104,6 +107,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
         operations: createOperations({ metrics, ready: () => true, natsConnected: () => true }),
         metrics,
         log: createLog({ level: 'silent' }),
+        access,
         consoleDir: join(dataDir, 'no-console'),
         dataDir,
         ...overrides,
@@ -117,6 +121,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           if (!running.delete(made)) return;
           await gateway.close();
           await deadLetters.close();
+          access.close();
         },
       };
       running.add(made);

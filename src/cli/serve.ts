@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, watch, writeFileSync } fro
 import { dirname, join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
@@ -31,6 +32,7 @@ import { loadCheckpoint } from '../state/checkpoint.ts';
 import { startCheckpointThread } from '../state/checkpoint-thread.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
+import { accessFileOf } from './users.ts';
 
 /** Changes of rule files within this time are one change. */
 const RULE_CHANGE_PAUSE_MS = 300;
@@ -67,7 +69,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   const metrics = createMetrics();
   const listen = parseAddress(config.listen);
   const opsListen = parseAddress(config.opsListen);
-  assertLoopback(listen.host);
+  const accessFile = accessFileOf(config);
+  if (!existsSync(accessFile)) assertLoopback(listen.host);
   assertLoopback(opsListen.host);
 
   // Rules and reference data: wrong ones stop the start, before anything else is touched.
@@ -95,6 +98,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   };
   const first = checkFiles(files);
 
+  const access = openAccessStore(accessFile);
+  if (!access.configured()) assertLoopback(listen.host);
+
   // Health answers from here on, so that an orchestrator sees why a start takes its time.
   let nc: NatsConnection | undefined;
   let partitions: Partition[] = [];
@@ -115,7 +121,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   });
   const opsUrl = await opsListener.listen(opsListen.host, opsListen.port);
 
-  const closers: (() => Promise<void> | void)[] = [() => opsListener.close()];
+  const closers: (() => Promise<void> | void)[] = [() => access.close(), () => opsListener.close()];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.reverse()) await close();
   };
@@ -276,6 +282,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
       rules,
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
+      access,
       metrics,
       log,
       consoleDir,

@@ -1,6 +1,6 @@
 /**
- * Who may talk to us, as far as addresses tell: where we listen, and which web pages may use us. There is no sign-in
- * yet, so the network is the only guard: we listen on loopback alone, and because every web page that a browser on this
+ * Who may talk to us, as far as addresses tell: where we listen, and which web pages may use us. While no sign-in is set
+ * up the network is the only guard: we listen on loopback alone, and because every web page that a browser on this
  * machine opens can reach loopback, requests with a foreign `Origin` or `Host` are refused.
  */
 import type { IncomingHttpHeaders } from 'node:http';
@@ -25,7 +25,7 @@ export function assertLoopback(host: string): void {
   throw new RingfenceError({
     code: 'http.not-loopback',
     message: `Refusing to listen on ${host || 'all addresses'}: without sign-in only this machine may connect.`,
-    hint: 'Listen on 127.0.0.1, ::1 or localhost, and let a reverse proxy that authenticates people stand in front.',
+    hint: 'Create the first user with `ringfence users add NAME --role admin`, or listen on 127.0.0.1, ::1 or localhost.',
   });
 }
 
@@ -58,13 +58,20 @@ export interface AddressGuard {
   hostAllowed(headers: IncomingHttpHeaders): boolean;
   /** False: a page of another site sent this. Programs send no `Origin` and may. */
   originAllowed(headers: IncomingHttpHeaders): boolean;
+  /** True where the name by which we were asked is one of an allowed origin with TLS: a proxy encrypts for us. */
+  isSecure(headers: IncomingHttpHeaders): boolean;
 }
 
 /**
  * @param allowedOrigins origins beside our own, e.g. `https://ringfence.example.com` of a reverse proxy.
+ * @param signInRequired whether somebody has to sign in: then an address may be named as well as a known name. It cannot be
+ * made to mean another machine, as a name can, and the session of a name is not sent to an address.
  * @throws RingfenceError `http.origin-wrong` where one is not an origin.
  */
-export function createAddressGuard(allowedOrigins: string[]): AddressGuard {
+export function createAddressGuard(
+  allowedOrigins: string[],
+  signInRequired: () => boolean = () => false,
+): AddressGuard {
   const origins = new Set<string>();
   const hosts = new Set<string>();
   for (const text of allowedOrigins) {
@@ -83,7 +90,9 @@ export function createAddressGuard(allowedOrigins: string[]): AddressGuard {
     hostAllowed({ host }) {
       if (host === undefined) return false;
       const url = URL.parse(`http://${host}`);
-      return url !== null && (isLoopback(url.hostname) || hosts.has(host.toLowerCase()));
+      if (url === null) return false;
+      if (isLoopback(url.hostname) || hosts.has(host.toLowerCase())) return true;
+      return isIP(url.hostname.replace(/^\[(.*)\]$/, '$1')) !== 0 && signInRequired();
     },
     originAllowed({ origin, host }) {
       if (origin === undefined) return true;
@@ -91,5 +100,6 @@ export function createAddressGuard(allowedOrigins: string[]): AddressGuard {
       if (url === null || url.origin === 'null') return false;
       return origins.has(url.origin) || url.host === host?.toLowerCase();
     },
+    isSecure: ({ host }) => origins.has(`https://${host?.toLowerCase()}`),
   };
 }

@@ -22,6 +22,8 @@ export interface AlertEntry {
 
 export interface AlertFilter {
   desk?: string | undefined;
+  /** Any of these; undefined: all. */
+  desks?: readonly string[] | undefined;
   severity?: string | undefined;
   ruleId?: string | undefined;
   status?: string | undefined;
@@ -54,6 +56,8 @@ export interface AlertIndex {
     filter: AlertFilter,
     page: { limit: number; after?: AlertPosition | undefined },
   ): Promise<{ alerts: string[]; next: AlertPosition | null }>;
+  /** The body of one alert; undefined where it is not kept. */
+  get(alertId: string): string | undefined;
   rows(): number;
   close(): void;
 }
@@ -103,9 +107,10 @@ export function openAlertIndex(path: string, options: { rowsMax?: number } = {})
   const countRows = db.prepare('SELECT count(*) AS rows FROM alert');
   const prune = db.prepare('DELETE FROM alert WHERE seq IN (SELECT seq FROM alert ORDER BY event_time, seq LIMIT ?)');
   const forget = db.prepare('DELETE FROM alert WHERE seq < ?');
+  const byId = db.prepare('SELECT json FROM alert WHERE alert_id = ?');
   const readMeta = db.prepare('SELECT value FROM meta WHERE name = ?');
   const writeMeta = db.prepare('INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)');
-  /** One statement for each set of filters that was asked for: at most 2^7 times 2. */
+  /** One statement for each set of filters that was asked for: at most 2^7 times 2, times the three numbers of desks. */
   const queries = new Map<string, StatementSync>();
 
   let sequence = Number(readMeta.get('sequence')?.value ?? 0);
@@ -136,6 +141,10 @@ export function openAlertIndex(path: string, options: { rowsMax?: number } = {})
     lastSequence: () => sequence,
     stream: () => stream,
     rows: () => rows,
+    get(alertId) {
+      const row = byId.get(alertId);
+      return row && String(row.json);
+    },
     reset(newStream) {
       transaction(() => {
         db.exec('DELETE FROM alert');
@@ -192,6 +201,10 @@ export function openAlertIndex(path: string, options: { rowsMax?: number } = {})
         if (value === undefined) continue;
         conditions.push(`${column} = ?`);
         values.push(value);
+      }
+      if (filter.desks !== undefined) {
+        conditions.push(`desk IN (${filter.desks.map(() => '?').join(', ')})`);
+        values.push(...filter.desks);
       }
       if (filter.from !== undefined) {
         conditions.push('event_time >= ?');

@@ -6,19 +6,33 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { Compile } from 'typebox/compile';
+import type { NumberRefs } from '../access/numbers.ts';
+import { maySeeDesk } from '../access/table.ts';
+import { type AlertData, DESKS } from '../alerts/alert.ts';
 import type { Metrics } from '../metrics.ts';
+import { type AccessGate, assertDesk, numberOf, type Reveal } from './access.ts';
 import { type AlertIndex, cursorOf, positionOf } from './alert-index.ts';
 import type { LiveAlerts } from './live.ts';
 import { natsAway, ProblemError, RETRY_AFTER_SEC, rawProblem } from './problem.ts';
-import { instantOf, sentenceOf } from './request.ts';
+import { instantOf, jsonReader, sentenceOf } from './request.ts';
 import { json, type Routes } from './route.ts';
-import { ALERT_PAGE_DEFAULT, type AlertsQuery, AlertsQuerySchema, LiveQuerySchema } from './schemas.ts';
+import {
+  ALERT_PAGE_DEFAULT,
+  AlertParamsSchema,
+  type AlertsQuery,
+  AlertsQuerySchema,
+  LiveQuerySchema,
+  RevealSchema,
+} from './schemas.ts';
 
 const LIVE_PATH = '/v1/alerts/live';
 
 export interface AlertRoutesOptions {
   index: AlertIndex;
   live: LiveAlerts;
+  gate: AccessGate;
+  reveal: Reveal;
+  refs: NumberRefs;
   /** Resolves when a list may be made: the index has caught up, or has had its time. */
   listable: Promise<unknown>;
   /** Refuses by address and origin, before anything else is looked at. */
@@ -30,7 +44,7 @@ export interface AlertRoutesOptions {
 }
 
 export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: AlertRoutesOptions): void {
-  const { index, live, listable, refuseByAddress, natsConnected, closing, metrics } = options;
+  const { index, live, gate, reveal, refs, listable, refuseByAddress, natsConnected, closing, metrics } = options;
 
   routes.add<AlertsQuery>(
     {
@@ -46,16 +60,20 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
       problems: [400, 503],
     },
     async (request, reply) => {
-      const { cursor, limit = ALERT_PAGE_DEFAULT, from, to, ...filter } = request.query;
+      const { cursor, limit = ALERT_PAGE_DEFAULT, from, to, servedMsisdn: asked, ...filter } = request.query;
+      assertDesk(request, filter.desk);
       const after = cursor === undefined ? undefined : positionOf(cursor);
       if (cursor !== undefined && after === undefined) {
         throw new ProblemError(400, 'cursor must be the `next` of an earlier page.');
       }
       const times = { from: instantOf('from', from), to: instantOf('to', to) };
+      const servedMsisdn = asked === undefined ? undefined : numberOf(request, asked, refs);
+      const { desks } = request.principal;
+      const own = filter.desk !== undefined || desks.length === DESKS.length ? undefined : desks;
       await listable;
       // Read before the query: whoever follows the live alerts from here on misses none that this page lacks.
       const sequence = index.lastSequence();
-      const page = await index.query({ ...filter, ...times }, { limit, after });
+      const page = await index.query({ ...filter, ...times, servedMsisdn, desks: own }, { limit, after });
       const next = page.next === null ? 'null' : JSON.stringify(cursorOf(page.next));
       // The bodies are JSON already.
       return reply
@@ -63,6 +81,31 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
         .send(`{"alerts":[${page.alerts.join(',')}],"next":${next},"seq":${sequence}}`);
     },
   );
+  const readReveal = jsonReader(RevealSchema);
+  routes.add<unknown, { alertId: string }>(
+    {
+      method: 'POST',
+      url: '/v1/alerts/:alertId/reveal',
+      id: 'revealAlert',
+      summary: 'One alert with its whole numbers; who asks and why is written down.',
+      params: AlertParamsSchema,
+      body: { description: 'The reason.', content: json('Reveal') },
+      answers: { 200: { description: 'The alert.', content: json('Alert') } },
+      problems: [400, 404, 413, 415],
+    },
+    async (request) => {
+      const { reason } = readReveal(request);
+      await listable;
+      const text = index.get(request.params.alertId);
+      const alert = text === undefined ? undefined : (JSON.parse(text) as AlertData);
+      // That it is on another desk is nobody else's business.
+      if (alert === undefined || !maySeeDesk(request.principal, alert.desk)) {
+        throw new ProblemError(404, 'There is no alert of this id.');
+      }
+      return reveal(request, alert, reason);
+    },
+  );
+
   routes.add(
     {
       method: 'GET',
@@ -103,10 +146,17 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
     if (closing()) return refuse(new ProblemError(503, 'The server stops.', retry));
     if (!live.hasRoom()) return refuse(new ProblemError(503, 'As many live clients as allowed are connected.', retry));
     if (!natsConnected()) return refuse(natsAway());
-    const { since, ...filter } = query;
-    live.accept(request, socket, head, { ...filter, ...(since !== undefined && { since: Number(since) }) }).then(
-      () => count(101),
-      () => refuse(natsAway()),
-    );
+    const { since, ticket, ...filter } = query;
+    const principal = gate.admit(request, ticket);
+    if (principal instanceof ProblemError) return refuse(principal);
+    if (filter.desk !== undefined && !maySeeDesk(principal, filter.desk)) {
+      return refuse(new ProblemError(403, `The desk ${filter.desk} is not one of yours.`));
+    }
+    live
+      .accept(request, socket, head, { ...filter, principal, ...(since !== undefined && { since: Number(since) }) })
+      .then(
+        () => count(101),
+        () => refuse(natsAway()),
+      );
   });
 }

@@ -16,8 +16,17 @@ const NO_CONSOLE_PAGE = `<!doctype html>
 `;
 
 export async function addConsoleFiles(app: FastifyInstance, consoleDir: string): Promise<void> {
-  if (existsSync(join(consoleDir, 'index.html'))) {
-    await app.register(fastifyStatic, {
+  if (!existsSync(join(consoleDir, 'index.html'))) {
+    app.get('/', { config: { harmless: true } }, async (_request, reply) =>
+      reply.type('text/html; charset=utf-8').send(NO_CONSOLE_PAGE),
+    );
+    return;
+  }
+  await app.register(async (files) => {
+    files.addHook('onRoute', (route) => {
+      route.config = { ...route.config, harmless: true };
+    });
+    await files.register(fastifyStatic, {
       root: consoleDir,
       wildcard: false,
       cacheControl: false,
@@ -27,7 +36,5 @@ export async function addConsoleFiles(app: FastifyInstance, consoleDir: string):
         reply.header('Cache-Control', hashed ? 'public, max-age=31536000, immutable' : 'no-cache');
       },
     });
-  } else {
-    app.get('/', async (_request, reply) => reply.type('text/html; charset=utf-8').send(NO_CONSOLE_PAGE));
-  }
+  });
 }

@@ -4,6 +4,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { TSchema } from 'typebox';
+import { type Access, type OperationId, ROUTE_ACCESS } from '../access/table.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
@@ -11,6 +12,7 @@ import {
   AlertFrameSchema,
   AlertPageSchema,
   AlertSchema,
+  AuditPageSchema,
   DeadLetterHeadSchema,
   DeadLetterPageSchema,
   DeadLetterReplaySchema,
@@ -18,14 +20,20 @@ import {
   HelloFrameSchema,
   LiveQuerySchema,
   OperationsSchema,
+  PasswordChangeSchema,
   ProblemSchema,
   ResyncFrameSchema,
+  RevealedSubscriberSchema,
+  RevealSchema,
   RuleCheckSchema,
   RuleDetailSchema,
   RuleFindingSchema,
   RuleListSchema,
   RuleSummarySchema,
+  SessionSchema,
+  SignInSchema,
   SubscriberSchema,
+  TicketSchema,
   UsageResultSchema,
 } from './schemas.ts';
 
@@ -34,6 +42,13 @@ const CONTRACT_VERSION = '1.0.0';
 
 const components: (TSchema & { $id?: string })[] = [
   ProblemSchema,
+  SessionSchema,
+  SignInSchema,
+  PasswordChangeSchema,
+  TicketSchema,
+  RevealSchema,
+  RevealedSubscriberSchema,
+  AuditPageSchema,
   AlertSchema,
   AlertPageSchema,
   UsageResultSchema,
@@ -113,7 +128,8 @@ export function openApiDocument(routes: readonly RouteDescription[], usageRecord
         ...(content && { content: mediaTypes(content) }),
       };
     }
-    for (const status of [...route.problems, 429, 500]) {
+    const refusals = ROUTE_ACCESS[route.id].may === 'public' ? [] : [401, 403];
+    for (const status of new Set([...route.problems, ...refusals, 429, 500])) {
       responses[status] = {
         description: STATUS_CODES[status],
         content: { 'application/problem+json': { schema: ref('Problem') } },
@@ -124,6 +140,7 @@ export function openApiDocument(routes: readonly RouteDescription[], usageRecord
       operationId: route.id,
       summary: route.summary,
       ...(route.description && { description: route.description }),
+      ...securityOf(ROUTE_ACCESS[route.id]),
       ...(parameters.length > 0 && { parameters }),
       ...(route.body && {
         requestBody: { required: true, description: route.body.description, content: mediaTypes(route.body.content) },
@@ -140,10 +157,37 @@ export function openApiDocument(routes: readonly RouteDescription[], usageRecord
       license: LICENSE,
     },
     servers: [{ url: '/' }],
-    // Nobody signs in yet; the server listens on loopback alone.
-    security: [],
+    // What nobody has to sign in for says so itself; where no sign-in is set up at all, nothing has to be sent.
+    security: [{ key: [] }, { session: [] }],
     paths,
-    components: { schemas: namedSchemas(components, usageRecord) },
+    components: {
+      schemas: namedSchemas(components, usageRecord),
+      securitySchemes: {
+        key: { type: 'http', scheme: 'bearer', description: 'A key of `ringfence keys add`.' },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: 'ringfence_session',
+          description:
+            'Of a person who has signed in; `__Host-ringfence_session` over TLS. Changes need `ringfence-request: 1`.',
+        },
+      },
+    },
+  };
+}
+
+/** What the table says of a route, for people and tools. */
+function securityOf(access: Access): Record<string, unknown> {
+  if (access.may === 'public') return { security: [] };
+  const { may } = access;
+  if (typeof may === 'string') return may === 'people' ? { security: [{ session: [] }] } : {};
+  const scope = 'scope' in access ? access.scope : undefined;
+  return {
+    ...(may.length === 0 && { security: [{ key: [] }] }),
+    ...(scope === undefined && { security: [{ session: [] }] }),
+    'x-roles': may,
+    ...(scope !== undefined && { 'x-scope': scope }),
+    'x-desks': access.desk,
   };
 }
 
@@ -185,6 +229,9 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
           AlertFrame: { $ref: '#/components/messages/AlertFrame' },
           ResyncFrame: { $ref: '#/components/messages/ResyncFrame' },
         },
+        'x-access':
+          'Where somebody has to sign in: `ticket` of POST /v1/ws-ticket, or a key as bearer token. Only alerts of the own ' +
+          'desks come; numbers are masked by role. Close code 4401: sign in again.',
         bindings: { ws: { method: 'GET', query: live, bindingVersion: '0.1.0' } },
       },
       usage: {
@@ -286,7 +333,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
 
 /** The routes of the two documents; each is written when it is first asked for, when all routes are there. */
 export function addDocumentRoutes(routes: Routes): void {
-  const document = (id: string, url: string, summary: string, make: () => object) => {
+  const document = (id: OperationId, url: string, summary: string, make: () => object) => {
     let text: string | undefined;
     routes.add(
       {

@@ -21,9 +21,11 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { maySeeDesk, type NumberView, type Principal } from '../access/table.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Source } from '../source/jetstream.ts';
+import type { AccessGate } from './access.ts';
 import type { AlertEntry } from './alert-index.ts';
 import { type AlertReader, entryOf, type StreamExtent } from './alert-reader.ts';
 
@@ -57,12 +59,16 @@ const SHUTDOWN_LIMIT_MS = 1_000;
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_INTERNAL_ERROR = 1011;
 const CLOSE_TRY_AGAIN_LATER = 1013;
+/** Ours: the session or key has ended. */
+const CLOSE_SIGN_IN = 4401;
 
 export interface LiveQuery {
   desk?: string;
   severity?: string;
   /** Sequence of the last alert seen; undefined: only new ones; 0: all that are kept. */
   since?: number;
+  /** Who follows: only alerts of their desks, with the numbers that they may see. */
+  principal: Principal;
 }
 
 export interface LiveAlerts {
@@ -85,6 +91,8 @@ interface Frame {
   desk: string;
   severity: string;
   bytes: Buffer;
+  /** The same with masked numbers, by how much is masked; made when the first such client gets it. */
+  masked?: Partial<Record<NumberView, Buffer>>;
 }
 
 interface Client {
@@ -93,6 +101,7 @@ interface Client {
   connection: Duplex;
   desk: string | undefined;
   severity: string | undefined;
+  principal: Principal;
   /** First sequence that this client was not given or that its filter did not pass over. */
   next: number;
   /** Where it resumes: the last alert sent to it, or where it began. */
@@ -103,10 +112,11 @@ interface Client {
 
 export function createLiveAlerts(options: {
   reader: Pick<AlertReader, 'head' | 'extent' | 'openReplay'>;
+  gate: Pick<AccessGate, 'renew' | 'version' | 'mask' | 'now'>;
   metrics: Metrics;
   log: Log;
 }): LiveAlerts {
-  const { reader, metrics, log } = options;
+  const { reader, gate, metrics, log } = options;
   const clients = new Set<Client>();
   /** Upgrades that wait for the broker's answer; they count against CLIENTS_MAX. */
   let accepting = 0;
@@ -149,9 +159,43 @@ export function createLiveAlerts(options: {
     client.next = frame.sequence + 1;
     if (client.desk !== undefined && client.desk !== frame.desk) return;
     if (client.severity !== undefined && client.severity !== frame.severity) return;
-    client.socket.send(frame.bytes, { binary: false });
+    if (!maySeeDesk(client.principal, frame.desk)) return;
+    client.socket.send(bytesFor(client, frame), { binary: false });
     client.lastSent = frame.sequence;
     framesSent += 1;
+  };
+
+  const maskedJson = (principal: Principal, { bytes }: Frame): string => {
+    const { alert } = JSON.parse(bytes.toString()) as { alert: unknown };
+    return JSON.stringify(gate.mask(principal, alert));
+  };
+  /** A frame as the client may see it. The alert is parsed and masked once, however many see it so. */
+  const bytesFor = ({ principal }: Client, frame: Frame): Buffer => {
+    const { numbers } = principal;
+    if (numbers === 'full') return frame.bytes;
+    frame.masked ??= {};
+    frame.masked[numbers] ??= bytesOf(frame.sequence, maskedJson(principal, frame));
+    return frame.masked[numbers];
+  };
+
+  /** Whoever has signed out, was disabled or has grown too old gets no further frame; new desks and roles hold at once. */
+  let checkedVersion = gate.version();
+  let checkedUntil = Number.POSITIVE_INFINITY;
+  const checkClients = (): void => {
+    const version = gate.version();
+    if (version === checkedVersion && gate.now() < checkedUntil) return;
+    checkedVersion = version;
+    checkedUntil = Number.POSITIVE_INFINITY;
+    for (const client of clients) {
+      const principal = gate.renew(client.principal);
+      if (principal === undefined) {
+        client.state = 'cut';
+        client.socket.close(CLOSE_SIGN_IN, 'sign in again');
+      } else {
+        client.principal = principal;
+        checkedUntil = Math.min(checkedUntil, principal.expiresAt);
+      }
+    }
   };
 
   /** A frame that is larger than the limit by itself may pass alone, else its client could never get beyond it. */
@@ -211,6 +255,8 @@ export function createLiveAlerts(options: {
         replay ??= await reader.openReplay(client.next);
         const messages = await replay.next();
         if (!isOpen(client)) return;
+        checkClients();
+        if (!isOpen(client)) return;
         if (messages === undefined) throw new Error('the replay of the alert stream ended');
         for (const [position, message] of messages.entries()) {
           const entry = entryOf(message);
@@ -229,6 +275,7 @@ export function createLiveAlerts(options: {
   };
 
   const heartbeat = setInterval(() => {
+    checkClients();
     for (const client of clients) {
       if (client.heartbeatsMissed >= HEARTBEATS_MISSED_MAX) {
         client.socket.terminate();
@@ -246,6 +293,7 @@ export function createLiveAlerts(options: {
       const frames = entries.map(frameOf);
       for (const frame of frames) ring.push(frame);
       ring.readTo(head);
+      checkClients();
       for (const client of clients) {
         if (client.state !== 'live') continue;
         // One write to the kernel for the whole portion: a frame alone is two small writes.
@@ -290,12 +338,16 @@ export function createLiveAlerts(options: {
           connection,
           desk: query.desk,
           severity: query.severity,
+          principal: query.principal,
           next: Math.max(begin + 1, since === 0 ? extent.first : 0),
           lastSent: begin,
           state: 'catchingUp',
           heartbeatsMissed: 0,
         };
         clients.add(client);
+        // It may have lost its right while the broker was asked, and its own end may be nearer than that of all others.
+        checkedUntil = Math.min(checkedUntil, query.principal.expiresAt);
+        checkClients();
         socket.on('close', () => clients.delete(client));
         socket.on('pong', () => {
           client.heartbeatsMissed = 0;
@@ -332,8 +384,12 @@ function frameOf({ sequence, alert, json }: AlertEntry): Frame {
     sequence,
     desk: alert.desk,
     severity: alert.severity,
-    bytes: Buffer.from(`{"kind":"alert","seq":${sequence},"alert":${json}}`),
+    bytes: bytesOf(sequence, json),
   };
+}
+
+function bytesOf(sequence: number, json: string): Buffer {
+  return Buffer.from(`{"kind":"alert","seq":${sequence},"alert":${json}}`);
 }
 
 /**

@@ -3,6 +3,8 @@
  * words for a parameter that is wrong.
  */
 import type { FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import type { Static, TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
 import { ProblemError } from './problem.ts';
 
 /** Other names under which clients send the types above. */
@@ -51,9 +53,30 @@ export function textOf(request: FastifyRequest): string {
   }
 }
 
+/**
+ * Reads bodies that are one JSON object of this form.
+ * @throws ProblemError 400 or 415, with what is wrong
+ */
+export function jsonReader<T extends TSchema>(schema: T): (request: FastifyRequest) => Static<T> {
+  const checker = Compile(schema);
+  return (request) => {
+    mediaTypeOf(request, ['application/json']);
+    let value: unknown;
+    try {
+      value = JSON.parse(textOf(request));
+    } catch (error) {
+      if (error instanceof ProblemError) throw error;
+      throw new ProblemError(400, 'The body is not JSON.');
+    }
+    if (checker.Check(value)) return value;
+    const [first] = checker.Errors(value);
+    throw new ProblemError(400, first === undefined ? 'The body has another form.' : sentenceOf(first));
+  };
+}
+
 /** What is wrong with a parameter, in words: `limit must be <= 500.` */
 export function sentenceOf({ instancePath, keyword, params, message }: FastifySchemaValidationError): string {
-  const name = instancePath.slice(1);
+  const name = instancePath.slice(1) || 'The body';
   if (keyword === 'additionalProperties') return `There is no parameter ${params.additionalProperty}.`;
   // The same in the words of the validator of WebSocket queries.
   if (keyword === 'boolean') return `There is no parameter ${name}.`;

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
+import type { OperationId } from '../access/table.ts';
 import { ProblemError } from './problem.ts';
 
 /** A JSON Schema as plain data. */
@@ -11,10 +12,11 @@ export type JsonSchema = Record<string, unknown>;
 
 /** One operation of the API; the server registers it and the document describes it. */
 export interface RouteDescription {
-  method: 'GET' | 'POST' | 'PUT';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Pattern as Fastify writes it: `/v1/rules/:id`. */
   url: string;
-  id: string;
+  /** Its row in the table of who may do what. */
+  id: OperationId;
   summary: string;
   description?: string;
   params?: TSchema & { properties: Record<string, TSchema> };
@@ -66,6 +68,7 @@ export function createRoutes(app: FastifyInstance): Routes {
       app.route<{ Querystring: Query; Params: Params }>({
         method: description.method,
         url: description.url,
+        config: { operation: description.id },
         schema,
         handler: async (request, reply) => {
           const answer = await handler(request, reply);
@@ -81,6 +84,7 @@ export function createRoutes(app: FastifyInstance): Routes {
         app.route({
           method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((method) => !methods.includes(method)),
           url,
+          config: { harmless: true },
           exposeHeadRoute: false,
           handler: async (request) => {
             throw new ProblemError(405, `${request.method} is not possible here, only ${allowed.join(', ')}.`, {

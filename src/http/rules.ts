@@ -3,6 +3,7 @@
  * (`If-Match`) is compared with what its save replaces.
  */
 import { createHash } from 'node:crypto';
+import { maySeeDesk } from '../access/table.ts';
 import { natsAway, ProblemError } from './problem.ts';
 import { mediaTypeOf, textOf } from './request.ts';
 import { json, type Routes } from './route.ts';
@@ -42,7 +43,7 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
       answers: { 200: { description: 'All of them, in no particular order.', content: json('RuleList') } },
       problems: [],
     },
-    async () => ({ rules: rules.list() }),
+    async (request) => ({ rules: rules.list().filter(({ desk }) => maySeeDesk(request.principal, desk)) }),
   );
 
   routes.add<unknown, { id: string }>(
@@ -57,7 +58,8 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
     },
     async (request, reply) => {
       const rule = rules.get(request.params.id);
-      if (rule === undefined) throw new ProblemError(404, 'There is no rule of this id.');
+      if (rule === undefined || !maySeeDesk(request.principal, rule.desk))
+        throw new ProblemError(404, 'There is no rule of this id.');
       return reply.header('ETag', entityTagOf(rule)).send(rule);
     },
   );
@@ -105,10 +107,15 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
     async (request, reply) => {
       mediaTypeOf(request, Object.keys(YAML_MEDIA_TYPES));
       const { id } = request.params;
+      // A rule's id begins with its desk, the one of a new rule too.
+      if (!maySeeDesk(request.principal, rules.get(id)?.desk ?? id.split('.', 1)[0]!)) {
+        throw new ProblemError(404, 'There is no rule of this id on your desks.');
+      }
       const text = textOf(request);
       if (!natsConnected()) throw natsAway();
       const save = async (): Promise<SavedRule> => {
         const current = rules.get(id);
+        request.trace.before = current && { version: current.version, tag: entityTagOf(current) };
         const tag = current && entityTagOf(current);
         const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.headers;
         if (ifMatch !== undefined && !matchesTag(ifMatch, tag)) {
@@ -128,6 +135,7 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
         });
       }
       if (saved.kind === 'conflict') throw new ProblemError(409, saved.detail);
+      request.trace.after = { version: saved.rule.version, tag: entityTagOf(saved.rule) };
       return reply
         .code(saved.created ? 201 : 200)
         .header('ETag', entityTagOf(saved.rule))

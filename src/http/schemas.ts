@@ -3,11 +3,14 @@
  * them, the OpenAPI and AsyncAPI documents are made of them, and the types of the handlers come from them.
  */
 import { type Static, Type } from 'typebox';
+import { ROLES, SCOPES } from '../access/table.ts';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 
 /** The most alerts in one page, and how many where the caller does not say. */
 export const ALERT_PAGE_MAX = 500;
 export const ALERT_PAGE_DEFAULT = 50;
+/** The most entries of the audit log in one page. */
+const AUDIT_PAGE_MAX = 500;
 /** Longest text of an identifier in a path or query. */
 const ID_LENGTH_MAX = 128;
 
@@ -20,8 +23,11 @@ const epochMs = (description: string) =>
   Type.Integer({ minimum: 0, maximum: EPOCH_MS_MAX, description: `${description} Unix epoch milliseconds, UTC.` });
 const localizedText = Type.Object({ en: Type.String(), 'zh-CN': Type.String() });
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
-/** The subscriber's number as the main key spells it. */
-const msisdn = Type.String({ pattern: '^[0-9]{5,15}$', description: 'E.164 digits without +.' });
+/** The subscriber's number as the main key spells it, or the reference that stands beside a masked one. */
+const subscriber = Type.String({
+  pattern: '^([0-9]{5,15}|s_[A-Za-z0-9_-]{40,80})$',
+  description: 'E.164 digits without +, or the `subscriberRef` that comes with a masked number.',
+});
 const ruleId = Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' });
 /** Epoch milliseconds or RFC 3339 with an offset; the handler turns both into a number. */
 const instant = (description: string) =>
@@ -64,6 +70,9 @@ export const AlertSchema = Type.Object(
       ),
     ),
     servedMsisdn: Type.Optional(Type.String({ description: 'The subscriber, where there is one.' })),
+    subscriberRef: Type.Optional(
+      Type.String({ description: 'Names the subscriber for this interface where the number is masked.' }),
+    ),
     eventTime: epochMs('Event time of the record or timer that made this revision.'),
     triggerRecordId: Type.String({
       description: 'recordId, `timer:<epoch ms>`, or `rules:<version>` where a change of the rules resolved it.',
@@ -128,7 +137,7 @@ export const AlertsQuerySchema = Type.Object(
     severity: Type.Optional(severity),
     ruleId: Type.Optional(ruleId),
     status: Type.Optional(alertStatus),
-    servedMsisdn: Type.Optional(msisdn),
+    servedMsisdn: Type.Optional(subscriber),
     from: Type.Optional(instant('Earliest event time, inclusive.')),
     to: Type.Optional(instant('Latest event time, exclusive.')),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: ALERT_PAGE_MAX, default: ALERT_PAGE_DEFAULT })),
@@ -159,6 +168,13 @@ export const LiveQuerySchema = Type.Object(
       Type.String({
         pattern: '^[0-9]{1,15}$',
         description: 'Sequence of the last alert seen: everything after it comes. 0: everything that is kept.',
+      }),
+    ),
+    ticket: Type.Optional(
+      Type.String({
+        maxLength: ID_LENGTH_MAX,
+        description:
+          'Of `POST /v1/ws-ticket`, where somebody has to sign in; a key may come as a bearer token instead.',
       }),
     ),
   },
@@ -283,6 +299,7 @@ const contribution = Type.Object({ name: Type.String(), value: Type.Number() });
 export const SubscriberSchema = Type.Object(
   {
     servedMsisdn: Type.String(),
+    subscriberRef: Type.Optional(Type.String({ description: 'Where the number is masked.' })),
     firstSeenAt: epochMs('First record.'),
     lastSeenAt: epochMs('Newest record.'),
     features: Type.Array(
@@ -341,7 +358,7 @@ export const SubscriberSchema = Type.Object(
 );
 export type SubscriberView = Static<typeof SubscriberSchema>;
 
-export const SubscriberParamsSchema = Type.Object({ msisdn });
+export const SubscriberParamsSchema = Type.Object({ msisdn: subscriber });
 
 export const RuleParamsSchema = Type.Object({ id: ruleId });
 
@@ -416,3 +433,90 @@ export const OperationsSchema = Type.Object(
   { $id: 'Operations', description: 'Totals since the process started; rates are differences between two of these.' },
 );
 export type OperationsView = Static<typeof OperationsSchema>;
+
+export const AlertParamsSchema = Type.Object({
+  alertId: Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, pattern: '^[A-Za-z0-9._-]+$' }),
+});
+
+/** Longest reason that a person gives for something that is written down. */
+const REASON_LENGTH_MAX = 500;
+export const RevealSchema = Type.Object(
+  {
+    reason: Type.String({
+      minLength: 3,
+      maxLength: REASON_LENGTH_MAX,
+      description: 'Why; it goes into the audit log.',
+    }),
+  },
+  { $id: 'Reveal', additionalProperties: false },
+);
+export const RevealedSubscriberSchema = Type.Object({ servedMsisdn: Type.String() }, { $id: 'RevealedSubscriber' });
+
+const userName = Type.String({ minLength: 1, maxLength: 64 });
+const password = Type.String({ minLength: 1, maxLength: 256 });
+export const SignInSchema = Type.Object({ name: userName, password }, { $id: 'SignIn', additionalProperties: false });
+export const PasswordChangeSchema = Type.Object(
+  { current: password, next: password },
+  { $id: 'PasswordChange', additionalProperties: false },
+);
+export const SessionSchema = Type.Object(
+  {
+    signIn: Type.Enum(['open', 'required'], { type: 'string', description: '`open`: nobody has to sign in here.' }),
+    person: nullable(
+      Type.Object({
+        kind: Type.Enum(['user', 'key'], { type: 'string' }),
+        name: Type.String(),
+        roles: Type.Array(Type.Enum([...ROLES], { type: 'string' })),
+        scopes: Type.Array(Type.Enum([...SCOPES], { type: 'string' })),
+        desks: Type.Array(desk),
+        numbers: Type.Enum(['full', 'masked', 'own'], { type: 'string', description: 'How much of numbers is shown.' }),
+        mustChangePassword: Type.Boolean(),
+        expiresAt: epochMs('When the session ends if it is not used.'),
+      }),
+    ),
+    providers: Type.Object({
+      password: Type.Boolean({ description: 'There are local users.' }),
+      oidc: nullable(Type.String({ description: 'Name of the identity provider.' })),
+    }),
+  },
+  { $id: 'Session' },
+);
+export type SessionView = Static<typeof SessionSchema>;
+
+export const TicketSchema = Type.Object(
+  { ticket: Type.String(), expiresAt: epochMs('It holds once, and until then.') },
+  { $id: 'Ticket' },
+);
+
+export const AuditQuerySchema = Type.Object(
+  {
+    before: Type.Optional(Type.Integer({ minimum: 1, description: '`next` of the page before.' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: AUDIT_PAGE_MAX })),
+  },
+  { additionalProperties: false },
+);
+export type AuditQuery = Static<typeof AuditQuerySchema>;
+export const AuditPageSchema = Type.Object(
+  {
+    entries: Type.Array(
+      Type.Object({
+        seq: Type.Integer(),
+        hash: Type.String({ description: 'SHA-256 of the hash before, the sequence and the entry.' }),
+        at: Type.String({ format: 'date-time' }),
+        who: Type.Object({ kind: Type.String(), id: Type.String() }),
+        action: Type.String({ description: 'An operation of this interface, or of the command line.' }),
+        object: Type.Record(Type.String(), Type.String()),
+        result: Type.Enum(['done', 'failed', 'denied'], { type: 'string' }),
+        status: Type.Optional(Type.Integer()),
+        ip: Type.Optional(Type.String()),
+        requestId: Type.Optional(Type.String()),
+        reason: Type.Optional(Type.String()),
+        before: Type.Optional(Type.Unknown()),
+        after: Type.Optional(Type.Unknown()),
+        more: Type.Optional(Type.Integer({ description: 'How many more of the same were not written one by one.' })),
+      }),
+    ),
+    next: nullable(Type.Integer()),
+  },
+  { $id: 'AuditPage' },
+);

@@ -15,11 +15,14 @@ import fastifyRateLimit from '@fastify/rate-limit';
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type FastifyError, fastify } from 'fastify';
+import { createNumberRefs } from '../access/numbers.ts';
+import type { AccessStore } from '../access/store.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { DeadLetterSink } from '../sinks/dead-letter.ts';
 import { connectionState } from '../source/connection.ts';
 import { openDeadLetters } from '../source/dead-letters.ts';
+import { createAccessGate, createReveal } from './access.ts';
 import { assertLoopback, createAddressGuard, listenError } from './address.ts';
 import { INDEX_ROWS_MAX, openAlertIndex } from './alert-index.ts';
 import { createAlertReader } from './alert-reader.ts';
@@ -34,6 +37,7 @@ import { pathOf, sentenceOf } from './request.ts';
 import { createRoutes } from './route.ts';
 import { addRuleRoutes, type RulesAccess } from './rules.ts';
 import type { OperationsView, SubscriberView } from './schemas.ts';
+import { addSessionRoutes } from './session.ts';
 import { addSubscriberRoutes } from './subscribers.ts';
 import { addUsageRoutes } from './usage.ts';
 import { createUsageIntake } from './usage-intake.ts';
@@ -65,6 +69,8 @@ export interface GatewayOptions {
   log: Log;
   /** Folder of the built console; where it holds no index.html, a page says how to build it. */
   consoleDir: string;
+  /** Users, keys, sessions and audit log; whoever opened it closes it. */
+  access: AccessStore;
   /** Folder for the alert index, or `:memory:`. */
   dataDir: string;
   /** Alerts that the index keeps. */
@@ -76,7 +82,7 @@ export interface GatewayOptions {
 }
 
 export interface Gateway {
-  /** Begins to answer. @returns its URL. @throws RingfenceError, exit code 3, beyond loopback or on a taken port. */
+  /** Begins to answer. @returns its URL. @throws RingfenceError, exit code 3, beyond loopback without sign-in, or on a taken port. */
   listen(host: string, port: number): Promise<string>;
   /** True while the ALERTS stream is being read. */
   reading(): boolean;
@@ -109,7 +115,10 @@ const CONTENT_SECURITY_POLICY = {
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { metrics, log } = options;
   const connection = connectionState(options.nc);
-  const guard = createAddressGuard(options.allowedOrigins ?? []);
+  const { access } = options;
+  const guard = createAddressGuard(options.allowedOrigins ?? [], () => gate.required());
+  const refs = createNumberRefs(access.secret('subscriber-reference'));
+  const gate = createAccessGate({ store: access, refs, guard, alwaysRequired: false, metrics });
 
   const indexRowsMax = options.alertIndexRowsMax ?? INDEX_ROWS_MAX;
   const indexPath = options.dataDir === ':memory:' ? ':memory:' : join(options.dataDir, 'alert-index.sqlite');
@@ -126,7 +135,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     onAlerts: (entries, head) => live.push(entries, head),
     onStreamReplaced: (extent) => live.streamReplaced(extent),
   });
-  const live = createLiveAlerts({ reader, metrics, log });
+  const live = createLiveAlerts({ reader, gate, metrics, log });
   const intake = createUsageIntake({
     nc: options.nc,
     js: options.js,
@@ -176,6 +185,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
+  gate.install(app);
   app.addHook('onRequest', async (request) => {
     const refusal = refuseByAddress(request.raw);
     if (refusal !== undefined) throw refusal;
@@ -209,23 +219,29 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     return undefined;
   }
 
+  const reveal = createReveal(app, refs, metrics);
+
   const natsConnected = (): boolean => connection.connected();
   const routes = createRoutes(app);
   addUsageRoutes(app, routes, { intake, natsConnected, metrics });
   addAlertRoutes(app, routes, {
     index,
     live,
+    gate,
+    reveal,
+    refs,
     listable,
     refuseByAddress,
     natsConnected,
     closing: () => closing,
     metrics,
   });
-  addSubscriberRoutes(routes, { inspectSubscriber: options.inspectSubscriber });
+  addSubscriberRoutes(routes, { inspectSubscriber: options.inspectSubscriber, reveal, refs });
   addRuleRoutes(routes, { rules: options.rules, natsConnected });
   const { nc, js, jsm, partitions } = options;
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });
   addOperationsRoutes(routes, options.operations);
+  addSessionRoutes(app, routes, { gate, store: access, oidcLabel: undefined, metrics });
   addDocumentRoutes(routes);
   routes.close();
   await addConsoleFiles(app, options.consoleDir);
@@ -234,7 +250,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     async listen(host, port) {
-      assertLoopback(host);
+      if (!gate.required()) assertLoopback(host);
       try {
         return await app.listen({ host, port });
       } catch (error) {
@@ -247,6 +263,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       closing = true;
       await live.close();
       await app.close();
+      gate.close();
       await reader.close();
       index.close();
     },
