@@ -38,6 +38,9 @@ const jump = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 0, max: 90 }).map((n) => n * MINUTE_MS) },
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 1_500 }).map((n) => n * MINUTE_MS) },
   { weight: 1, arbitrary: fc.constantFrom(1, MINUTE_MS, 5 * MINUTE_MS, 60 * MINUTE_MS - 1) },
+  // Two records of one moment, and limits of time that are just reached.
+  { weight: 2, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.constantFrom(30 * MINUTE_MS, 60 * MINUTE_MS) },
 );
 /** To the same hour of another week. */
 const weeks = fc.oneof(
