@@ -18,15 +18,16 @@ const mayImport = [
   { module: 'metrics.ts', values: ['errors.ts'], types: [] },
   { module: 'log.ts', values: ['errors.ts'], types: [] },
   { module: 'clock.ts', values: ['errors.ts'], types: [] },
-  { module: 'config.ts', values: ['errors.ts', 'log.ts', 'rules/'], types: [] },
+  { module: 'config.ts', values: ['errors.ts', 'log.ts', 'rules/', 'cases/case-policy.ts'], types: [] },
   { module: 'source/', values: ['record/', ...support], types: ['alerts/'] },
   { module: 'sinks/', values: ['record/', 'source/connection.ts', ...support], types: ['alerts/'] },
   { module: 'backfill.ts', values: [...stages, ...support], types: [] },
   { module: 'pipeline.ts', values: [...stages, 'backfill.ts', ...support], types: [] },
   { module: 'access/', values: ['alerts/alert.ts', 'errors.ts'], types: [] },
-  { module: 'http/', values: ['access/', ...stages, ...support], types: ['config.ts'] },
+  { module: 'cases/', values: ['reference/', 'source/', ...support], types: [] },
+  { module: 'http/', values: ['access/', ...stages, 'cases/', ...support], types: ['config.ts'] },
   { module: 'feed/', values: ['record/', 'reference/'], types: [] },
-  { module: 'console/', values: [], types: [...stages, 'access/', 'http/', 'metrics.ts'] },
+  { module: 'console/', values: [], types: [...stages, 'access/', 'cases/', 'http/', 'metrics.ts'] },
 ];
 
 const pattern = (path) => `^src/${path.replaceAll('.', '[.]')}${path.endsWith('/') ? '' : '$'}`;

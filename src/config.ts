@@ -8,11 +8,17 @@ import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
+import { CASE_POLICY } from './cases/case-policy.ts';
 import { RingfenceError } from './errors.ts';
 import { LOG_LEVELS } from './log.ts';
 import { unknownName } from './rules/compile.ts';
 
 const closed = { additionalProperties: false } as const;
+const slaTimes = Type.Object(
+  { respondSec: Type.Number({ minimum: 1 }), closeSec: Type.Number({ minimum: 1 }) },
+  closed,
+);
+const slaOfTier = Type.Object({ info: slaTimes, warning: slaTimes, critical: slaTimes }, closed);
 const configSchema = Type.Object(
   {
     nats: Type.String({ minLength: 1, description: 'URL of the NATS server, or several with commas.' }),
@@ -43,6 +49,15 @@ const configSchema = Type.Object(
     }),
     source: Type.String({ minLength: 1, description: 'CloudEvents source of the alerts.' }),
     allowedOrigins: Type.Array(Type.String(), { maxItems: 100 }),
+    controlGroupShare: Type.Number({
+      minimum: 0,
+      maximum: 0.5,
+      description: 'Share of the subscribers of the retention desk that are held out, to measure what offers achieve.',
+    }),
+    caseSla: Type.Object(
+      { vip: slaOfTier, standard: slaOfTier },
+      { ...closed, description: 'Seconds until a case is to be acknowledged and closed, by tier and severity.' },
+    ),
     retentionDays: Type.Object(
       {
         usage: Type.Number({ minimum: 0.01 }),
@@ -78,6 +93,8 @@ export const DEFAULTS: Config = {
   allowDataLoss: false,
   source: 'urn:ringfence',
   allowedOrigins: [],
+  controlGroupShare: CASE_POLICY.controlShare,
+  caseSla: CASE_POLICY.sla,
   retentionDays: { usage: 35, alerts: 400, deadletter: 90 },
 };
 

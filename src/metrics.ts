@@ -68,6 +68,13 @@ export interface Metrics {
   accessDeniedTotal: Counter<'status'>;
   signInsTotal: Counter<'provider' | 'result'>;
   numbersRevealedTotal: Counter;
+  caseFeedUnreadableTotal: Counter<'stream'>;
+  casesNow: Gauge<'desk' | 'status'>;
+  caseOutcomes: Gauge<'desk' | 'outcome'>;
+  rulePrecision: Gauge<'rule' | 'desk'>;
+  deskPrecision: Gauge<'desk'>;
+  caseConflictsTotal: Counter;
+  webhookDeliveriesTotal: Counter<'webhook' | 'result'>;
   httpRequestsTotal: Counter<'route' | 'method' | 'status'>;
   httpRequestSeconds: Histogram<'route'>;
   /** Starts the series of each rule at 0, so that `rate()` sees the first alert; sets `ringfence_rules_info`. */
@@ -170,6 +177,29 @@ export function createMetrics(): Metrics {
     'numbers_revealed_total',
     'Whole numbers shown to somebody who sees masked ones.',
   );
+  const caseFeedUnreadableTotal = counter(
+    'case_feed_unreadable_total',
+    'Messages of ALERTS and CASES that are no alert or case event and were passed over.',
+    ['stream'],
+  );
+  const casesNow = gauge('cases', 'Cases by desk and status.', ['desk', 'status']);
+  const caseOutcomes = gauge('case_outcomes', 'Closed cases by desk and outcome.', ['desk', 'outcome']);
+  const rulePrecision = gauge(
+    'rule_precision_ratio',
+    'Share of the judged cases with an alert of the rule in which the alert was right; no series before the first.',
+    ['rule', 'desk'],
+  );
+  const deskPrecision = gauge('desk_precision_ratio', 'Share of the judged cases of the desk that were right.', [
+    'desk',
+  ]);
+  const caseConflictsTotal = counter(
+    'case_conflicts_total',
+    'Changes of a case that were refused because somebody else had changed it first.',
+  );
+  const webhookDeliveriesTotal = counter('webhook_deliveries_total', 'Webhook requests by what became of them.', [
+    'webhook',
+    'result',
+  ]);
   const httpRequestsTotal = counter('http_requests_total', 'HTTP requests by route pattern, method and status.', [
     'route',
     'method',
@@ -287,6 +317,13 @@ export function createMetrics(): Metrics {
     accessDeniedTotal,
     signInsTotal,
     numbersRevealedTotal,
+    caseFeedUnreadableTotal,
+    casesNow,
+    caseOutcomes,
+    rulePrecision,
+    deskPrecision,
+    caseConflictsTotal,
+    webhookDeliveriesTotal,
     httpRequestsTotal,
     httpRequestSeconds,
     declareRules(version, rules) {

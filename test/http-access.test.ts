@@ -153,6 +153,7 @@ async function operations(): Promise<Map<OperationId, { method: string; path: (d
           .replace('{alertId}', `alert-${desk}`)
           .replace('{id}', `${desk}.rule`)
           .replace('{msisdn}', MSISDN)
+          .replace('{bulkId}', 'none')
           .replace('{seq}', '999');
       found.set(operationId, { method: method.toUpperCase(), path });
     }
@@ -170,6 +171,15 @@ const MATRIX = `
   listAlerts            +     +      +       .    .    alerts:read
   followAlerts          +     +      +       .    .    alerts:read
   revealAlert           +     +      +       .    .    -
+  listCases             +     +      +       .    .    cases:read
+  getCase               +     +      +       .    .    cases:read
+  postCaseEvent         +     +      +       .    .    cases:write
+  previewSnooze         +     +      +       .    .    cases:read
+  takeNextCase          +     +      +       .    .    cases:write
+  bulkCases             +     +      +       .    .    cases:write
+  undoBulk              +     +      +       .    .    cases:write
+  getFeedback           +     +      +       .    .    cases:read
+  getLabels             .     +      .       .    .    cases:read
   getSubscriber         +     +      +       .    .    subscribers:read
   revealSubscriber      +     +      +       .    .    -
   listRules             +     +      +       +    +    rules:read

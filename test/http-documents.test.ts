@@ -59,6 +59,15 @@ describe('descriptions', () => {
     expect(described.sort()).toEqual(
       [
         'GET /asyncapi.json',
+        'GET /v1/cases',
+        'GET /v1/cases/{id}',
+        'GET /v1/cases/{id}/snooze-preview',
+        'GET /v1/feedback',
+        'GET /v1/labels',
+        'POST /v1/cases/bulk',
+        'POST /v1/cases/bulk/{bulkId}/undo',
+        'POST /v1/cases/next',
+        'POST /v1/cases/{id}/events',
         'GET /openapi.json',
         'GET /v1/alerts',
         'GET /v1/alerts/live',
@@ -189,6 +198,7 @@ describe('descriptions', () => {
       '/v1/alerts/live',
       'usage.{partition}.{recordType}',
       'alerts.{desk}.{alertId}',
+      'cases.{desk}.{caseId}',
       'deadletter.{reason}',
     ]);
   });

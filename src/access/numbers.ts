@@ -17,6 +17,13 @@ const WHOLE_NUMBER = /^[0-9]{5,15}$/;
 const NAMES = new Set([
   'alertId',
   'caseId',
+  'mergedInto',
+  'mergedFrom',
+  'into',
+  'eventId',
+  'snoozeId',
+  'bulk',
+  'bulkId',
   'ruleId',
   'id',
   'next',

@@ -12,6 +12,7 @@ import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import { assertLoopback } from '../http/address.ts';
+import type { AddListEntry } from '../http/cases.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
 import type { RulesAccess, SavedRule } from '../http/rules.ts';
@@ -19,6 +20,7 @@ import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
+import { listFile, parseList, withListEntry } from '../reference/lists.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { observedFeatures } from '../rules/compiled-rule.ts';
@@ -250,6 +252,26 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       (candidate) => inTurn(() => publishRules(candidate)),
     );
 
+    /** One entry of a case more in a reference list, which travels with the rules. */
+    const addListEntry: AddListEntry = (list, entry) => {
+      const file = listFile(list);
+      const result = Promise.withResolvers<Awaited<ReturnType<AddListEntry>>>();
+      const add = async (): Promise<void> => {
+        const { text, added } = withListEntry(files.find((one) => one.file === file)?.text, entry);
+        if (!added) return result.resolve({ added });
+        const parsed = parseList(file, text);
+        if ('problems' in parsed) return result.resolve({ problem: `${parsed.problems[0]!.message}.` });
+        const path = join(config.rules, file);
+        mkdirSync(dirname(path), { recursive: true });
+        writeFileSync(path, text);
+        const others = files.filter((one) => one.file !== file);
+        await publishRules([...others, { file, text }].sort((a, b) => (a.file < b.file ? -1 : 1)));
+        result.resolve({ added });
+      };
+      inTurn(add).catch(result.reject);
+      return result.promise;
+    };
+
     const readChangedRules = async (): Promise<void> => {
       try {
         const found = readRuleFiles(config.rules);
@@ -281,6 +303,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       deadLetters,
       inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
       rules,
+      addListEntry,
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
       access,
       metrics,
@@ -288,6 +311,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       consoleDir,
       dataDir: config.data,
       allowedOrigins: [...config.allowedOrigins],
+      casePolicy: { sla: config.caseSla, controlShare: config.controlGroupShare },
     });
     closers.push(() => gateway.close());
     gateway.ended.catch(() => {});

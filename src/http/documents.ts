@@ -5,7 +5,11 @@
 import { STATUS_CODES } from 'node:http';
 import type { TSchema } from 'typebox';
 import { type Access, type OperationId, ROUTE_ACCESS } from '../access/table.ts';
+import { CaseEventInputSchema, CaseEventSchema } from '../cases/case-event.ts';
+import { CaseDetailSchema, CasePageSchema, CaseSummarySchema, SnoozePreviewSchema } from '../cases/case-view.ts';
+import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
+import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
   AlertEventSchema,
@@ -63,6 +67,17 @@ const components: (TSchema & { $id?: string })[] = [
   DeadLetterSchema,
   DeadLetterReplaySchema,
   OperationsSchema,
+  CaseSummarySchema,
+  CaseDetailSchema,
+  CasePageSchema,
+  CaseEventSchema,
+  CaseEventInputSchema,
+  TakeNextSchema,
+  BulkSchema,
+  BulkUndoSchema,
+  BulkResultSchema,
+  SnoozePreviewSchema,
+  FeedbackSchema,
 ];
 const messages: (TSchema & { $id?: string })[] = [
   AlertSchema,
@@ -70,6 +85,7 @@ const messages: (TSchema & { $id?: string })[] = [
   HelloFrameSchema,
   AlertFrameSchema,
   ResyncFrameSchema,
+  CaseEventSchema,
 ];
 
 /** A schema as plain data whose references point into the document; its own `$id` becomes its name there. */
@@ -264,6 +280,24 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
           publish: 'expected last subject sequence: 0, then that of the revision before',
         },
       },
+      cases: {
+        address: 'cases.{desk}.{caseId}',
+        servers: [{ $ref: '#/servers/broker' }],
+        description:
+          'One subject a case, one message an event. A message that cannot change its case (a second closing, an outcome of ' +
+          'another desk) stays in the timeline and does nothing.',
+        parameters: {
+          desk: { description: 'Desk that works on the case.', enum: ['fraud', 'arrears', 'retention'] },
+          caseId: { description: 'Identity of the case.' },
+        },
+        messages: { CaseEvent: { $ref: '#/components/messages/CaseEvent' } },
+        'x-jetstream': {
+          stream: 'CASES',
+          retention: 'limits, kept for ever',
+          publish:
+            'expected last subject sequence: `version` of the case as the sender saw it, so that one of two gets through',
+        },
+      },
       deadletter: {
         address: 'deadletter.{reason}',
         servers: [{ $ref: '#/servers/broker' }],
@@ -295,6 +329,17 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
         channel: { $ref: '#/channels/alerts' },
         messages: [channelMessage('alerts', 'AlertEvent')],
       },
+      receiveCaseEvent: {
+        action: 'receive',
+        channel: { $ref: '#/channels/cases' },
+        summary: 'Dispositions of other systems, e.g. a contact centre.',
+        messages: [channelMessage('cases', 'CaseEvent')],
+      },
+      publishCaseEvent: {
+        action: 'send',
+        channel: { $ref: '#/channels/cases' },
+        messages: [channelMessage('cases', 'CaseEvent')],
+      },
       rejectRecord: {
         action: 'send',
         channel: { $ref: '#/channels/deadletter' },
@@ -312,6 +357,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
           ...message('AlertEvent', 'application/cloudevents+json', 'An alert as a CloudEvent.'),
           headers: { type: 'object', properties: { 'Ringfence-Severity': { type: 'string' } } },
         },
+        CaseEvent: message('CaseEvent', 'application/json', 'What somebody did to a case.'),
         Rejected: {
           name: 'Rejected',
           summary: 'A record that broke the contract.',

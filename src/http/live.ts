@@ -24,10 +24,11 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { maySeeDesk, type NumberView, type Principal } from '../access/table.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import type { StreamExtent } from '../source/follower.ts';
 import type { Source } from '../source/jetstream.ts';
 import type { AccessGate } from './access.ts';
 import type { AlertEntry } from './alert-index.ts';
-import { type AlertReader, entryOf, type StreamExtent } from './alert-reader.ts';
+import { type AlertReader, entryOf } from './alert-reader.ts';
 
 /** Most clients at once; the next one is told to come back later. */
 export const CLIENTS_MAX = 1_000;

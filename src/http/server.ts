@@ -1,7 +1,8 @@
 /**
  * The gateway: REST and WebSocket for the desks, HTTP intake for records, and the console as files. It builds nothing
  * of the engine itself; what it needs is passed in, and it can be thrown away and started again at any time: alerts
- * are read from the ALERTS stream, records are written to the USAGE stream, and only the alert index is on disk.
+ * are read from the ALERTS stream, cases from ALERTS and CASES, records are written to the USAGE stream, and only what
+ * was made of those streams is on disk.
  *
  * One reader follows ALERTS and feeds both the list (`alert-index.ts`) and the live clients (`live.ts`). Here stand the
  * limits and guards that hold for every request; the routes are one file a group and add themselves to one table
@@ -17,6 +18,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { type FastifyError, fastify } from 'fastify';
 import { createNumberRefs } from '../access/numbers.ts';
 import type { AccessStore } from '../access/store.ts';
+import type { CasePolicy } from '../cases/case-policy.ts';
+import { createCaseProjection } from '../cases/case-projection.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { DeadLetterSink } from '../sinks/dead-letter.ts';
@@ -25,8 +28,9 @@ import { openDeadLetters } from '../source/dead-letters.ts';
 import { createAccessGate, createReveal } from './access.ts';
 import { assertLoopback, createAddressGuard, listenError } from './address.ts';
 import { INDEX_ROWS_MAX, openAlertIndex } from './alert-index.ts';
-import { createAlertReader } from './alert-reader.ts';
+import { createAlertReader, entryOf } from './alert-reader.ts';
 import { addAlertRoutes } from './alerts.ts';
+import { type AddListEntry, addCaseRoutes } from './cases.ts';
 import { addConsoleFiles } from './console-files.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocumentRoutes } from './documents.ts';
@@ -64,6 +68,7 @@ export interface GatewayOptions {
   deadLetters: DeadLetterSink;
   inspectSubscriber(msisdn: string): SubscriberView | undefined;
   rules: RulesAccess;
+  addListEntry: AddListEntry;
   operations(): Promise<OperationsView>;
   metrics: Metrics;
   log: Log;
@@ -72,7 +77,10 @@ export interface GatewayOptions {
   /** Users, keys, sessions and audit log; whoever opened it closes it. */
   access: AccessStore;
   /** Folder for the alert index, or `:memory:`. */
+  /** Folder for the alert index and the cases, or `:memory:`. */
   dataDir: string;
+  /** Times of the SLA clock and share of the control group. */
+  casePolicy?: CasePolicy;
   /** Alerts that the index keeps. */
   alertIndexRowsMax?: number;
   /** Requests that one address may make in a minute. */
@@ -84,9 +92,9 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Begins to answer. @returns its URL. @throws RingfenceError, exit code 3, beyond loopback without sign-in, or on a taken port. */
   listen(host: string, port: number): Promise<string>;
-  /** True while the ALERTS stream is being read. */
+  /** True while the streams of alerts and cases are being read. */
   reading(): boolean;
-  /** Resolves after `close`; rejects with the bug that stopped the reader of ALERTS. */
+  /** Resolves after `close`; rejects with the bug that stopped a reader. */
   ended: Promise<void>;
   /** Tells live clients to come back later (1001), lets running requests end, and closes the index. */
   close(): Promise<void>;
@@ -121,8 +129,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const gate = createAccessGate({ store: access, refs, guard, alwaysRequired: false, metrics });
 
   const indexRowsMax = options.alertIndexRowsMax ?? INDEX_ROWS_MAX;
-  const indexPath = options.dataDir === ':memory:' ? ':memory:' : join(options.dataDir, 'alert-index.sqlite');
-  const index = openAlertIndex(indexPath, { rowsMax: indexRowsMax });
+  const fileOf = (name: string): string => (options.dataDir === ':memory:' ? ':memory:' : join(options.dataDir, name));
+  const index = openAlertIndex(fileOf('alert-index.sqlite'), { rowsMax: indexRowsMax });
   metrics.trackQueue('alert_index_rows', indexRowsMax, () => index.rows());
 
   const reader = createAlertReader({
@@ -136,6 +144,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     onStreamReplaced: (extent) => live.streamReplaced(extent),
   });
   const live = createLiveAlerts({ reader, gate, metrics, log });
+  const cases = createCaseProjection({
+    nc: options.nc,
+    js: options.js,
+    jsm: options.jsm,
+    metrics,
+    log,
+    path: fileOf('cases.sqlite'),
+    policy: options.casePolicy,
+    alertOf: entryOf,
+  });
   const intake = createUsageIntake({
     nc: options.nc,
     js: options.js,
@@ -144,7 +162,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
   });
   /** Lists of alerts wait for this: a moment after the start, the index has caught up with the stream. */
-  const listable = Promise.race([reader.caughtUp(), delay(CATCH_UP_WAIT_MS, undefined, { ref: false })]);
+  const inTime = (caughtUp: Promise<unknown>) =>
+    Promise.race([caughtUp, delay(CATCH_UP_WAIT_MS, undefined, { ref: false })]);
+  const listable = inTime(reader.caughtUp());
+  const casesListable = inTime(cases.reader.caughtUp());
   let closing = false;
 
   const app = fastify({
@@ -237,6 +258,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
   });
   addSubscriberRoutes(routes, { inspectSubscriber: options.inspectSubscriber, reveal, refs });
+  addCaseRoutes(routes, { cases, refs, listable: casesListable, natsConnected, addListEntry: options.addListEntry });
   addRuleRoutes(routes, { rules: options.rules, natsConnected });
   const { nc, js, jsm, partitions } = options;
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });
@@ -257,8 +279,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         throw listenError(error, host, port);
       }
     },
-    reading: () => reader.reading(),
-    ended: reader.ended,
+    reading: () => reader.reading() && cases.reader.reading(),
+    ended: Promise.race([reader.ended, cases.reader.ended]),
     async close() {
       closing = true;
       await live.close();
@@ -266,6 +288,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       gate.close();
       await reader.close();
       index.close();
+      await cases.close();
     },
   };
 }

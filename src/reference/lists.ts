@@ -123,6 +123,30 @@ export function listText(rows: readonly Readonly<Record<string, string | number>
   return [columns.join(','), ...rows.map((row) => columns.map((column) => cell(row[column])).join(','))].join('\n');
 }
 
+/**
+ * The text of a list with one entry more, or the same text where an entry of that kind and value is there.
+ * @param text undefined where there is no such list yet
+ */
+export function withListEntry(
+  text: string | undefined,
+  entry: { kind: string; value: string; note?: string },
+): { text: string; added: boolean } {
+  const quoted = (cell: string): string => (/[",\r\n#]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  const lines = (text ?? 'kind,value,note\n').split('\n').map((line) => line.replace(/\r$/, ''));
+  const rows = lines.filter((line) => line.trim() !== '' && !line.startsWith('#')).map((line) => cellsOf(line) ?? []);
+  const columns = rows[0]?.map((cell) => cell.text) ?? [];
+  const cellAt = (row: { text: string }[], column: string): string => row[columns.indexOf(column)]?.text ?? '';
+  if (rows.some((row) => cellAt(row, 'kind') === entry.kind && cellAt(row, 'value') === entry.value)) {
+    return { text: lines.join('\n'), added: false };
+  }
+  const cells: Readonly<Record<string, string | undefined>> = entry;
+  while (lines.at(-1) === '') lines.pop();
+  return {
+    text: `${[...lines, columns.map((column) => quoted(cells[column] ?? '')).join(',')].join('\n')}\n`,
+    added: true,
+  };
+}
+
 export function parseList(file: string, text: string): { list: ReferenceList } | { problems: ListProblem[] } {
   const problems: ListProblem[] = [];
   let line = 1;

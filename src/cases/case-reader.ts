@@ -1,0 +1,175 @@
+/**
+ * Follows ALERTS and CASES side by side for the projection of the cases. The two meet in any order; the projection does not
+ * mind (`case-index.ts`). A message that is no alert or no case event is passed over and counted.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { AlertData } from '../alerts/alert.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { type Follower, followStream, streamExtent } from '../source/follower.ts';
+import type { SourceMessage } from '../source/jetstream.ts';
+import { ALERTS_STREAM, CASES_STREAM } from '../source/streams.ts';
+import { caseOfSubject, readCaseEvent } from './case-event.ts';
+import type { CaseAlert, CaseIndex, CaseMessage, StreamName } from './case-index.ts';
+
+const PULL_MESSAGES = 1_024;
+const PULL_BYTES = 2 * 1024 * 1024;
+/** Messages that are applied before the loop gets a turn: some 5 ms. */
+const PORTION_MAX = 64;
+/** How often ALERTS is asked what it still keeps. */
+const RETENTION_CHECK_MS = 60_000;
+
+export interface CaseReader {
+  reading(): boolean;
+  /** Resolves when both streams have been read to what was their end at the start. */
+  caughtUp(): Promise<void>;
+  /** Resolves when that sequence of CASES is in the projection; false where it is not within the time. */
+  reached(caseSequence: number, limitMs: number): Promise<boolean>;
+  ended: Promise<void>;
+  close(): Promise<void>;
+}
+
+export function createCaseReader(options: {
+  nc: NatsConnection;
+  jsm: JetStreamManager;
+  index: CaseIndex;
+  metrics: Metrics;
+  log: Log;
+  /** The alert in a message of ALERTS; undefined where it is none. */
+  alertOf(message: SourceMessage): { alert: AlertData; json: string } | undefined;
+  /** Cases look different now. */
+  onChange(caseIds: ReadonlySet<string>): void;
+  /** Everything is read anew: whatever was known of cases may be wrong. */
+  onReset(): void;
+}): CaseReader {
+  const { nc, jsm, index, metrics, log } = options;
+  /** Counts up when everything is emptied: what was received before belongs to nothing any more. */
+  let epoch = 0;
+  let waiting: { sequence: number; resolve(reached: boolean): void }[] = [];
+
+  const settleWaiting = (): void => {
+    const { sequence } = index.position('CASES');
+    const still: typeof waiting = [];
+    for (const one of waiting) {
+      if (one.sequence <= sequence) one.resolve(true);
+      else still.push(one);
+    }
+    waiting = still;
+  };
+
+  const inPortions = async (
+    messages: SourceMessage[],
+    apply: (portion: SourceMessage[]) => Set<string>,
+  ): Promise<void> => {
+    const begun = epoch;
+    for (let from = 0; from < messages.length && epoch === begun; from += PORTION_MAX) {
+      const changed = apply(messages.slice(from, from + PORTION_MAX));
+      if (changed.size > 0) options.onChange(changed);
+      await nextTurn();
+    }
+  };
+  const unreadable = (stream: StreamName, { subject, sequence }: SourceMessage): void => {
+    metrics.caseFeedUnreadableTotal.inc({ stream });
+    log.warn({ stream, subject, sequence }, 'message is no alert or case event and is passed over');
+  };
+
+  const applyAlerts = (portion: SourceMessage[]): Set<string> => {
+    const alerts = portion.flatMap((message): CaseAlert[] => {
+      const found = options.alertOf(message);
+      if (found !== undefined) return [{ sequence: message.sequence, at: message.timeMs, ...found }];
+      unreadable('ALERTS', message);
+      return [];
+    });
+    return index.applyAlerts(alerts, portion.at(-1)!.sequence);
+  };
+  const applyEvents = (portion: SourceMessage[]): Set<string> => {
+    const events = portion.flatMap((message): CaseMessage[] => {
+      const place = caseOfSubject(message.subject);
+      const event = readCaseEvent(message.data);
+      if (place !== undefined && event !== undefined)
+        return [{ sequence: message.sequence, at: message.timeMs, ...place, event }];
+      unreadable('CASES', message);
+      return [];
+    });
+    const changed = index.applyEvents(events, portion.at(-1)!.sequence);
+    settleWaiting();
+    return changed;
+  };
+
+  const followers: Partial<Record<StreamName, Follower>> = {};
+  const follow = (
+    stream: StreamName,
+    other: StreamName,
+    name: string,
+    apply: (portion: SourceMessage[]) => Set<string>,
+  ): Follower =>
+    followStream({
+      nc,
+      jsm,
+      stream: name,
+      log,
+      pullMessages: PULL_MESSAGES,
+      pullBytes: PULL_BYTES,
+      position: () => index.position(stream),
+      onReplaced({ created }) {
+        if (!index.useStream(stream, created)) return;
+        log.warn({ stream }, 'stream is another one, cases are made anew');
+        epoch++;
+        followers[other]?.restart();
+        options.onReset();
+      },
+      onMessages: (messages) => inPortions(messages, apply),
+    });
+  const alerts = follow('ALERTS', 'CASES', ALERTS_STREAM, applyAlerts);
+  const cases = follow('CASES', 'ALERTS', CASES_STREAM, applyEvents);
+  followers.ALERTS = alerts;
+  followers.CASES = cases;
+
+  let closed = false;
+  const retention = setInterval(() => {
+    if (!alerts.reading()) return;
+    streamExtent(jsm, ALERTS_STREAM).then(
+      (now) => {
+        if (closed || now.created !== index.position('ALERTS').created) return;
+        const changed = index.forgetBefore(now.first);
+        if (changed.size > 0) options.onChange(changed);
+      },
+      () => {
+        // No answer: the question is asked again in a minute.
+      },
+    );
+  }, RETENTION_CHECK_MS);
+  retention.unref();
+
+  return {
+    reading: () => alerts.reading() && cases.reading(),
+    caughtUp: async () => void (await Promise.all([alerts.caughtUp(), cases.caughtUp()])),
+    reached(sequence, limitMs) {
+      if (index.position('CASES').sequence >= sequence) return Promise.resolve(true);
+      return new Promise((resolve) => {
+        const one = {
+          sequence,
+          resolve(reached: boolean) {
+            clearTimeout(timer);
+            resolve(reached);
+          },
+        };
+        const timer = setTimeout(() => {
+          waiting = waiting.filter((other) => other !== one);
+          resolve(false);
+        }, limitMs);
+        waiting.push(one);
+      });
+    },
+    ended: Promise.race([alerts.ended, cases.ended]),
+    async close() {
+      closed = true;
+      clearInterval(retention);
+      for (const one of waiting) one.resolve(false);
+      waiting = [];
+      await Promise.all([alerts.close(), cases.close()]);
+    },
+  };
+}
