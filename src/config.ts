@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
+import { DESKS } from './alerts/alert.ts';
+import { CASE_EVENT_TYPES } from './cases/case-event.ts';
 import { CASE_POLICY } from './cases/case-policy.ts';
 import { RingfenceError } from './errors.ts';
 import { LOG_LEVELS } from './log.ts';
@@ -49,6 +51,29 @@ const configSchema = Type.Object(
     }),
     source: Type.String({ minLength: 1, description: 'CloudEvents source of the alerts.' }),
     allowedOrigins: Type.Array(Type.String(), { maxItems: 100 }),
+    webhooks: Type.Object(
+      {
+        allow: Type.Array(Type.String(), {
+          maxItems: 100,
+          description: 'Host names that webhooks may call, and networks (10.1.0.0/16) where these are private.',
+        }),
+        targets: Type.Array(
+          Type.Object(
+            {
+              name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' }),
+              url: Type.String({ minLength: 1 }),
+              form: Type.Enum(['cloudEvents', 'alertmanager']),
+              secretFile: Type.String({ minLength: 1, description: 'File with the key that signs, 24 bytes or more.' }),
+              events: Type.Array(Type.Enum(['alert', ...CASE_EVENT_TYPES]), { minItems: 1, uniqueItems: true }),
+              desks: Type.Optional(Type.Array(Type.Enum([...DESKS]), { uniqueItems: true })),
+            },
+            closed,
+          ),
+          { maxItems: 20 },
+        ),
+      },
+      closed,
+    ),
     controlGroupShare: Type.Number({
       minimum: 0,
       maximum: 0.5,
@@ -93,6 +118,7 @@ export const DEFAULTS: Config = {
   allowDataLoss: false,
   source: 'urn:ringfence',
   allowedOrigins: [],
+  webhooks: { allow: [], targets: [] },
   controlGroupShare: CASE_POLICY.controlShare,
   caseSla: CASE_POLICY.sla,
   retentionDays: { usage: 35, alerts: 400, deadletter: 90 },

@@ -35,6 +35,7 @@ import { startCheckpointThread } from '../state/checkpoint-thread.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
 import { accessFileOf } from './users.ts';
+import { readWebhooks } from './webhooks.ts';
 
 /** Changes of rule files within this time are one change. */
 const RULE_CHANGE_PAUSE_MS = 300;
@@ -74,6 +75,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   const accessFile = accessFileOf(config);
   if (!existsSync(accessFile)) assertLoopback(listen.host);
   assertLoopback(opsListen.host);
+
+  const webhooks = readWebhooks(config.webhooks);
 
   // Rules and reference data: wrong ones stop the start, before anything else is touched.
   const numberingPlan = loadNumberingPlan(numberingPlanFile);
@@ -311,6 +314,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       consoleDir,
       dataDir: config.data,
       allowedOrigins: [...config.allowedOrigins],
+      webhooks,
+      source: config.source,
       casePolicy: { sla: config.caseSla, controlShare: config.controlGroupShare },
     });
     closers.push(() => gateway.close());

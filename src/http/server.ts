@@ -25,6 +25,8 @@ import type { Metrics } from '../metrics.ts';
 import type { DeadLetterSink } from '../sinks/dead-letter.ts';
 import { connectionState } from '../source/connection.ts';
 import { openDeadLetters } from '../source/dead-letters.ts';
+import { createAllowList, type WebhookAllowList } from '../webhooks/address.ts';
+import { startWebhooks, type Webhook } from '../webhooks/delivery.ts';
 import { createAccessGate, createReveal } from './access.ts';
 import { assertLoopback, createAddressGuard, listenError } from './address.ts';
 import { INDEX_ROWS_MAX, openAlertIndex } from './alert-index.ts';
@@ -81,6 +83,10 @@ export interface GatewayOptions {
   dataDir: string;
   /** Times of the SLA clock and share of the control group. */
   casePolicy?: CasePolicy;
+  /** Where alerts and case events go, and where they may. */
+  webhooks?: { list: readonly Webhook[]; allow: WebhookAllowList };
+  /** CloudEvents source of what webhooks send. */
+  source?: string;
   /** Alerts that the index keeps. */
   alertIndexRowsMax?: number;
   /** Requests that one address may make in a minute. */
@@ -153,6 +159,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     path: fileOf('cases.sqlite'),
     policy: options.casePolicy,
     alertOf: entryOf,
+  });
+  const webhooks = startWebhooks({
+    nc: options.nc,
+    js: options.js,
+    jsm: options.jsm,
+    webhooks: options.webhooks?.list ?? [],
+    allow: options.webhooks?.allow ?? createAllowList([]),
+    cases,
+    alertOf: entryOf,
+    source: options.source ?? 'urn:ringfence',
+    metrics,
+    log,
   });
   const intake = createUsageIntake({
     nc: options.nc,
@@ -280,7 +298,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       }
     },
     reading: () => reader.reading() && cases.reader.reading(),
-    ended: Promise.race([reader.ended, cases.reader.ended]),
+    ended: Promise.race([reader.ended, cases.reader.ended, webhooks.ended]),
     async close() {
       closing = true;
       await live.close();
@@ -288,6 +306,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       gate.close();
       await reader.close();
       index.close();
+      await webhooks.close();
       await cases.close();
     },
   };
