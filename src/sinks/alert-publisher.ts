@@ -11,7 +11,8 @@
  *
  * The broker acknowledges before its disk is synced, so a machine that loses power may lose acknowledged alerts. The
  * alerts handed over since the last durable checkpoint are therefore kept (`cut`), and after every reconnect it is
- * looked whether they are still there; what is missing is published again.
+ * looked whether they are still there; what is missing is published again. That a broker is gone may show late: so while any
+ * are kept, a checkpoint waits for a word of the broker after the last acknowledgement, and they are let go at another one.
  */
 import { JetStreamApiCodes, JetStreamApiError, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
@@ -40,12 +41,12 @@ export interface AlertPublisher {
   publish(alert: AlertData): void;
   /** Resolves when at most `inFlightMax` are under way. To be awaited before more is published. */
   room(): Promise<void>;
-  /** Resolves when everything handed over so far is in ALERTS. */
+  /** Resolves when everything handed over so far is in ALERTS, and the broker that has it is there. */
   drained(): Promise<void>;
   inFlight(): number;
   /**
-   * Call it when a checkpoint is cut, and the function that it returns when that checkpoint is durable: alerts handed
-   * over before the cut then need not be kept any longer.
+   * Call it when a checkpoint is cut, and the function that it returns when that checkpoint is durable: alerts handed over before
+   * the cut are then kept only until the broker has been heard once more.
    */
   cut(): () => void;
   /** Alerts kept since the last durable checkpoint, of KEPT_MAX. */
@@ -207,7 +208,12 @@ export function createAlertPublisher(
     runWaiting();
   };
 
+  /** Counts how often the connection broke or came back: what was acknowledged before is in doubt until it has been looked for. */
+  let turns = 0;
+  outbound.onDisconnect(() => turns++);
+  const heard = (): Promise<unknown> => outbound.insist(() => jsm.streams.info(ALERTS_STREAM));
   outbound.onReconnect(() => {
+    turns++;
     // The broker may have come back with less than it had acknowledged.
     for (const [alertId, alerts] of keptByAlert) {
       const newest = alerts.at(-1);
@@ -229,13 +235,31 @@ export function createAlertPublisher(
       enqueue({ alert, ticket, again: false });
     },
     room: ledger.room,
-    drained: ledger.drained,
+    async drained() {
+      for (;;) {
+        const turn = turns;
+        await ledger.drained();
+        if (kept.length === 0) return;
+        await heard();
+        if (turn === turns) return;
+      }
+    },
     inFlight: ledger.inFlight,
     cut() {
       const upTo = kept.at(-1)?.ticket ?? 0;
+      const turn = turns;
       return () => {
-        const after = kept.findIndex(({ ticket }) => ticket > upTo);
-        forget(after < 0 ? kept.length : after);
+        if (kept.length === 0) return;
+        heard().then(
+          () => {
+            // Else they are looked for, and go with the next checkpoint.
+            if (turn !== turns) return;
+            const after = kept.findIndex(({ ticket }) => ticket > upTo);
+            forget(after < 0 ? kept.length : after);
+          },
+          // Closed, or not permitted: everything else fails for the same reason, and says so.
+          () => {},
+        );
       };
     },
     kept: () => kept.length,

@@ -117,7 +117,8 @@ export interface DurablePublisher {
   insist<T>(request: () => Promise<T>): Promise<T>;
   /** The largest message, headers included, that the server takes; what it took last while it is away. */
   payloadBytesMax(): number;
-  /** Called each time that the connection is back. */
+  /** Called each time that the connection breaks, and that it is back. */
+  onDisconnect(listener: () => void): void;
   onReconnect(listener: () => void): void;
   /** Everything that waits rejects with ClosedError. */
   close(): void;
@@ -148,6 +149,7 @@ export function createDurablePublisher(
   let closed = false;
   let trouble = '';
   let unheard: Error | undefined;
+  const disconnected: (() => void)[] = [];
   const reconnected: (() => void)[] = [];
 
   interface Pending {
@@ -177,7 +179,10 @@ export function createDurablePublisher(
     });
   const unsubscribe = connection.subscribe((event) => {
     // An answer to what was asked over the broken connection will not come.
-    if (event === 'disconnected') interrupt(new InterruptedError('the connection was lost'));
+    if (event === 'disconnected') {
+      for (const listener of disconnected) listener();
+      interrupt(new InterruptedError('the connection was lost'));
+    }
     if (event === 'connected') for (const listener of reconnected) listener();
   });
 
@@ -285,6 +290,9 @@ export function createDurablePublisher(
     payloadBytesMax() {
       payloadBytesMax = nc.info?.max_payload ?? payloadBytesMax;
       return payloadBytesMax;
+    },
+    onDisconnect(listener) {
+      disconnected.push(listener);
     },
     onReconnect(listener) {
       reconnected.push(listener);
