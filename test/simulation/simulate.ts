@@ -34,6 +34,7 @@ const DRAIN_LIMIT_MS = 300 * SECOND_MS;
 const DEATHS_MAX = 25;
 /** Mean of the steps of the disk until a process dies in one: a checkpoint takes some twenty. */
 const DISK_FUSE_MEAN = 40;
+const SLOW_WRITE_MS = 50;
 /** What is quiet for so long has come to its end. */
 const QUIET_MS = 3_000;
 
@@ -163,8 +164,8 @@ async function world(
 
   // -- disk --------------------------------------------------------------------------------------------------------------
 
-  /** Every checkpoint that was ever durable: how far it goes, and when. */
-  const durable: { sequence: number; at: number }[] = [];
+  /** Every checkpoint that was ever durable: how far it goes, what it says to have applied, and when. */
+  const durable: (CheckpointHead & { at: number })[] = [];
   const disk = createDisk({
     clock,
     random,
@@ -176,7 +177,7 @@ async function world(
     onDurable(path, content) {
       checkpoints++;
       for (const [name, last] of openedAt.get(`${path}.writing`)!) safeUpTo.set(name, last);
-      durable.push({ sequence: sequenceOf(content), at: clock.now() });
+      durable.push({ ...headOf(content), at: clock.now() });
     },
   });
 
@@ -194,22 +195,22 @@ async function world(
       latenessMs: workload.latenessMs,
       horizonRecords: workload.horizonRecords,
     });
-  /** The same engine, with what is applied to it written down. */
+  /** The same engine, with what is applied to it written down; what a dead process still does until it waits has no effect. */
   const watched = (process: Incarnation): Engine => {
     const engine = newEngine();
     return {
       ...engine,
       apply(record, alerts) {
         const result = engine.apply(record, alerts);
-        process.applied.push(appliedLine(record.recordId, result));
+        if (process.alive) process.applied.push(appliedLine(record.recordId, result));
         return result;
       },
       tick(eventTime, alerts) {
-        process.applied.push(tickLine(eventTime));
+        if (process.alive) process.applied.push(tickLine(eventTime));
         engine.tick(eventTime, alerts);
       },
       useRules(sources, version, alerts, lists, backfill) {
-        if (process.from !== undefined) process.applied.push(swapLine(version));
+        if (process.alive && process.from !== undefined) process.applied.push(swapLine(version));
         return engine.useRules(sources, version, alerts, lists, backfill);
       },
     };
@@ -290,7 +291,9 @@ async function world(
       first,
       checkpoints: {
         load: () => loadCheckpoint<EngineMeta>(DIRECTORY, files),
-        store(position, cut) {
+        async store(position, cut) {
+          // A large state takes long to write.
+          if (mutation === 'position-late') await new Promise((resolve) => setTimeout(resolve, SLOW_WRITE_MS));
           let at = position;
           if (mutation === 'position-on-receipt') at = { ...position, sequence: broker.deliveredUpTo('USAGE') };
           if (mutation === 'position-late') at = process.partition!.pipeline.position();
@@ -399,7 +402,7 @@ async function world(
   // -- what came of it ---------------------------------------------------------------------------------------------------
 
   // A tick may have come after the last process had read to the end.
-  const end = durable.at(-1)?.sequence ?? 0;
+  const end = durable.at(-1)?.position.sequence ?? 0;
   const messages = [...usage.messages.values()].filter(({ sequence }) => sequence <= end);
   const engine = newEngine();
   engine.useRules(first.sources, first.version, [], first.lists);
@@ -482,14 +485,22 @@ async function world(
     }
   }
 
-  /** When a checkpoint became durable, all alerts of what is in it were in ALERTS. */
+  /** A checkpoint holds the records up to its position and no other, and when it became durable their alerts were in ALERTS. */
   function checkDurable(): void {
-    for (const { sequence, at } of durable) {
-      for (const { sequence: of, alert } of course.alerts) {
-        if (of > sequence) break;
+    for (const { position, meta, at } of durable) {
+      const { sequence } = position;
+      const of = (result: string): number =>
+        course.applied.filter((one) => one.sequence <= sequence && one.line.endsWith(` ${result}`)).length;
+      const [found, expected] = [
+        [meta.applied, meta.duplicates, meta.late],
+        [of('applied'), of('duplicate'), of('late')],
+      ].map(String);
+      if (found !== expected) problem(`a checkpoint of position ${sequence} holds ${found} records instead of ${expected}`);
+      for (const { sequence: firedBy, alert } of course.alerts) {
+        if (firedBy > sequence) break;
         const id = `${alert.alertId}.${alert.revision}`;
         if (!((storedAt.get(id) ?? Number.POSITIVE_INFINITY) <= at)) {
-          problem(`a checkpoint of position ${sequence} was durable before the alert ${id} of message ${of} was stored`);
+          problem(`a checkpoint of position ${sequence} was durable before alert ${id} of message ${firedBy} was stored`);
         }
       }
     }
@@ -525,11 +536,14 @@ async function world(
   }
 }
 
-/** Position in the file of a checkpoint: its first section tells. */
-function sequenceOf(content: Buffer): number {
-  const head = content.subarray(24, 24 + content.readUInt32LE(20));
-  return (JSON.parse(head.toString()) as { position: Position }).position.sequence;
+interface CheckpointHead {
+  position: Position;
+  meta: Pick<EngineMeta, 'applied' | 'duplicates' | 'late'>;
 }
+
+/** What the first section of a checkpoint tells. */
+const headOf = (content: Buffer): CheckpointHead =>
+  JSON.parse(content.subarray(24, 24 + content.readUInt32LE(20)).toString()) as CheckpointHead;
 
 /** Bodies by subject, in order. */
 function bySubject(messages: readonly { subject: string; body: string }[]): Map<string, string[]> {

@@ -13,7 +13,7 @@ import { MINUTE_MS } from '../rule-engine.ts';
 
 const SECOND_MS = 1_000;
 /** One world in so many runs the rules that are delivered, all of them; they take a hundred times as long to compile. */
-const SHIPPED_EVERY = 50;
+const SHIPPED_EVERY = 200;
 
 export interface Publication {
   /** After the begin, ms. */
