@@ -1004,7 +1004,9 @@ export function createEngine(options: EngineOptions): Engine {
     if (reached <= before || isInhibited(rule)) return;
     if (!isOpen) {
       const trigger = triggerId();
-      const identity = [rule.rule.id, String(rule.rule.version), rule.key, keyText(rule.keyType), trigger];
+      // The time, because a record that comes again beyond the horizon of duplicates begins an episode of its own.
+      const key = [rule.key, keyText(rule.keyType)];
+      const identity = [rule.rule.id, String(rule.rule.version), ...key, String(scope.now), trigger];
       // A draft that goes live with the same version fires an alert of its own, even on the same record.
       if (isShadow(rule.rule)) identity.push('shadow');
       beginEpisode(cursor, blocks, episode, { at: scope.now, band: reached, identity });

@@ -397,6 +397,32 @@ describe.each(natsServers)('$name', ({ binary }) => {
       expect(stalls).toEqual([expect.stringContaining('not even a heartbeat')]);
     });
 
+    test('a delivery that was lost on its way is noticed though nothing follows it', async () => {
+      const { nc } = await connected(broker);
+      let lost = false;
+      const subscribe: NatsConnection['subscribe'] = (subject, options) =>
+        nc.subscribe(subject, {
+          ...options,
+          callback(error, message) {
+            // Between the servers of a cluster that can happen; here it happens in front of the source.
+            if (!lost && message.reply?.startsWith('$JS.ACK.') && Buffer.from(message.data).toString() === '3')
+              lost = true;
+            else void options?.callback?.(error, message);
+          },
+        });
+      const lossy = new Proxy(nc, {
+        get: (target, name) => {
+          const value: unknown = name === 'subscribe' ? subscribe : Reflect.get(target, name);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+      await publish(nc, 1, 3);
+      const stalls: string[] = [];
+      const source = await open(lossy, { silenceLimitMs: 900, onStall: (detail) => stalls.push(detail) });
+      expect(numbers(await read(source, 3))).toEqual([1, 2, 3]);
+      expect(stalls).toEqual(['reading of stream USAGE starts again at 3: delivery 3 was lost']);
+    });
+
     test('what is held back behind a hole is read again when the connection breaks meanwhile', async () => {
       const { jsm } = await begin(100);
       await jsm.streams.deleteMessage('USAGE', 50, false);

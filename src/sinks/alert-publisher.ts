@@ -93,7 +93,7 @@ export function createAlertPublisher(
   const inFlightMax = options.inFlightMax ?? IN_FLIGHT_MAX;
   const ledger = createLedger({ items: inFlightMax, bytes: Number.POSITIVE_INFINITY });
   const outbound = createDurablePublisher(js, onTrouble);
-  const positions = new LRUCache<string, Position>({ max: POSITIONS_MAX });
+  const positions = new LRUCache<string, Position>({ maxSize: POSITIONS_MAX, sizeCalculation: () => 1 });
   /** By alertId, while anything of that alert is under way or waits. */
   const lanes = new Map<string, Job[]>();
   /** Lanes that wait for their turn. */

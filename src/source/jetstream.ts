@@ -356,8 +356,12 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
   const receiveStatus = (current: Generation, slot: Slot, message: Msg): void => {
     const code = message.headers?.code ?? 0;
     const description = message.headers?.description ?? '';
-    if (code === 100) return;
-    if (code === 503) {
+    if (code === 100) {
+      // A heartbeat comes behind what was delivered before it. A message that was lost on its way between servers would else be
+      // missed only when another one follows.
+      const deliveredByServer = Number(message.headers?.get('Nats-Last-Consumer'));
+      if (deliveredByServer > current.delivered) current.end(`delivery ${current.delivered + 1} was lost`);
+    } else if (code === 503) {
       current.end('the consumer is gone');
     } else if (code === 400) {
       fail(new Error(`the server refuses our pull: ${description}`));

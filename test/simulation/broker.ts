@@ -5,8 +5,15 @@
  * that are lost after the write, deliveries that are lost, doubled or swapped, consumers that fall silent or are gone, errors that
  * pass, connections that break, and restarts that lose what was acknowledged but not flushed.
  */
-import { headers, type Msg, type MsgHdrs, type NatsConnection, RequestError, TimeoutError } from '@nats-io/transport-node';
-import { NoRespondersError } from '@nats-io/transport-node';
+import {
+  headers,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  NoRespondersError,
+  RequestError,
+  TimeoutError,
+} from '@nats-io/transport-node';
 import type { Random } from '../../src/feed/random.ts';
 import type { SimClock, SimProcess } from './clock.ts';
 
@@ -152,6 +159,8 @@ const STREAM_OF: Record<string, string> = {
   shadow: 'SHADOW',
   deadletter: 'DEADLETTER',
 };
+const REQUEST = /^\$JS\.API\.(STREAM\.INFO|STREAM\.MSG\.GET|CONSUMER\.(?:CREATE|INFO|DELETE|MSG\.NEXT))\.(\w+)\.?(.*)$/;
+const UNAVAILABLE = apiError(503, 10008, 'JetStream system temporarily unavailable');
 const EMPTY = new Uint8Array(0);
 const encode = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
@@ -302,7 +311,11 @@ export function createBroker(options: {
         if (!consumer.silent) status(consumer.link, pull.reply, 408, 'Request Timeout');
         return;
       }
-      if (!consumer.silent) status(consumer.link, pull.reply, 100, 'Idle Heartbeat');
+      if (!consumer.silent) {
+        const header = headers(100, 'Idle Heartbeat');
+        header.set('Nats-Last-Consumer', String(consumer.delivered));
+        send(consumer.link, { subject: pull.reply, data: EMPTY, header, reply: '' });
+      }
       attend(consumer, pull);
     });
   };
@@ -326,7 +339,13 @@ export function createBroker(options: {
     num_pending: behind(consumer),
   });
 
-  const manage = (link: Link, verb: string, stream: SimStream, rest: string, body: Record<string, unknown>): unknown => {
+  const manage = (
+    link: Link,
+    verb: string,
+    stream: SimStream,
+    rest: string,
+    body: Record<string, unknown>,
+  ): unknown => {
     if (verb === 'STREAM.INFO') return infoOf(stream);
     if (verb === 'STREAM.MSG.GET') {
       const sequence =
@@ -371,47 +390,63 @@ export function createBroker(options: {
     return { success: true };
   };
 
+  /** A publish arrives: what the server answers, undefined where the answer, or the message itself, is lost. */
+  const publish = ({ subject, data, header }: Outgoing): unknown => {
+    if (chance(broker.faults.publishLost)) {
+      trace(`lost before the write: ${subject}`);
+      return undefined;
+    }
+    if (chance(broker.faults.refused)) return UNAVAILABLE;
+    const stored = store(subject, data, header);
+    if (chance(broker.faults.acknowledgementLost)) {
+      trace(`acknowledgement lost: ${subject}`);
+      return undefined;
+    }
+    if ('error' in stored) return stored;
+    const { sequence, duplicate } = stored;
+    return { stream: streamOf(subject)!.name, seq: sequence, ...(duplicate && { duplicate }) };
+  };
+  const pullFrom = (link: Link, consumer: Consumer | undefined, { data, reply }: Outgoing): void => {
+    if (consumer === undefined) {
+      status(link, reply, 503, 'No Responders');
+      return;
+    }
+    const asked = JSON.parse(Buffer.from(data).toString()) as {
+      batch: number;
+      expires: number;
+      idle_heartbeat: number;
+    };
+    const pull = {
+      reply,
+      left: asked.batch,
+      heartbeatMs: asked.idle_heartbeat / 1e6,
+      expiresAt: clock.now() + asked.expires / 1e6,
+    };
+    consumer.pulls.push(pull);
+    attend(consumer, pull);
+    pump(consumer);
+  };
   /** A message of a client arrives. */
-  const receive = (link: Link, { subject, data, header, reply }: Outgoing): void => {
+  const receive = (link: Link, message: Outgoing): void => {
     if (down) return;
-    const request = /^\$JS\.API\.(STREAM\.INFO|STREAM\.MSG\.GET|CONSUMER\.[A-Z]+(?:\.NEXT)?)\.(\w+)\.?(.*)$/.exec(subject);
+    const { subject, data, reply } = message;
+    const request = REQUEST.exec(subject);
     if (request === null) {
-      if (chance(broker.faults.publishLost)) return trace(`lost before the write: ${subject}`);
-      if (chance(broker.faults.refused)) {
-        return answer(link, reply, apiError(503, 10008, 'JetStream system temporarily unavailable'));
-      }
-      const stored = store(subject, data, header);
-      if (chance(broker.faults.acknowledgementLost)) return trace(`acknowledgement lost: ${subject}`);
-      if ('error' in stored) return answer(link, reply, stored);
-      const { sequence, duplicate } = stored;
-      return answer(link, reply, { stream: streamOf(subject)!.name, seq: sequence, ...(duplicate && { duplicate }) });
+      const acknowledgement = publish(message);
+      if (acknowledgement !== undefined) answer(link, reply, acknowledgement);
+      return;
     }
     const [, verb, name, rest] = request as unknown as [string, string, string, string];
-    const stream = streams.get(name)!;
     if (verb === 'CONSUMER.MSG.NEXT') {
-      const consumer = consumers.get(rest);
-      if (consumer === undefined) return status(link, reply, 503, 'No Responders');
-      const asked = JSON.parse(Buffer.from(data).toString()) as {
-        batch: number;
-        expires: number;
-        idle_heartbeat: number;
-      };
-      const pull = {
-        reply,
-        left: asked.batch,
-        heartbeatMs: asked.idle_heartbeat / 1e6,
-        expiresAt: clock.now() + asked.expires / 1e6,
-      };
-      consumer.pulls.push(pull);
-      attend(consumer, pull);
-      return pump(consumer);
+      pullFrom(link, consumers.get(rest), message);
+    } else if (chance(broker.faults.publishLost)) {
+      trace(`request lost: ${subject}`);
+    } else if (chance(broker.faults.refused)) {
+      answer(link, reply, UNAVAILABLE);
+    } else {
+      const body = data.length === 0 ? {} : (JSON.parse(Buffer.from(data).toString()) as Record<string, unknown>);
+      answer(link, reply, manage(link, verb, streams.get(name)!, rest, body));
     }
-    if (chance(broker.faults.publishLost)) return trace(`request lost: ${subject}`);
-    if (chance(broker.faults.refused)) {
-      return answer(link, reply, apiError(503, 10008, 'JetStream system temporarily unavailable'));
-    }
-    const body = data.length === 0 ? {} : (JSON.parse(Buffer.from(data).toString()) as Record<string, unknown>);
-    return answer(link, reply, manage(link, verb, stream, rest, body));
   };
 
   // -- connections -------------------------------------------------------------------------------------------------------

@@ -34,8 +34,9 @@ export function createDisk(options: {
   /** Longest that one operation takes. */
   latencyMs: number;
   trace(line: string): void;
-  /** A checkpoint begins to be written, and is durable under its name. */
+  /** A checkpoint begins to be written, has its name, and has it for good. */
   onOpened(path: string): void;
+  onNamed(path: string): void;
   onDurable(path: string, content: Buffer): void;
 }): SimDisk {
   const { clock, random, latencyMs, trace } = options;
@@ -129,6 +130,7 @@ export function createDisk(options: {
             into.delete(from);
             into.set(to, content);
           });
+          options.onNamed(to);
         }),
       rm: (path) => operation(`rm ${path}`, () => change((into) => into.delete(path))),
     };

@@ -1,12 +1,83 @@
-import { simulate, type Mutation } from './simulate.ts';
-const [from, to, mutation] = process.argv.slice(2);
-let bad = 0; const sums: Record<string, number> = {};
-const c = process.cpuUsage();
-const t = process.hrtime.bigint();
-for (let seed = Number(from); seed <= Number(to); seed++) {
-  const { problems, figures, trace } = await simulate(seed, mutation as Mutation);
-  for (const [k, v] of Object.entries(figures)) sums[k] = (sums[k] ?? 0) + v;
-  if (problems.length > 0) { bad++; console.log(seed, problems[0]!.slice(0, 500)); }
-  if (process.env['TRACE']) console.log(trace.join('\n'));
+/**
+ * `npm run simulate`: many worlds, on all cores; or one, with all that happened in it.
+ *
+ *     npm run simulate -- --seeds 10000 [--from 1]
+ *     npm run simulate -- --seed 4711
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { MUTATIONS, type Mutation, type Outcome, replayCommand, simulate } from './simulate.ts';
+
+/** Worlds that a worker simulates before it asks for more. */
+const SEEDS_AT_ONCE = 25;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '1' },
+    mutation: { type: 'string' },
+    worker: { type: 'boolean', default: false },
+  },
+});
+const mutation = values.mutation as Mutation | undefined;
+if (mutation !== undefined && !MUTATIONS.includes(mutation)) {
+  throw new Error(`--mutation is one of ${MUTATIONS.join(', ')}`);
 }
-console.log(bad, 'bad', sums, Number(process.hrtime.bigint() - t) / 1e6 / (Number(to) - Number(from) + 1), 'ms each', (process.cpuUsage(c).user + process.cpuUsage(c).system) / 1000 / (Number(to) - Number(from) + 1), 'cpu ms');
+const whole = (name: 'seed' | 'seeds' | 'from'): number => {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} takes a whole number`);
+  return value;
+};
+
+type Summary = Pick<Outcome, 'seed' | 'problems' | 'figures'>;
+
+if (values.worker) {
+  process.on('message', async (seeds: number[]) => {
+    const outcomes: Summary[] = [];
+    for (const seed of seeds) {
+      const { problems, figures } = await simulate(seed, mutation);
+      outcomes.push({ seed, problems, figures });
+    }
+    process.send!(outcomes);
+  });
+} else if (values.seed !== undefined) {
+  const { problems, figures, trace } = await simulate(whole('seed'), mutation);
+  for (const line of trace) console.info(line);
+  console.info(JSON.stringify(figures));
+  for (const sentence of problems) console.info(`wrong: ${sentence}`);
+  process.exitCode = problems.length > 0 ? 1 : 0;
+} else {
+  const began = performance.now();
+  const from = whole('from');
+  const beyond = from + whole('seeds');
+  let next = from;
+  let failed = 0;
+  const sums: Record<string, number> = {};
+  const take = ({ seed, problems, figures }: Summary): void => {
+    for (const [name, figure] of Object.entries(figures)) sums[name] = (sums[name] ?? 0) + figure;
+    if (problems.length === 0) return;
+    failed++;
+    console.info(`seed ${seed}: ${problems[0]}\n  ${replayCommand(seed, mutation)}`);
+  };
+  const worker = async (): Promise<void> => {
+    const args = ['--worker', ...(mutation === undefined ? [] : ['--mutation', mutation])];
+    const child = fork(import.meta.filename, args);
+    while (next < beyond) {
+      const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, beyond - next) }, () => next++);
+      child.send(seeds);
+      const [outcomes] = (await Promise.race([
+        once(child, 'message'),
+        once(child, 'exit').then(([code]) => Promise.reject(new Error(`worker of seeds ${seeds} ended with ${code}`))),
+      ])) as [Summary[]];
+      outcomes.forEach(take);
+    }
+    child.disconnect();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  console.info(`${beyond - from} worlds in ${seconds} s, ${failed} failed: ${JSON.stringify(sums)}`);
+  process.exitCode = failed > 0 ? 1 : 0;
+}

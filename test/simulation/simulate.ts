@@ -13,7 +13,7 @@ import { between, createRandom, exponential, pick } from '../../src/feed/random.
 import type { Log } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { parseRules } from '../../src/rules/load.ts';
-import { createDeadLetterSink } from '../../src/sinks/dead-letter.ts';
+import { createDeadLetterSink, type DeadLetterSink } from '../../src/sinks/dead-letter.ts';
 import { createDurablePublisher } from '../../src/sinks/outbox.ts';
 import { type Disk, loadCheckpoint, type Position, writeCheckpoint } from '../../src/state/checkpoint.ts';
 import { numberingPlan, utc } from '../rule-engine.ts';
@@ -52,11 +52,18 @@ export const MUTATIONS = [
 ] as const;
 export type Mutation = (typeof MUTATIONS)[number];
 
+/** What shows a world again, with all that happened in it. */
+export const replayCommand = (seed: number, mutation?: Mutation): string =>
+  `npm run simulate -- --seed ${seed}${mutation === undefined ? '' : ` --mutation ${mutation}`}`;
+
 export interface Outcome {
   seed: number;
   /** What is wrong; empty where nothing is. */
   problems: string[];
-  figures: Record<'messages' | 'alerts' | 'deadLetters' | 'deaths' | 'checkpoints' | 'swaps' | 'events' | 'faults', number>;
+  figures: Record<
+    'messages' | 'alerts' | 'deadLetters' | 'deaths' | 'checkpoints' | 'swaps' | 'events' | 'faults',
+    number
+  >;
   /** Changes where anything happened otherwise or at another time. */
   trace: string[];
 }
@@ -68,6 +75,7 @@ interface Incarnation extends SimProcess {
   fuseOf: 'all' | 'disk';
   connection: SimConnection | undefined;
   partition: Partition | undefined;
+  deadLetters: DeadLetterSink | undefined;
   /** Sequence of the message that its state began behind; undefined until it is known. */
   from: number | undefined;
   applied: string[];
@@ -132,7 +140,7 @@ async function world(
   };
   /** When each revision was in ALERTS or SHADOW for the first time, by its event id. */
   const storedAt = new Map<string, number>();
-  /** Alerts up to here were safe before the newest checkpoint was written, so nobody keeps them any more. */
+  /** Alerts up to here were stored before the newest checkpoint was written, so after a crash nobody makes them again. */
   const safeUpTo = new Map<string, number>();
   const openedAt = new Map<string, Map<string, number>>();
   const broker = createBroker({
@@ -151,7 +159,8 @@ async function world(
       for (const message of stream.messages.values()) {
         if (message.subject === subject && message.sequence < sequence) before++;
       }
-      if (alert.revision !== before + 1) problem(`revision ${alert.revision} of ${subject} is stored behind ${before} others`);
+      if (alert.revision !== before + 1)
+        problem(`revision ${alert.revision} of ${subject} is stored behind ${before} others`);
     },
     keepsAtLeast({ name, last }) {
       // A record that was read and then lost by the broker cannot be right; the tests of the source have that case.
@@ -174,9 +183,11 @@ async function world(
     onOpened(path) {
       openedAt.set(path, new Map([...broker.streams].map(([name, { last }]) => [name, last])));
     },
-    onDurable(path, content) {
-      checkpoints++;
+    onNamed(path) {
       for (const [name, last] of openedAt.get(`${path}.writing`)!) safeUpTo.set(name, last);
+    },
+    onDurable(_path, content) {
+      checkpoints++;
       durable.push({ ...headOf(content), at: clock.now() });
     },
   });
@@ -185,7 +196,7 @@ async function world(
 
   const incarnations: Incarnation[] = [];
   let live: Incarnation | undefined;
-  const checkpointEveryMs = pick(random, [150, 1_000, 5_000]);
+  const checkpointEveryMs = pick(random, [300, 1_000, 5_000]);
   const fuseMean = pick(random, [200, 600, 3_000, 20_000]);
 
   const newEngine = (): Engine =>
@@ -243,10 +254,13 @@ async function world(
       number: incarnations.length + 1,
       alive: true,
       clockAheadMs: chance(0.2) ? between(random, -600_000, 600_000) : 0,
-      fuse: safety ? Math.ceil(exponential(random) * (fuseOf === 'disk' ? DISK_FUSE_MEAN : fuseMean)) : Number.POSITIVE_INFINITY,
+      fuse: safety
+        ? Math.ceil(exponential(random) * (fuseOf === 'disk' ? DISK_FUSE_MEAN : fuseMean))
+        : Number.POSITIVE_INFINITY,
       fuseOf,
       connection: undefined,
       partition: undefined,
+      deadLetters: undefined,
       from: undefined,
       applied: [],
       stopping: false,
@@ -280,6 +294,7 @@ async function world(
     const js = jetstream(connection);
     const jsm = await jetstreamManager(connection, { checkAPI: false });
     const deadLetters = createDeadLetterSink(js, { onTrouble });
+    process.deadLetters = deadLetters;
     const control = createDurablePublisher(js, onTrouble);
     const files = disk.of(process);
     const engine = watched(process);
@@ -384,12 +399,13 @@ async function world(
       live.partition.source.connected() &&
       live.partition.pipeline.position().sequence >= usage.last &&
       live.partition.publisher.inFlight() === 0 &&
+      live.deadLetters?.inFlight() === 0 &&
       live.partition.pipeline.backfillPending() === 0;
     quietSince = isQuiet ? Math.min(quietSince, clock.now()) : Number.POSITIVE_INFINITY;
     return clock.now() - quietSince > QUIET_MS;
   };
   const drained = await clock.until(quiet, workload.endMs + DRAIN_LIMIT_MS);
-  if (!drained) problem('what is there does not come to its end');
+  if (!drained) problem(`what is there does not come to its end: ${stateOf(live)}`);
   if (problems.length === 0) {
     const process = live!;
     finished = true;
@@ -432,10 +448,22 @@ async function world(
     trace: lines,
   };
 
+  /** For the trace of a world that gets stuck. */
+  function stateOf(process: Incarnation | undefined): string {
+    if (process?.partition === undefined) return 'no process runs';
+    const { source, pipeline, publisher } = process.partition;
+    const under = { alerts: publisher.inFlight(), deadLetters: process.deadLetters!.inFlight() };
+    const reading = { connected: source.connected(), pending: source.pending(), backfill: pipeline.backfillPending() };
+    return JSON.stringify({ position: pipeline.position().sequence, last: usage.last, ...under, ...reading });
+  }
+
   /** Each revision of the undisturbed course is there once, in order, and nothing else is. */
   function checkAlerts(): void {
     const expected = bySubject(
-      course.alerts.map(({ alert }) => ({ subject: alertSubject(alert), body: JSON.stringify(alertEvent(alert, ALERT_SOURCE)) })),
+      course.alerts.map(({ alert }) => ({
+        subject: alertSubject(alert),
+        body: JSON.stringify(alertEvent(alert, ALERT_SOURCE)),
+      })),
     );
     const found = bySubject(
       ['ALERTS', 'SHADOW'].flatMap((name) =>
@@ -447,8 +475,11 @@ async function world(
     );
     for (const [subject, bodies] of expected) {
       const there = found.get(subject) ?? [];
-      if (there.length !== bodies.length) problem(`${subject} has ${there.length} revisions instead of ${bodies.length}`);
-      else for (const [at, body] of bodies.entries()) if (there[at] !== body) problem(`${subject} differs: ${there[at]} instead of ${body}`);
+      if (there.length !== bodies.length)
+        problem(`${subject} has ${there.length} revisions instead of ${bodies.length}`);
+      else
+        for (const [at, body] of bodies.entries())
+          if (there[at] !== body) problem(`${subject} differs: ${there[at]} instead of ${body}`);
     }
     for (const subject of found.keys()) if (!expected.has(subject)) problem(`${subject} should not be there`);
   }
@@ -460,7 +491,9 @@ async function world(
       const expected = course.applied.filter(({ sequence }) => sequence > from).map(({ line }) => line);
       const wrong = applied.findIndex((line, at) => line !== expected[at]);
       if (wrong >= 0) {
-        problem(`process ${number}, which began behind ${from}: ${applied[wrong]} instead of ${expected[wrong]} as number ${wrong + 1}`);
+        problem(
+          `process ${number}, which began behind ${from}: ${applied[wrong]} instead of ${expected[wrong]} as number ${wrong + 1}`,
+        );
       }
     }
   }
@@ -495,24 +528,27 @@ async function world(
         [meta.applied, meta.duplicates, meta.late],
         [of('applied'), of('duplicate'), of('late')],
       ].map(String);
-      if (found !== expected) problem(`a checkpoint of position ${sequence} holds ${found} records instead of ${expected}`);
+      if (found !== expected)
+        problem(`a checkpoint of position ${sequence} holds ${found} records instead of ${expected}`);
       for (const { sequence: firedBy, alert } of course.alerts) {
         if (firedBy > sequence) break;
         const id = `${alert.alertId}.${alert.revision}`;
         if (!((storedAt.get(id) ?? Number.POSITIVE_INFINITY) <= at)) {
-          problem(`a checkpoint of position ${sequence} was durable before alert ${id} of message ${firedBy} was stored`);
+          problem(
+            `a checkpoint of position ${sequence} was durable before alert ${id} of message ${firedBy} was stored`,
+          );
         }
       }
     }
   }
 
-  /** From every generation that is left, the rest of the stream makes the rest of the alerts. */
+  /** From the oldest and the newest generation that are left, the rest of the stream makes the rest of the alerts. */
   async function checkGenerations(): Promise<void> {
     const reader: SimProcess = { alive: true, clockAheadMs: 0, step() {}, failed: (error) => problem(String(error)) };
     let done = false;
     const read = async (): Promise<void> => {
-      for (const [path] of disk.files()) {
-        if (path.endsWith('.writing')) continue;
+      const generations = [...disk.files().keys()].filter((path) => !path.endsWith('.writing'));
+      for (const path of new Set([generations.at(0)!, generations.at(-1)!])) {
         const { checkpoint } = await loadCheckpoint<EngineMeta>(DIRECTORY, only(disk.of(reader), path));
         if (checkpoint === undefined) continue;
         const restored = newEngine();

@@ -86,7 +86,9 @@ export function undisturbed(
     } else if (subject.endsWith('.rules')) {
       const set = readRulesMessage(data);
       if (set === undefined) reject(0);
-      else if (set.prepared === undefined ? set.version !== engine.ruleSet().version : set.prepared === waiting?.set.sequence) {
+      else if (
+        set.prepared === undefined ? set.version !== engine.ruleSet().version : set.prepared === waiting?.set.sequence
+      ) {
         const { sources, lists } = parseRules(set.files);
         const filled = set.prepared === undefined ? undefined : waiting!.backfill;
         if (filled !== undefined) fill(filled, waiting!.set, sequence);

@@ -82,7 +82,8 @@ export function drawWorkload(seed: number, random: Random, begin: number): Workl
       ...(random() < 0.3 && { callId: pick(random, ['c1', 'c2']) }),
       ...(random() < 0.6 && { charge: between(random, 0, 500) / 100 }),
     };
-    if (type === 'data') Object.assign(one, { bytesUp: between(random, 0, 9_999), bytesDown: between(random, 0, 99_999) });
+    if (type === 'data')
+      Object.assign(one, { bytesUp: between(random, 0, 9_999), bytesDown: between(random, 0, 99_999) });
     else Object.assign(one, { direction: pick(random, ['mo', 'mt']), otherNumber: '8613700000001' });
     if (type !== 'sms') one['durationSec'] = between(random, 0, 20) * 15;
     records.push(one);
