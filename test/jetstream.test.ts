@@ -398,6 +398,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
     });
 
     test('a delivery that was lost on its way is noticed though nothing follows it', async () => {
+      await begin(3);
       const { nc } = await connected(broker);
       let lost = false;
       const subscribe: NatsConnection['subscribe'] = (subject, options) =>
@@ -416,7 +417,6 @@ describe.each(natsServers)('$name', ({ binary }) => {
           return typeof value === 'function' ? value.bind(target) : value;
         },
       });
-      await publish(nc, 1, 3);
       const stalls: string[] = [];
       const source = await open(lossy, { silenceLimitMs: 900, onStall: (detail) => stalls.push(detail) });
       expect(numbers(await read(source, 3))).toEqual([1, 2, 3]);

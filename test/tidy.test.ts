@@ -205,6 +205,7 @@ describe('layout', () => {
       'serve',
       'replay',
       'recovery',
+      'simulation',
       'dunning',
       'sichuan',
     ];

@@ -5,7 +5,6 @@
  *     npm run simulate -- --seed 4711
  */
 import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { MUTATIONS, type Mutation, type Outcome, replayCommand, simulate } from './simulate.ts';
@@ -65,14 +64,18 @@ if (values.worker) {
   const worker = async (): Promise<void> => {
     const args = ['--worker', ...(mutation === undefined ? [] : ['--mutation', mutation])];
     const child = fork(import.meta.filename, args);
+    let seeds: number[] = [];
+    const exited = new Promise<never>((_, reject) => {
+      child.once('exit', (code) => reject(new Error(`the worker of the seeds ${seeds.join(', ')} ended with ${code}`)));
+    });
+    exited.catch(() => {});
     while (next < beyond) {
-      const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, beyond - next) }, () => next++);
+      seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, beyond - next) }, () => next++);
+      const answer = new Promise<Summary[]>((resolve) =>
+        child.once('message', (outcomes: Summary[]) => resolve(outcomes)),
+      );
       child.send(seeds);
-      const [outcomes] = (await Promise.race([
-        once(child, 'message'),
-        once(child, 'exit').then(([code]) => Promise.reject(new Error(`worker of seeds ${seeds} ended with ${code}`))),
-      ])) as [Summary[]];
-      outcomes.forEach(take);
+      for (const outcome of await Promise.race([answer, exited])) take(outcome);
     }
     child.disconnect();
   };
