@@ -8,7 +8,8 @@ import { caseKeyOf } from '../src/cases/case-index.ts';
 import type { CaseDetail } from '../src/cases/case-list.ts';
 import { CASE_POLICY } from '../src/cases/case-policy.ts';
 import type { CaseSummary } from '../src/cases/case-view.ts';
-import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
+import { alertWith, type Bench, connectLive, type RunningGateway, startBench } from './http-gateway.ts';
+import { ringfence } from './serving.ts';
 
 interface Answer<T> {
   status: number;
@@ -444,6 +445,34 @@ describe('cases over HTTP', () => {
     await vi.waitFor(async () => expect(await all(fresh)).toEqual(expected), { timeout: 10_000 });
     expect(await all(gateway)).toEqual(expected);
   });
+
+  it('are pushed to the live clients that asked for them, and to no other', async () => {
+    const asked = await connectLive(running.url, { cases: 'true', desk: 'fraud' });
+    const other = await connectLive(running.url, { cases: 'true', desk: 'arrears' });
+    const plain = await connectLive(running.url);
+    const caseId = await openCase();
+    await post(caseId, { type: 'assign', assignee: 'anna' });
+    type Pushed = { kind: string; case?: CaseSummary };
+    const pushed = (frames: readonly unknown[]) => (frames as Pushed[]).filter(({ kind }) => kind === 'case');
+    await asked.until((frames) => pushed(frames).some((frame) => frame.case!.assignee === 'anna'));
+    expect(pushed(asked.frames).at(-1)!.case).toMatchObject({ caseId, status: 'open', alerts: 1 });
+    expect(pushed(other.frames)).toEqual([]);
+    expect(pushed(plain.frames)).toEqual([]);
+    for (const client of [asked, other, plain]) await client.close();
+  });
+
+  it('give the same labels on the command line, which `replay --labels` reads', async () => {
+    const servedMsisdn = newSubscriber();
+    const caseId = await openCase({ servedMsisdn });
+    await post(caseId, { type: 'outcome', outcome: 'confirmed' });
+    const over = await (await fetch(`${running.url}/v1/labels?desk=fraud`)).text();
+    const { stdout, code, stderr } = await ringfence(['labels', '--desk', 'fraud', '--nats', bench.broker.url]).exited;
+    expect(code, stderr).toBe(0);
+    expect(stdout).toBe(over);
+    expect(stdout).toContain(`${servedMsisdn},1,confirmed,`);
+    const wrong = await ringfence(['labels', '--desk', 'nothing', '--nats', bench.broker.url]).exited;
+    expect(wrong).toMatchObject({ code: 3, stderr: expect.stringContaining('is no desk') });
+  }, 60_000);
 
   it('are made anew when a stream is another one', async () => {
     const own = await startBench();

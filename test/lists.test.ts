@@ -3,7 +3,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { createEngine } from '../src/engine.ts';
-import { EMPTY_LIST, listText, parseList, parseLists, type ReferenceList } from '../src/reference/lists.ts';
+import {
+  EMPTY_LIST,
+  listText,
+  parseList,
+  parseLists,
+  type ReferenceList,
+  withListEntry,
+} from '../src/reference/lists.ts';
 import { parseRules, versionOf } from '../src/rules/load.ts';
 import { numberingPlan, recordAt, ruleWith, sourceOf, utc } from './rule-engine.ts';
 
@@ -211,5 +218,37 @@ describe('the lists of a rule set', () => {
     };
     expect(['00101', '00102'].map((plmn) => alertsWith([], plmn))).toEqual([0, 1]);
     expect(['00101', '00102'].map((plmn) => alertsWith(['00102'], plmn))).toEqual([1, 0]);
+  });
+});
+
+describe('an entry more in a list', () => {
+  const entry = { kind: 'number', value: '449098790001', note: 'from a case' };
+
+  test.each<[string, string | undefined, string]>([
+    ['a new list', undefined, 'kind,value,note\n449098790001'],
+    [
+      'a list with another order of columns',
+      '# hot\nvalue,note,kind\n12345,,number\n',
+      '# hot\nvalue,note,kind\n12345,,number\n449098790001,from a case,number\n',
+    ],
+    ['a list without notes', 'kind,value\r\nnumber,12345\r\n', 'kind,value\nnumber,12345\nnumber,449098790001\n'],
+    ['a list without an end of line', 'kind,value\nnumber,12345', 'kind,value\nnumber,12345\nnumber,449098790001\n'],
+  ])('goes into %s', (_name, before, expected) => {
+    const { text, added } = withListEntry(before, entry);
+    expect(added).toBe(true);
+    expect(text).toContain(before === undefined ? 'number,449098790001,from a case\n' : expected);
+    const parsed = parseList('lists/hot.csv', text);
+    expect('list' in parsed && parsed.list.find('449098790001')).toBeGreaterThanOrEqual(0);
+  });
+
+  test('is added once', () => {
+    const { text } = withListEntry(undefined, entry);
+    expect(withListEntry(text, { ...entry, note: 'again' })).toEqual({ text, added: false });
+  });
+
+  test.each(['a,b', '"quoted"', '# no comment', 'a "b", c'])('keeps the note %j in its cell', (note) => {
+    const { text } = withListEntry(undefined, { ...entry, note });
+    const parsed = parseList('lists/hot.csv', text);
+    expect('list' in parsed && parsed.list.size).toBe(1);
   });
 });

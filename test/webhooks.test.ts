@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { caseIdOf } from '../src/cases/case-event.ts';
 import { caseKeyOf } from '../src/cases/case-index.ts';
+import { readWebhooks } from '../src/cli/webhooks.ts';
 import { allowEntryProblem, createAllowList } from '../src/webhooks/address.ts';
 import type { Webhook } from '../src/webhooks/delivery.ts';
 import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
@@ -67,6 +68,45 @@ describe('where a webhook may go', () => {
   ])('an entry %s of the list: %s', (entry, problem) => {
     if (problem === undefined) expect(allowEntryProblem(entry)).toBeUndefined();
     else expect(allowEntryProblem(entry)).toContain(problem);
+  });
+});
+
+describe('webhooks of the configuration', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ringfence-hooks-'));
+  const file = (text: string): string => {
+    const path = join(folder, `${Buffer.from(text).toString('hex').slice(0, 20)}.key`);
+    writeFileSync(path, text);
+    return path;
+  };
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const target = {
+    name: 'pager',
+    url: 'https://hooks.example.com/x',
+    form: 'cloudEvents' as const,
+    secretFile: file('a secret of thirty-two bytes ....'),
+    events: ['alert' as const],
+  };
+  const read = (fields: object = {}, allow = ['hooks.example.com']) =>
+    readWebhooks({ allow, targets: [{ ...target, ...fields }] });
+
+  it('are read with their keys', () => {
+    const encoded = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+    expect(read({ secretFile: file(encoded) }).list[0]).toMatchObject({ name: 'pager', secret: Buffer.alloc(32, 7) });
+    expect(read({ secretFile: file('a plain key of more than 24 bytes\n') }).list[0]?.secret.toString()).toBe(
+      'a plain key of more than 24 bytes',
+    );
+  });
+
+  it.each<[string, () => unknown, string]>([
+    ['a host that is not allowed', () => read({ url: 'https://other.example.com/' }), 'not in the list'],
+    ['a private address', () => read({ url: 'https://192.168.1.1/' }), 'private'],
+    ['an entry that is no host', () => read({}, ['http://x']), 'no host name'],
+    ['a key that is too short', () => read({ secretFile: file('short') }), 'shorter than'],
+    ['a key that is not there', () => read({ secretFile: '/nowhere/at/all' }), 'cannot be read'],
+    ['case events for Alertmanager', () => read({ form: 'alertmanager', events: ['outcome'] }), 'alerts only'],
+    ['a name twice', () => readWebhooks({ allow: ['hooks.example.com'], targets: [target, target] }), 'Two webhooks'],
+  ])('are refused with %s', (_name, act, message) => {
+    expect(act).toThrow(message);
   });
 });
 

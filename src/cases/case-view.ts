@@ -109,16 +109,15 @@ export const CasePageSchema = Type.Object(
 
 export const CaseFrameSchema = Type.Union(
   [
-    Type.Object({ kind: Type.Literal('hello') }),
     Type.Object({ kind: Type.Literal('case'), case: Type.Ref('CaseSummary') }),
-    Type.Object({ kind: Type.Literal('gone'), caseId: caseIdSchema }),
-    Type.Object({ kind: Type.Literal('resync') }),
+    Type.Object({ kind: Type.Literal('caseGone'), caseId: caseIdSchema }),
+    Type.Object({ kind: Type.Literal('casesResync') }),
   ],
   {
     $id: 'CaseFrame',
     description:
-      'A case as it is now; a case that is seen nowhere any more, because its alerts moved; or: more has changed than ' +
-      'could be sent, read the list again.',
+      'A case as it is now; a case that is seen nowhere any more, because its alerts moved; or: more has changed than is ' +
+      'sent one by one, read the list again. A connection begins with no cases: read the list after `hello`.',
   },
 );
 

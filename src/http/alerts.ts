@@ -146,14 +146,19 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
     if (closing()) return refuse(new ProblemError(503, 'The server stops.', retry));
     if (!live.hasRoom()) return refuse(new ProblemError(503, 'As many live clients as allowed are connected.', retry));
     if (!natsConnected()) return refuse(natsAway());
-    const { since, ticket, ...filter } = query;
+    const { since, ticket, cases, ...filter } = query;
     const principal = gate.admit(request, ticket);
     if (principal instanceof ProblemError) return refuse(principal);
     if (filter.desk !== undefined && !maySeeDesk(principal, filter.desk)) {
       return refuse(new ProblemError(403, `The desk ${filter.desk} is not one of yours.`));
     }
     live
-      .accept(request, socket, head, { ...filter, principal, ...(since !== undefined && { since: Number(since) }) })
+      .accept(request, socket, head, {
+        ...filter,
+        principal,
+        cases: cases === 'true',
+        ...(since !== undefined && { since: Number(since) }),
+      })
       .then(
         () => count(101),
         () => refuse(natsAway()),

@@ -6,7 +6,13 @@ import { STATUS_CODES } from 'node:http';
 import type { TSchema } from 'typebox';
 import { type Access, type OperationId, ROUTE_ACCESS } from '../access/table.ts';
 import { CaseEventInputSchema, CaseEventSchema } from '../cases/case-event.ts';
-import { CaseDetailSchema, CasePageSchema, CaseSummarySchema, SnoozePreviewSchema } from '../cases/case-view.ts';
+import {
+  CaseDetailSchema,
+  CaseFrameSchema,
+  CasePageSchema,
+  CaseSummarySchema,
+  SnoozePreviewSchema,
+} from '../cases/case-view.ts';
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
@@ -86,6 +92,8 @@ const messages: (TSchema & { $id?: string })[] = [
   AlertFrameSchema,
   ResyncFrameSchema,
   CaseEventSchema,
+  CaseSummarySchema,
+  CaseFrameSchema,
 ];
 
 /** A schema as plain data whose references point into the document; its own `$id` becomes its name there. */
@@ -244,6 +252,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
           HelloFrame: { $ref: '#/components/messages/HelloFrame' },
           AlertFrame: { $ref: '#/components/messages/AlertFrame' },
           ResyncFrame: { $ref: '#/components/messages/ResyncFrame' },
+          CaseFrame: { $ref: '#/components/messages/CaseFrame' },
         },
         'x-access':
           'Where somebody has to sign in: `ticket` of POST /v1/ws-ticket, or a key as bearer token. Only alerts of the own ' +
@@ -317,7 +326,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
         action: 'send',
         channel: { $ref: '#/channels/live' },
         summary: 'Alerts as they are published.',
-        messages: ['HelloFrame', 'AlertFrame', 'ResyncFrame'].map((name) => channelMessage('live', name)),
+        messages: ['HelloFrame', 'AlertFrame', 'ResyncFrame', 'CaseFrame'].map((name) => channelMessage('live', name)),
       },
       receiveUsage: {
         action: 'receive',
@@ -352,6 +361,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
         HelloFrame: message('HelloFrame', 'application/json', 'First frame of a connection.'),
         AlertFrame: message('AlertFrame', 'application/json', 'One revision of one alert.'),
         ResyncFrame: message('ResyncFrame', 'application/json', 'Positions before this one were not delivered.'),
+        CaseFrame: message('CaseFrame', 'application/json', 'A case that changed, where `cases=true` asked for it.'),
         UsageRecord: message('UsageRecord', 'application/json', 'Something that a subscriber did.'),
         AlertEvent: {
           ...message('AlertEvent', 'application/cloudevents+json', 'An alert as a CloudEvent.'),

@@ -29,6 +29,7 @@ import type { Source } from '../source/jetstream.ts';
 import type { AccessGate } from './access.ts';
 import type { AlertEntry } from './alert-index.ts';
 import { type AlertReader, entryOf } from './alert-reader.ts';
+import type { CaseFrame } from './case-feed.ts';
 
 /** Most clients at once; the next one is told to come back later. */
 export const CLIENTS_MAX = 1_000;
@@ -66,6 +67,8 @@ const CLOSE_SIGN_IN = 4401;
 export interface LiveQuery {
   desk?: string;
   severity?: string;
+  /** Changed cases as well. */
+  cases?: boolean;
   /** Sequence of the last alert seen; undefined: only new ones; 0: all that are kept. */
   since?: number;
   /** Who follows: only alerts of their desks, with the numbers that they may see. */
@@ -77,6 +80,10 @@ export interface LiveAlerts {
   portionMax(): number;
   /** Offers a portion of the reader to every live client. */
   push(entries: AlertEntry[], head: number): void;
+  /** Offers changed cases to the clients that asked for them. */
+  pushCases(frames: readonly CaseFrame[]): void;
+  /** Whether any client asked for cases. */
+  hasCaseListeners(): boolean;
   /** All positions are void: every client is told to start again. */
   streamReplaced(extent: StreamExtent): void;
   /** Answers an upgrade request whose path, origin and query were checked. Rejects where NATS does not answer. */
@@ -103,6 +110,8 @@ interface Client {
   desk: string | undefined;
   severity: string | undefined;
   principal: Principal;
+  /** Gets changed cases as well. */
+  wantsCases: boolean;
   /** First sequence that this client was not given or that its filter did not pass over. */
   next: number;
   /** Where it resumes: the last alert sent to it, or where it began. */
@@ -311,6 +320,24 @@ export function createLiveAlerts(options: {
         client.connection.uncork();
       }
     },
+    pushCases(frames) {
+      checkClients();
+      for (const client of clients) {
+        if (!client.wantsCases || client.state === 'cut') continue;
+        for (const frame of frames) {
+          const { desk, ...told } = frame;
+          if (desk !== undefined && client.desk !== undefined && client.desk !== desk) continue;
+          if (desk !== undefined && !maySeeDesk(client.principal, desk)) continue;
+          const text = JSON.stringify(gate.mask(client.principal, told));
+          if (client.socket.bufferedAmount + text.length > CLIENT_BUFFER_BYTES_MAX) {
+            cut(client, 'too slow');
+            break;
+          }
+          client.socket.send(text);
+        }
+      }
+    },
+    hasCaseListeners: () => [...clients].some(({ wantsCases }) => wantsCases),
     streamReplaced(extent) {
       // The reader begins the new stream at its first message.
       ring.clear(0);
@@ -340,6 +367,7 @@ export function createLiveAlerts(options: {
           desk: query.desk,
           severity: query.severity,
           principal: query.principal,
+          wantsCases: query.cases === true,
           next: Math.max(begin + 1, since === 0 ? extent.first : 0),
           lastSent: begin,
           state: 'catchingUp',

@@ -164,6 +164,9 @@ export const LiveQuerySchema = Type.Object(
   {
     desk: Type.Optional(desk),
     severity: Type.Optional(severity),
+    cases: Type.Optional(
+      Type.Enum(['true', 'false'], { type: 'string', description: 'Changed cases as well, in frames of their own.' }),
+    ),
     since: Type.Optional(
       Type.String({
         pattern: '^[0-9]{1,15}$',

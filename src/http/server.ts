@@ -32,6 +32,7 @@ import { assertLoopback, createAddressGuard, listenError } from './address.ts';
 import { INDEX_ROWS_MAX, openAlertIndex } from './alert-index.ts';
 import { createAlertReader, entryOf } from './alert-reader.ts';
 import { addAlertRoutes } from './alerts.ts';
+import { startCaseFeed } from './case-feed.ts';
 import { type AddListEntry, addCaseRoutes } from './cases.ts';
 import { addConsoleFiles } from './console-files.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
@@ -159,6 +160,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     path: fileOf('cases.sqlite'),
     policy: options.casePolicy,
     alertOf: entryOf,
+  });
+  const caseFeed = startCaseFeed({
+    cases,
+    hasListeners: live.hasCaseListeners,
+    push: live.pushCases,
+    metrics,
   });
   const webhooks = startWebhooks({
     nc: options.nc,
@@ -301,6 +308,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     ended: Promise.race([reader.ended, cases.reader.ended, webhooks.ended]),
     async close() {
       closing = true;
+      caseFeed.close();
       await live.close();
       await app.close();
       gate.close();

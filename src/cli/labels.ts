@@ -1,0 +1,50 @@
+/** `labels`: what the outcomes of cases say of subscribers, as a file for training and for `replay --labels`; read from NATS alone. */
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Command } from 'commander';
+import { DESKS, type Desk } from '../alerts/alert.ts';
+import { createCaseProjection } from '../cases/case-projection.ts';
+import { labelFile } from '../cases/feedback.ts';
+import { DEFAULTS } from '../config.ts';
+import { RingfenceError } from '../errors.ts';
+import { entryOf } from '../http/alert-reader.ts';
+import { createLog } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
+import { connectNats } from '../source/connection.ts';
+
+export function labelsCommand(): Command {
+  return new Command('labels')
+    .description('Write the labels that outcomes of closed cases give, as CSV that `replay --labels` reads.')
+    .requiredOption('--desk <desk>', `whose outcomes: ${DESKS.join(', ')}`)
+    .option('--nats <url>', 'NATS server', DEFAULTS.nats)
+    .action(async (flags: { desk: string; nats: string }) => {
+      const desk = DESKS.find((name) => name === flags.desk);
+      if (desk === undefined) {
+        throw new RingfenceError({
+          code: 'labels.desk',
+          message: `--desk: '${flags.desk}' is no desk.`,
+          hint: `Write one of ${DESKS.join(', ')}.`,
+        });
+      }
+      process.stdout.write(await readLabels(desk, flags.nats));
+    });
+}
+
+async function readLabels(desk: Desk, nats: string): Promise<string> {
+  const nc = await connectNats(nats.split(','), { name: 'ringfence labels' });
+  const cases = createCaseProjection({
+    nc,
+    js: jetstream(nc),
+    jsm: await jetstreamManager(nc),
+    metrics: createMetrics(),
+    log: createLog({ level: 'warn' }),
+    path: ':memory:',
+    alertOf: entryOf,
+  });
+  try {
+    await Promise.race([cases.reader.caughtUp(), cases.reader.ended]);
+    return labelFile(cases.tables, desk);
+  } finally {
+    await cases.close();
+    await nc.close();
+  }
+}
