@@ -20,7 +20,15 @@ const mayImport = [
   { module: 'clock.ts', values: ['errors.ts'], types: [] },
   {
     module: 'config.ts',
-    values: ['errors.ts', 'log.ts', 'rules/', 'cases/case-policy.ts', 'cases/case-event.ts', 'webhooks/address.ts'],
+    values: [
+      'access/',
+      'errors.ts',
+      'log.ts',
+      'rules/',
+      'cases/case-policy.ts',
+      'cases/case-event.ts',
+      'webhooks/address.ts',
+    ],
     types: [],
   },
   { module: 'source/', values: ['record/', ...support], types: ['alerts/'] },

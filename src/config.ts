@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
+import { ROLES } from './access/table.ts';
 import { DESKS } from './alerts/alert.ts';
 import { CASE_EVENT_TYPES } from './cases/case-event.ts';
 import { CASE_POLICY } from './cases/case-policy.ts';
@@ -74,6 +75,42 @@ const configSchema = Type.Object(
       },
       closed,
     ),
+    access: Type.Object(
+      {
+        oidc: Type.Optional(
+          Type.Object(
+            {
+              issuer: Type.String({ pattern: '^https://|^http://(127\\.0\\.0\\.1|localhost)(:|/|$)' }),
+              clientId: Type.String({ minLength: 1 }),
+              clientSecretFile: Type.Optional(
+                Type.String({
+                  minLength: 1,
+                  description: 'File with the secret; without it a public client with PKCE.',
+                }),
+              ),
+              publicUrl: Type.String({ pattern: '^https?://', description: 'Where browsers reach the console.' }),
+              label: Type.String({ minLength: 1, maxLength: 40, description: 'Name of the provider on the button.' }),
+              scope: Type.Optional(Type.String({ pattern: '(^| )openid( |$)' })),
+              signedWith: Type.Optional(Type.Enum(['RS256', 'PS256', 'ES256', 'EdDSA'])),
+              claim: Type.String({ minLength: 1, description: 'Claim whose values are looked up in grants.' }),
+              grants: Type.Array(
+                Type.Object(
+                  {
+                    value: Type.String({ minLength: 1 }),
+                    roles: Type.Array(Type.Enum([...ROLES]), { minItems: 1 }),
+                    desks: Type.Array(Type.Enum([...DESKS]), { minItems: 1 }),
+                  },
+                  closed,
+                ),
+                { minItems: 1, maxItems: 200 },
+              ),
+            },
+            closed,
+          ),
+        ),
+      },
+      closed,
+    ),
     controlGroupShare: Type.Number({
       minimum: 0,
       maximum: 0.5,
@@ -121,6 +158,7 @@ export const DEFAULTS: Config = {
   webhooks: { allow: [], targets: [] },
   controlGroupShare: CASE_POLICY.controlShare,
   caseSla: CASE_POLICY.sla,
+  access: {},
   retentionDays: { usage: 35, alerts: 400, deadletter: 90 },
 };
 

@@ -73,6 +73,8 @@ describe('descriptions', () => {
         'GET /v1/alerts/live',
         'GET /v1/audit',
         'GET /v1/session',
+        'GET /v1/session/oidc',
+        'GET /v1/session/oidc/callback',
         'DELETE /v1/session',
         'POST /v1/session',
         'PUT /v1/session/password',

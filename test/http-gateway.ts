@@ -26,7 +26,7 @@ export interface Bench {
   /** A fresh folder, removed at the end. */
   dataDir: string;
   /** Starts a gateway on `dataDir`; one at a time, unless they are given folders of their own. */
-  start(options?: Partial<GatewayOptions>): Promise<RunningGateway>;
+  start(options?: Partial<GatewayOptions> & { port?: number }): Promise<RunningGateway>;
   /** Publishes an alert to ALERTS; resolves with its sequence. */
   publishAlert(fields?: Partial<AlertData>): Promise<number>;
   /** Ends gateways, connection and broker. */
@@ -86,7 +86,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
     js,
     jsm,
     dataDir,
-    async start(overrides = {}) {
+    async start({ port = 0, ...overrides } = {}) {
       const metrics = createMetrics();
       const deadLetters = createDeadLetterSink(js);
       // Nobody in it: everybody on this machine may do everything.
@@ -113,7 +113,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
         dataDir,
         ...overrides,
       });
-      const url = await gateway.listen('127.0.0.1', 0);
+      const url = await gateway.listen('127.0.0.1', port);
       const made: RunningGateway = {
         gateway,
         url,

@@ -22,6 +22,8 @@ export const KEYS_MAX = 1_000;
 const SESSIONS_PER_USER_MAX = 10;
 const SESSIONS_MAX = 10_000;
 export const SESSION_LONGEST_MS = 12 * 3_600_000;
+/** Of a person whom an identity provider vouches for: what it takes back there, is taken back here within this time. */
+export const SESSION_OIDC_LONGEST_MS = 2 * 3_600_000;
 export const SESSION_IDLE_MS = 60 * 60_000;
 /** Use of a session is written down at most this often. */
 const SEEN_STEP_MS = 60_000;
@@ -115,7 +117,10 @@ export interface AccessStore {
   ): { key: Key; secret: string };
   revokeKey(id: string, author: Author): void;
   /** @returns the token of the new session. */
-  beginSession(person: { name: string; provider: string; roles?: Role[]; desks?: Desk[] }, author: Author): string;
+  beginSession(
+    person: { name: string; provider: 'local' | 'oidc'; subject?: string; roles?: Role[]; desks?: Desk[] },
+    author: Author,
+  ): string;
   endSession(token: string): void;
   /** Whom a session token or a key stands for; undefined where it is unknown, expired, revoked or its owner disabled. */
   principalOfSession(token: string): Principal | undefined;
@@ -197,7 +202,7 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
     if (row === undefined) return undefined;
     const at = now();
     const expiresAt = Math.min(
-      Number(row['created_at']) + SESSION_LONGEST_MS,
+      Number(row['created_at']) + (row['provider'] === 'local' ? SESSION_LONGEST_MS : SESSION_OIDC_LONGEST_MS),
       Number(row['seen_at']) + SEEN_STEP_MS + SESSION_IDLE_MS,
     );
     if (at >= expiresAt) return undefined;
@@ -312,7 +317,7 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
         entry(author, 'keys.revoke', { key: id });
       });
     },
-    beginSession({ name, provider, roles = [], desks = [] }, author) {
+    beginSession({ name, provider, subject, roles = [], desks = [] }, author) {
       const token = randomBytes(SECRET_BYTES).toString('base64url');
       write(() => {
         const at = now();
@@ -328,7 +333,8 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
         db.prepare(
           `INSERT INTO session (hash, name, provider, roles, desks, created_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
         ).run(hashOf(token), name, provider, JSON.stringify(roles), JSON.stringify(desks), at, at);
-        entry(author, 'signIn', { user: name, provider }, provider === 'local' ? undefined : { roles, desks });
+        const person = { user: name, provider, ...(subject !== undefined && { subject }) };
+        entry(author, 'signIn', person, provider === 'local' ? undefined : { roles, desks });
       });
       return token;
     },

@@ -67,11 +67,14 @@ export const ROUTE_ACCESS = {
   putRule: { may: ['lead'], scope: 'rules:write', desk: 'object' },
   listDeadLetters: { may: ['sre', 'lead'], scope: 'deadletters:read', desk: 'none' },
   getDeadLetter: { may: ['sre', 'lead'], scope: 'deadletters:read', desk: 'none' },
-  replayDeadLetter: { may: ['sre'], scope: 'deadletters:write', desk: 'none' },
+  // Who sees masked numbers may send a record as it is; a correction would put the mask into it.
+  replayDeadLetter: { may: ['sre', 'lead'], scope: 'deadletters:write', desk: 'none' },
   getOperations: { may: ROLES, scope: 'operations:read', desk: 'none' },
   getOpenApi: { may: 'public', desk: 'none' },
   getAsyncApi: { may: 'public', desk: 'none' },
   getSession: { may: 'public', desk: 'none' },
+  beginOidc: { may: 'public', desk: 'none' },
+  finishOidc: { may: 'public', desk: 'none' },
   // Signing in writes its own entries, for success and failure.
   signIn: { may: 'public', desk: 'none', audit: false },
   signOut: { may: 'people', desk: 'none' },
@@ -136,6 +139,11 @@ export function decide(operation: OperationId, principal: Principal): Decision {
     return scope !== undefined && principal.scopes.includes(scope) ? 'allowed' : 'forbidden';
   if (may === 'people') return 'allowed';
   return principal.roles.some((role) => may.includes(role)) ? 'allowed' : 'forbidden';
+}
+
+/** Everything that a principal may do at all: what a page shows them. */
+export function operationsOf(principal: Principal): OperationId[] {
+  return (Object.keys(ROUTE_ACCESS) as OperationId[]).filter((operation) => decide(operation, principal) === 'allowed');
 }
 
 export function maySeeDesk(principal: Principal, desk: string): boolean {

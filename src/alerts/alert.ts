@@ -47,6 +47,8 @@ export interface AlertData {
   group?: { type: string; value: string };
   /** The subscriber, where there is one. */
   servedMsisdn?: string;
+  /** Names the subscriber for the API where the number is masked; set on the way to a page, never in the stream. */
+  subscriberRef?: string;
   /** Unix epoch milliseconds of the record or timer that made this revision. */
   eventTime: number;
   /** recordId of that record, `timer:<epoch ms>`, or `rules:<version>` where a swap of the rules resolved it. */

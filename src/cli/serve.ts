@@ -17,7 +17,7 @@ import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
 import type { RulesAccess, SavedRule } from '../http/rules.ts';
 import type { RuleDetail } from '../http/schemas.ts';
-import { createGateway } from '../http/server.ts';
+import { createGateway, type GatewayOptions } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { listFile, parseList, withListEntry } from '../reference/lists.ts';
@@ -73,7 +73,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   const listen = parseAddress(config.listen);
   const opsListen = parseAddress(config.opsListen);
   const accessFile = accessFileOf(config);
-  if (!existsSync(accessFile)) assertLoopback(listen.host);
+  const oidc = oidcSettings(config);
+  if (!existsSync(accessFile) && oidc === undefined) assertLoopback(listen.host);
   assertLoopback(opsListen.host);
 
   const webhooks = readWebhooks(config.webhooks);
@@ -104,7 +105,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   const first = checkFiles(files);
 
   const access = openAccessStore(accessFile);
-  if (!access.configured()) assertLoopback(listen.host);
+  if (!access.configured() && oidc === undefined) assertLoopback(listen.host);
 
   // Health answers from here on, so that an orchestrator sees why a start takes its time.
   let nc: NatsConnection | undefined;
@@ -309,6 +310,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       addListEntry,
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
       access,
+      oidc,
       metrics,
       log,
       consoleDir,
@@ -465,4 +467,21 @@ function createRulesAccess(
       return { kind: 'saved', rule: detailOf({ ...parsed.source, file }), created: existing === undefined };
     },
   };
+}
+
+/** The identity provider of the configuration, with its secret; undefined where there is none. */
+function oidcSettings({ access }: Config): GatewayOptions['oidc'] {
+  const { oidc } = access;
+  if (oidc === undefined) return undefined;
+  const { clientSecretFile, scope = 'openid profile', signedWith = 'RS256', ...settings } = oidc;
+  if (clientSecretFile === undefined) return { ...settings, scope, signedWith, clientSecret: undefined };
+  try {
+    return { ...settings, scope, signedWith, clientSecret: readFileSync(clientSecretFile, 'utf8').trim() };
+  } catch (error) {
+    throw new RingfenceError({
+      code: 'config.secret',
+      message: `The secret of the identity provider cannot be read: ${(error as Error).message}.`,
+      hint: 'access.oidc.clientSecretFile names a file that the user of this process can read.',
+    });
+  }
 }

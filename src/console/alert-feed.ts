@@ -19,6 +19,8 @@ export type FeedState =
   | { kind: 'waiting'; since: number; retryAt: number }
   | { kind: 'closed' };
 
+/** The server closes with it where the session has ended. */
+const CLOSE_SIGN_IN = 4401;
 export const RETRY_MIN_MS = 250;
 /** Also the longest time that a page needs to notice that a server is back. */
 export const RETRY_MAX_MS = 8_000;
@@ -27,7 +29,9 @@ export const SILENCE_PROBE_MS = 20_000;
 
 export interface AlertFeedOptions {
   /** Address of the socket for a position; undefined: only what comes from now on. */
-  address(since: number | undefined): string;
+  address(since: number | undefined): Promise<string>;
+  /** The server has ended the session (close code 4401). */
+  onSignInNeeded(): void;
   onAlert(alert: AlertData): void;
   /** Everything up to this sequence may be unknown: load it. Called at the first connection as well. */
   onResync(seq: number): void;
@@ -48,6 +52,8 @@ export function openAlertFeed(options: AlertFeedOptions): AlertFeed {
   let attempts = 0;
   let lostAt: number | undefined;
   let closed = false;
+  /** The address of the next socket is being asked for. */
+  let connecting = false;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
   let silenceTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -67,7 +73,11 @@ export function openAlertFeed(options: AlertFeedOptions): AlertFeed {
     socket = undefined;
     clearTimeout(silenceTimer);
     lost.close();
-    if (closed) return;
+    if (!closed) retryLater();
+  };
+
+  const retryLater = (): void => {
+    connecting = false;
     lostAt ??= Date.now();
     // Half of the delay is drawn by lot, so that a hundred desks do not come back in the same instant.
     const ceilingMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** attempts);
@@ -78,10 +88,27 @@ export function openAlertFeed(options: AlertFeedOptions): AlertFeed {
     retryTimer = setTimeout(connect, delayMs);
   };
 
+  /** Later attempts make earlier ones void, also those that still wait for their address. */
+  let attempt = 0;
   const connect = (): void => {
     clearTimeout(retryTimer);
     if (lostAt === undefined) options.onState({ kind: 'connecting' });
-    const opened = new WebSocket(options.address(lastSeq));
+    attempt += 1;
+    const own = attempt;
+    connecting = true;
+    options.address(lastSeq).then(
+      (address) => {
+        if (own === attempt && !closed) open(address);
+      },
+      () => {
+        if (own === attempt && !closed) retryLater();
+      },
+    );
+  };
+
+  const open = (address: string): void => {
+    connecting = false;
+    const opened = new WebSocket(address);
     socket = opened;
     // A socket that neither opens nor fails would leave the page waiting for ever.
     watchSilence(opened);
@@ -103,13 +130,16 @@ export function openAlertFeed(options: AlertFeedOptions): AlertFeed {
         options.onResync(frame.seq);
       }
     });
-    opened.addEventListener('close', () => lose(opened));
+    opened.addEventListener('close', (event) => {
+      if (event.code === CLOSE_SIGN_IN) options.onSignInNeeded();
+      lose(opened);
+    });
   };
 
   connect();
   return {
     retryNow() {
-      if (closed || socket !== undefined) return;
+      if (closed || connecting || socket !== undefined) return;
       attempts = 0;
       connect();
     },

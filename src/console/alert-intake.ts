@@ -88,6 +88,7 @@ export function completeAlert(received: AlertData): AlertData {
       ...(typeof value.lifecycleStage === 'string' ? { lifecycleStage: text(value.lifecycleStage) } : {}),
     },
     ...(typeof raw.servedMsisdn === 'string' ? { servedMsisdn: text(raw.servedMsisdn) } : {}),
+    ...(typeof raw.subscriberRef === 'string' ? { subscriberRef: text(raw.subscriberRef) } : {}),
     ...(typeof raw.fraudType === 'string' ? { fraudType: text(raw.fraudType) } : {}),
     ...(typeof raw.enabler === 'string' ? { enabler: text(raw.enabler) } : {}),
   };

@@ -1,10 +1,13 @@
 /** Why an alert fired, in full: sentence, values against thresholds, origin; then the subscriber behind it. */
 import { useEffect, useState } from 'preact/hooks';
 import type { AlertData, Evidence } from '../alerts/alert.ts';
+import { completeAlert } from './alert-intake.ts';
 import { Score } from './alert-table.tsx';
+import { ApiError, revealAlert } from './api.ts';
 import { Fact } from './fact.tsx';
 import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
 import { format, locale, messages } from './locale.ts';
+import { may } from './session.ts';
 import { actionName, enablerName, fraudTypeName, keyTypeName, stageName, tierName } from './slugs.ts';
 import { SubscriberSection } from './subscriber-section.tsx';
 import { useSubscriber } from './subscriber-source.ts';
@@ -22,7 +25,10 @@ export interface AlertPanelProps {
 
 export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertPanelProps) {
   const t = messages.value;
-  const subscriber = useSubscriber(msisdn || alert?.servedMsisdn || '', alert?.revision ?? 0);
+  const subscriber = useSubscriber(msisdn || alert?.subscriberRef || alert?.servedMsisdn || '', alert?.revision ?? 0);
+  const [revealed, setRevealed] = useState<AlertData>();
+  // A later revision is masked again: what was revealed is this one.
+  const shown = revealed?.alertId === alert?.alertId && revealed?.revision === alert?.revision ? revealed : alert;
   const heading =
     alert === undefined ? (msisdn === '' ? t.panel.alert : t.subscriber.heading) : alert.title[locale.value];
   return (
@@ -49,7 +55,10 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
         </button>
       </header>
       <div class="panel-body">
-        {alert !== undefined && <AlertDetails alert={alert} />}
+        {shown !== undefined && <AlertDetails alert={shown} />}
+        {alert?.subscriberRef !== undefined && may('revealAlert') && (
+          <RevealForm key={alert.alertId} alert={alert} isShown={shown === revealed} onRevealed={setRevealed} />
+        )}
         {alert === undefined && missing && <p class="note">{t.panel.gone}</p>}
         {alert === undefined && !missing && msisdn === '' && <p class="note">{t.queue.loading}</p>}
         {(alert !== undefined || msisdn !== '') && (
@@ -61,6 +70,60 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
         )}
       </div>
     </aside>
+  );
+}
+
+/** Whole numbers for who gives a reason; both are written down. */
+function RevealForm(props: { alert: AlertData; isShown: boolean; onRevealed(alert: AlertData): void }) {
+  const { alert, isShown, onRevealed } = props;
+  const t = messages.value.reveal;
+  const [open, setOpen] = useState(false);
+  const [problem, setProblem] = useState('');
+  if (isShown) {
+    return (
+      <p class="note" role="status">
+        {t.shown}
+      </p>
+    );
+  }
+  if (!open) {
+    return (
+      <button type="button" class="button reveal" onClick={() => setOpen(true)}>
+        {t.open}
+      </button>
+    );
+  }
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    const reason = String(new FormData(event.currentTarget as HTMLFormElement).get('reason'));
+    try {
+      onRevealed(completeAlert(await revealAlert(alert.alertId, reason)));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      setProblem(t.failed(error.message));
+    }
+  };
+  return (
+    <form class="reveal" onSubmit={(event) => void submit(event)}>
+      <label>
+        {t.reason}
+        <input
+          name="reason"
+          required
+          minLength={3}
+          maxLength={500}
+          autocomplete="off"
+          ref={(input) => input?.focus()}
+        />
+      </label>
+      <button type="submit" class="button">
+        {t.submit}
+      </button>
+      <button type="button" class="button" onClick={() => setOpen(false)}>
+        {t.cancel}
+      </button>
+      {problem !== '' && <p role="alert">{problem}</p>}
+    </form>
   );
 }
 

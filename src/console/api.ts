@@ -8,6 +8,7 @@ import type {
   DeadLetterReplayView,
   DeadLetterView,
   OperationsView,
+  SessionView,
   SubscriberView,
 } from '../http/schemas.ts';
 
@@ -43,6 +44,12 @@ export class ApiError extends Error {
   }
 }
 
+let sessionLost = (): void => {};
+/** Called when the server says that nobody is signed in any more. */
+export function onSessionLost(listener: () => void): void {
+  sessionLost = listener;
+}
+
 const get = (path: string, signal?: AbortSignal): Promise<unknown> => call(path, {}, signal);
 
 async function call(path: string, init: RequestInit, signal?: AbortSignal): Promise<unknown> {
@@ -51,7 +58,8 @@ async function call(path: string, init: RequestInit, signal?: AbortSignal): Prom
   try {
     response = await fetch(new URL(path, document.baseURI), {
       ...init,
-      headers: { accept: 'application/json', ...init.headers },
+      // Says that a page of ours sends this; the server takes no change from a browser without it.
+      headers: { accept: 'application/json', 'ringfence-request': '1', ...init.headers },
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
   } catch (error) {
@@ -60,6 +68,7 @@ async function call(path: string, init: RequestInit, signal?: AbortSignal): Prom
   }
   const body: unknown = await response.json().catch(() => undefined);
   if (response.ok) return body;
+  if (response.status === 401) sessionLost();
   const problem = (body ?? {}) as { title?: string; detail?: string; errors?: unknown };
   throw new ApiError(
     response.status,
@@ -124,8 +133,37 @@ export function getOperations(signal?: AbortSignal): Promise<OperationsView> {
   return get('v1/operations', signal) as Promise<OperationsView>;
 }
 
-export function liveAddress(since: number | undefined): string {
+export function getSession(): Promise<SessionView> {
+  return get('v1/session') as Promise<SessionView>;
+}
+
+const sendJson = (path: string, method: string, body: unknown): Promise<unknown> =>
+  call(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+
+export function signIn(name: string, password: string): Promise<SessionView> {
+  return sendJson('v1/session', 'POST', { name, password }) as Promise<SessionView>;
+}
+
+export async function signOut(): Promise<void> {
+  await call('v1/session', { method: 'DELETE' });
+}
+
+export async function changePassword(current: string, next: string): Promise<void> {
+  await sendJson('v1/session/password', 'PUT', { current, next });
+}
+
+/** The alert with its whole numbers, as far as the role ever sees them. */
+export function revealAlert(alertId: string, reason: string): Promise<AlertData> {
+  return sendJson(`v1/alerts/${encodeURIComponent(alertId)}/reveal`, 'POST', { reason }) as Promise<AlertData>;
+}
+
+/** Address of the socket, with a ticket where somebody has to sign in: a socket sends no header that says who it is. */
+export async function liveAddress(since: number | undefined, withTicket: boolean): Promise<string> {
   const address = new URL('v1/alerts/live', document.baseURI);
+  if (withTicket) {
+    const { ticket } = (await call('v1/ws-ticket', { method: 'POST' })) as { ticket: string };
+    address.searchParams.set('ticket', ticket);
+  }
   address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
   if (since !== undefined) address.searchParams.set('since', String(since));
   return address.href;

@@ -1,17 +1,18 @@
 /** The frame around every page: navigation, connection state, language, theme, keyboard help. */
 import { effect } from '@preact/signals';
 import { useRef } from 'preact/hooks';
-import { DESKS } from '../alerts/alert.ts';
+import type { DESKS } from '../alerts/alert.ts';
+import { LanguageChoice, ThemeChoice } from './choices.tsx';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
 import { DeadLettersPage } from './dead-letters-page.tsx';
 import { DeskPage } from './desk-page.tsx';
 import { Brand, Icon } from './icons.tsx';
 import { liveDesks } from './live-alerts.ts';
-import { chooseLocale, format, locale, messages } from './locale.ts';
-import { formatPlace, go, LOCALES, NO_OPENED, type Place, place } from './location.ts';
+import { format, messages } from './locale.ts';
+import { formatPlace, go, NO_OPENED, type Place, place } from './location.ts';
 import { OperationsPage } from './operations-page.tsx';
+import { leave, may, ownDesks, session } from './session.ts';
 import { ShortcutsDialog, shortcutsShown } from './shortcuts.tsx';
-import { chooseTheme, THEMES, theme } from './theme.ts';
 
 effect(() => {
   const { nav, pageTitle } = messages.value;
@@ -35,7 +36,7 @@ export function App() {
         </div>
         <nav aria-label={t.nav.label}>
           <ul>
-            {DESKS.map((name) => (
+            {ownDesks().map((name) => (
               <li key={name}>
                 <PageLink
                   target={{ page: 'desk', desk: name }}
@@ -44,16 +45,18 @@ export function App() {
                 />
               </li>
             ))}
-            <li class="apart">
-              <PageLink target={{ page: 'deadletters' }} current={page === 'deadletters'} label={t.nav.deadletters} />
-            </li>
-            <li>
+            {may('listDeadLetters') && (
+              <li class="apart">
+                <PageLink target={{ page: 'deadletters' }} current={page === 'deadletters'} label={t.nav.deadletters} />
+              </li>
+            )}
+            <li class={may('listDeadLetters') ? '' : 'apart'}>
               <PageLink target={{ page: 'operations' }} current={page === 'operations'} label={t.nav.operations} />
             </li>
           </ul>
         </nav>
         <div class="bar-tools">
-          <ConnectionState />
+          {ownDesks().length > 0 && <ConnectionState />}
           <LanguageChoice />
           <ThemeChoice />
           <button
@@ -67,12 +70,13 @@ export function App() {
           >
             <Icon name="help" />
           </button>
+          <SignedIn />
         </div>
       </header>
       <StaleBanner />
       <main id="main" ref={main} tabIndex={-1}>
-        {page === 'desk' && <DeskPage key={desk} desk={desk} />}
-        {page === 'deadletters' && <DeadLettersPage />}
+        {page === 'desk' && ownDesks().includes(desk) && <DeskPage key={desk} desk={desk} />}
+        {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'operations' && <OperationsPage />}
       </main>
       <ShortcutsDialog />
@@ -111,47 +115,20 @@ function criticalFiring(desk: (typeof DESKS)[number]): number {
   return liveDesks[desk].queue.counts().criticalFiring;
 }
 
-function LanguageChoice() {
+/** Who is signed in, and the way out; nothing where nobody has to be. */
+function SignedIn() {
+  const person = session.value?.person;
+  if (!person) return null;
+  const t = messages.value.signIn;
   return (
-    <fieldset class="segments">
-      <legend class="visually-hidden">{messages.value.toolbar.languageLabel}</legend>
-      {LOCALES.map((name) => (
-        <button
-          key={name}
-          type="button"
-          lang={name}
-          aria-pressed={locale.value === name}
-          onClick={() => chooseLocale(name)}
-        >
-          {name === 'en' ? 'EN' : '中文'}
-        </button>
-      ))}
-    </fieldset>
-  );
-}
-
-function ThemeChoice() {
-  const t = messages.value.toolbar;
-  const choices = {
-    system: { icon: 'system', label: t.themeSystem },
-    light: { icon: 'sun', label: t.themeLight },
-    dark: { icon: 'moon', label: t.themeDark },
-  } as const;
-  return (
-    <fieldset class="segments">
-      <legend class="visually-hidden">{t.theme}</legend>
-      {THEMES.map((name) => (
-        <button
-          key={name}
-          type="button"
-          aria-label={choices[name].label}
-          title={choices[name].label}
-          aria-pressed={theme.value === name}
-          onClick={() => chooseTheme(name)}
-        >
-          <Icon name={choices[name].icon} />
-        </button>
-      ))}
-    </fieldset>
+    <div class="signed-in">
+      <span class="visually-hidden">{t.signedInAs}</span>
+      <span class="person" title={person.name}>
+        {person.name}
+      </span>
+      <button type="button" class="button" onClick={() => void leave()}>
+        {t.signOut}
+      </button>
+    </div>
   );
 }

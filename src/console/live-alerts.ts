@@ -14,6 +14,7 @@ import { completeAlert } from './alert-intake.ts';
 import { type AlertListFilter, ApiError, getAlerts, liveAddress, probe } from './api.ts';
 import { createDeskQueue, type DeskQueue, QUEUE_ALERTS_MAX } from './desk-queue.ts';
 import { place } from './location.ts';
+import { ownDesks, session } from './session.ts';
 
 /** Changes reach the screen at most this often: 200 alerts a second are then ten updates of the visible rows. */
 const FLUSH_MS = 100;
@@ -125,14 +126,14 @@ async function load(desk: Desk): Promise<void> {
   loader = new AbortController();
   const { signal } = loader;
   const shown = liveDesks[desk];
-  if (shown.loading.value) {
+  if (shown.loading.value && ownDesks().includes(desk)) {
     shown.queue.beginReload();
     if (!(await readList({ desk }, QUEUE_ALERTS_MAX, signal))) return;
     shown.queue.endReload();
     shown.loading.value = false;
     flushSoon();
   }
-  for (const other of DESKS) {
+  for (const other of ownDesks()) {
     if (badges.has(other) || !liveDesks[other].loading.value) continue;
     const counted = { desk: other, severity: 'critical', status: 'firing' } as const;
     if (!(await readList(counted, BADGE_ALERTS_MAX, signal))) return;
@@ -152,7 +153,8 @@ function reload(seq: number): void {
 export function startLiveAlerts(): void {
   const withoutFeed = setTimeout(() => reload(0), LOAD_WITHOUT_FEED_MS);
   feed = openAlertFeed({
-    address: liveAddress,
+    address: (since) => liveAddress(since, session.peek()?.signIn === 'required'),
+    onSignInNeeded: () => window.location.reload(),
     probe,
     onAlert(alert) {
       const desk = liveDesks[alert.desk];

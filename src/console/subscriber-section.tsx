@@ -27,7 +27,8 @@ export function SubscriberSection({ subscriber, evidence, openAlertId }: Subscri
   return (
     <section class="subscriber" aria-labelledby="subscriber-heading">
       <h2 id="subscriber-heading">
-        {t.heading} {msisdn !== '' && <span class="number">{msisdn}</span>}
+        {t.heading}{' '}
+        {msisdn !== '' && <span class="number">{view?.servedMsisdn ?? (msisdn.startsWith('s_') ? '' : msisdn)}</span>}
       </h2>
       {msisdn === '' && <p class="note">{t.none}</p>}
       {unknown && <p class="note">{t.unknown}</p>}

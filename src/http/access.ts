@@ -78,6 +78,8 @@ export interface AccessGate {
   now(): number;
   /** An answer as this principal may see it. */
   mask<T>(principal: Principal, answer: T): T;
+  /** Whether the browser reached us over TLS, so that a cookie may say that it needs it. */
+  isSecure(request: FastifyRequest): boolean;
   sessionCookie(request: FastifyRequest, token: string): string;
   sessionToken(request: FastifyRequest): string | undefined;
   authorOf(request: FastifyRequest, principal?: Principal): Author;
@@ -300,6 +302,7 @@ export function createAccessGate(options: {
       return renewed !== undefined && decide('followAlerts', renewed) === 'allowed' ? renewed : undefined;
     },
     version: () => `${store.version()}${required()}`,
+    isSecure: (request) => guard.isSecure(request.headers),
     sessionCookie(request, token) {
       const secure = guard.isSecure(request.headers);
       const name = secure ? SECURE_SESSION_COOKIE : SESSION_COOKIE;

@@ -93,6 +93,9 @@ export function addDeadLetterRoutes(
     },
     async (request): Promise<DeadLetterReplayView> => {
       const given = Buffer.isBuffer(request.body) && request.body.length > 0 ? request.body : undefined;
+      if (given !== undefined && request.principal.numbers !== 'full') {
+        throw new ProblemError(403, 'Only who sees whole numbers may correct a record; it can be sent as it is.');
+      }
       const contentType = given && mediaTypeOf(request, Object.keys(USAGE_MEDIA_TYPES));
       if (!natsConnected()) throw natsAway();
       const seq = Number(request.params.seq);

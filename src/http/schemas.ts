@@ -477,6 +477,9 @@ export const SessionSchema = Type.Object(
         expiresAt: epochMs('When the session ends if it is not used.'),
       }),
     ),
+    may: Type.Array(Type.String(), {
+      description: 'Operations of this interface that are allowed, by their operationId.',
+    }),
     providers: Type.Object({
       password: Type.Boolean({ description: 'There are local users.' }),
       oidc: nullable(Type.String({ description: 'Name of the identity provider.' })),

@@ -17,6 +17,7 @@ import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type FastifyError, fastify } from 'fastify';
 import { createNumberRefs } from '../access/numbers.ts';
+import { createOidcSignIn, type OidcSettings } from '../access/oidc.ts';
 import type { AccessStore } from '../access/store.ts';
 import type { CasePolicy } from '../cases/case-policy.ts';
 import { createCaseProjection } from '../cases/case-projection.ts';
@@ -38,6 +39,7 @@ import { addConsoleFiles } from './console-files.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocumentRoutes } from './documents.ts';
 import { createLiveAlerts } from './live.ts';
+import { addOidcRoutes } from './oidc.ts';
 import { addOperationsRoutes } from './operations.ts';
 import { ProblemError, rawProblem, sendProblem } from './problem.ts';
 import { pathOf, sentenceOf } from './request.ts';
@@ -79,6 +81,8 @@ export interface GatewayOptions {
   consoleDir: string;
   /** Users, keys, sessions and audit log; whoever opened it closes it. */
   access: AccessStore;
+  /** An identity provider beside the local users; its label stands on the button. */
+  oidc?: (OidcSettings & { label: string }) | undefined;
   /** Folder for the alert index, or `:memory:`. */
   /** Folder for the alert index and the cases, or `:memory:`. */
   dataDir: string;
@@ -130,10 +134,14 @@ const CONTENT_SECURITY_POLICY = {
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { metrics, log } = options;
   const connection = connectionState(options.nc);
-  const { access } = options;
-  const guard = createAddressGuard(options.allowedOrigins ?? [], () => gate.required());
+  const { access, oidc } = options;
+  const oidcSignIn = oidc && createOidcSignIn(oidc, access.now);
+  const guard = createAddressGuard(
+    [...(options.allowedOrigins ?? []), ...(oidc ? [new URL(oidc.publicUrl).origin] : [])],
+    () => gate.required(),
+  );
   const refs = createNumberRefs(access.secret('subscriber-reference'));
-  const gate = createAccessGate({ store: access, refs, guard, alwaysRequired: false, metrics });
+  const gate = createAccessGate({ store: access, refs, guard, alwaysRequired: oidc !== undefined, metrics });
 
   const indexRowsMax = options.alertIndexRowsMax ?? INDEX_ROWS_MAX;
   const fileOf = (name: string): string => (options.dataDir === ':memory:' ? ':memory:' : join(options.dataDir, name));
@@ -288,7 +296,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { nc, js, jsm, partitions } = options;
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });
   addOperationsRoutes(routes, options.operations);
-  addSessionRoutes(app, routes, { gate, store: access, oidcLabel: undefined, metrics });
+  addSessionRoutes(app, routes, { gate, store: access, oidcLabel: oidc?.label, metrics });
+  addOidcRoutes(app, routes, { signIn: oidcSignIn, gate, store: access, metrics, log });
   addDocumentRoutes(routes);
   routes.close();
   await addConsoleFiles(app, options.consoleDir);

@@ -8,7 +8,7 @@ import type { FastifyInstance } from 'fastify';
 import type { AuditEntry, AuditRow } from '../access/audit.ts';
 import { hashingIsBusy, hashPassword, NO_PASSWORD, passwordMatches, passwordProblem } from '../access/password.ts';
 import type { AccessStore } from '../access/store.ts';
-import { ANONYMOUS, type Principal } from '../access/table.ts';
+import { ANONYMOUS, operationsOf, type Principal } from '../access/table.ts';
 import type { Metrics } from '../metrics.ts';
 import { type AccessGate, assertRate } from './access.ts';
 import { ProblemError, RETRY_AFTER_SEC } from './problem.ts';
@@ -54,6 +54,7 @@ export function addSessionRoutes(
     return {
       signIn: gate.required() ? 'required' : 'open',
       person: kind === 'user' || kind === 'key' ? { ...person, kind: kind, mustChangePassword, expiresAt } : null,
+      may: operationsOf(principal),
       providers: { password: store.users().length > 0, oidc: oidcLabel ?? null },
     };
   };

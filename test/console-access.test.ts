@@ -1,0 +1,189 @@
+/** Signing in, in a real browser against a real `serve`: what stands before the desks, and what each person then sees of them. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type JetStreamClient, jetstream } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { AuditEntry } from '../src/access/audit.ts';
+import { hashPassword } from '../src/access/password.ts';
+import { type AccessStore, openAccessStore } from '../src/access/store.ts';
+import type { Role } from '../src/access/table.ts';
+import { alertEvent, alertSubject, DESKS, type Desk } from '../src/alerts/alert.ts';
+import { type Broker, startBroker } from '../src/source/broker.ts';
+import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { alertWith } from './http-gateway.ts';
+import { endProcesses, type Serving, startServe } from './serving.ts';
+
+const MSISDN = '8613800001234';
+const OTHER = '8613900005678';
+const PASSWORD = 'a long enough sentence';
+const LOCATOR_LIMIT_MS = 10_000;
+const author = { who: { kind: 'command', id: 'test' } };
+
+beforeAll(buildIfStale);
+
+describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromium is found)', () => {
+  let broker: Broker;
+  let nc: NatsConnection;
+  let js: JetStreamClient;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let data: string;
+  let store: AccessStore;
+  let server: Serving;
+  let hash: string;
+  let problems: string[];
+
+  const addPerson = (name: string, roles: Role[], desks: Desk[], mustChange = false) => {
+    store.addUser({ name, roles, desks, password: hash }, author);
+    store.changeUser(name, { password: { hash, mustChange } }, author);
+  };
+  const publish = async (desk: Desk, alertId: string): Promise<void> => {
+    const alert = alertWith({
+      alertId,
+      desk,
+      eventTime: Date.now(),
+      servedMsisdn: MSISDN,
+      key: { type: 'subscriber', value: MSISDN },
+      reason: { en: `12 calls to ${OTHER}`, 'zh-CN': `呼叫${OTHER}共12次` },
+      evidence: [{ feature: 'target', window: '1h', value: OTHER, threshold: '', unit: '' }],
+    });
+    await js.publish(alertSubject(alert), JSON.stringify(alertEvent(alert, '/ringfence/test')));
+  };
+  const signIn = async (name: string, password: string, language = 'en'): Promise<void> => {
+    await page.goto(`${server.http}/#/desk/fraud?lang=${language}`);
+    await page.locator('input[name=name]').fill(name);
+    await page.locator('input[name=password]').fill(password);
+    await page.locator('button[type=submit]').click();
+  };
+  const entries = (): AuditEntry[] => [...store.auditRows()].map(({ text }) => JSON.parse(text) as AuditEntry);
+
+  beforeAll(async () => {
+    broker = await startBroker();
+    data = mkdtempSync(join(tmpdir(), 'ringfence-console-access-'));
+    store = openAccessStore(join(data, 'access.sqlite'));
+    hash = await hashPassword(PASSWORD);
+    addPerson('lin', ['analyst'], ['fraud']);
+    addPerson('mei', ['retention'], ['retention']);
+    addPerson('sam', ['sre'], [...DESKS]);
+    server = await startServe({ nats: broker.url, data });
+    nc = await connect({ servers: broker.url });
+    js = jetstream(nc);
+    await publish('fraud', 'alert-fraud');
+    await publish('retention', 'alert-retention');
+    browser = await openBrowser();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await nc?.close();
+    await server?.end();
+    store.close();
+    await endProcesses();
+    await broker?.stop();
+    rmSync(data, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    context = await browser.newContext();
+    page = await context.newPage();
+    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
+    problems = watchProblems(page);
+  });
+  afterEach(async () => {
+    await context.close();
+    expect(problems).toEqual([]);
+  });
+
+  test.each([
+    ['en', 'Sign in', 'Name or password is wrong.'],
+    ['zh-CN', '登录', '用户名或密码错误。'],
+  ])(
+    'in %s: the page says what is wrong, keeps nobody out, and lets the right one in',
+    async (language, heading, wrong) => {
+      await signIn('lin', 'not the password', language);
+      await page.getByRole('heading', { name: heading }).waitFor();
+      await page.getByRole('alert').getByText(wrong).waitFor();
+      expect(await seriousViolations(page)).toEqual([]);
+      // No data before the sign-in: neither rows nor a live connection.
+      expect(await page.locator('table.alerts').count()).toBe(0);
+      await page.locator('input[name=password]').fill(PASSWORD);
+      await page.locator('button[type=submit]').click();
+      await page.locator('.connection.live').waitFor();
+      await page.locator('table.alerts tbody a').first().waitFor();
+      await page.locator('.signed-in .person').getByText('lin').waitFor();
+      expect(await seriousViolations(page)).toEqual([]);
+    },
+  );
+
+  test('each person sees the desks and pages of their roles', async () => {
+    const links = () =>
+      page.locator('header nav a').evaluateAll((all) => all.map(({ textContent }) => textContent?.replace(/\d.*/, '')));
+    await signIn('lin', PASSWORD);
+    await page.locator('.connection.live').waitFor();
+    expect(await links()).toEqual(['Fraud', 'Operations']);
+    await page.locator('.signed-in button').click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await signIn('mei', PASSWORD);
+    await page.locator('.connection.live').waitFor();
+    expect(await links()).toEqual(['Retention', 'Operations']);
+    expect(await page.locator('table.alerts tbody a').count()).toBe(1);
+    await page.locator('.signed-in button').click();
+    await signIn('sam', PASSWORD);
+    await page.locator('.signed-in').waitFor();
+    expect(await links()).toEqual(['Rejected', 'Operations']);
+  });
+
+  test('a number is masked until somebody says why they need it', async () => {
+    await signIn('lin', PASSWORD);
+    await page.locator('table.alerts tbody a').first().click();
+    await page.locator('.panel .reason-sentence').getByText('86139****5678').waitFor();
+    const shown = () => page.content();
+    for (const number of [MSISDN, OTHER]) expect(await shown()).not.toContain(number);
+    await page.locator('button.reveal').click();
+    await page.locator('form.reveal input').fill('<img src=x onerror=alert(1)> customer calls');
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.locator('form.reveal button[type=submit]').click();
+    await page.locator('.panel .reason-sentence').getByText(OTHER).waitFor();
+    await page.locator('.panel dd .number').getByText(MSISDN).waitFor();
+    expect(entries().findLast(({ action }) => action === 'revealAlert')).toMatchObject({
+      who: { kind: 'user', id: 'lin' },
+      object: { alertId: 'alert-fraud' },
+      reason: '<img src=x onerror=alert(1)> customer calls',
+      result: 'done',
+    });
+  });
+
+  test.each([
+    ['en', 'Choose a password of your own', 'The two new passwords differ.'],
+    ['zh-CN', '请设置您自己的密码', '两次输入的新密码不一致。'],
+  ])('in %s: a one-time password has to be changed', async (language, heading, differ) => {
+    const name = `new-${language}`;
+    addPerson(name, ['lead'], ['fraud'], true);
+    await signIn(name, PASSWORD, language);
+    await page.getByRole('heading', { name: heading }).waitFor();
+    expect(await seriousViolations(page)).toEqual([]);
+    const fill = async (current: string, next: string, again: string): Promise<void> => {
+      for (const [field, value] of Object.entries({ current, next, again })) {
+        await page.locator(`input[name=${field}]`).fill(value);
+      }
+      await page.locator('button[type=submit]').click();
+    };
+    await fill(PASSWORD, 'quite another sentence', 'quite an other sentence');
+    await page.getByRole('alert').getByText(differ).waitFor();
+    await fill(PASSWORD, 'quite another sentence', 'quite another sentence');
+    await page.locator('.connection.live').waitFor();
+    expect(store.user(name)?.mustChangePassword).toBe(false);
+  });
+
+  test('who is disabled is back before the page at once, with nothing left on it', async () => {
+    addPerson('kim', ['lead'], ['fraud']);
+    await signIn('kim', PASSWORD);
+    await page.locator('table.alerts tbody a').first().waitFor();
+    store.changeUser('kim', { disabled: true }, author);
+    await publish('fraud', 'alert-after');
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    expect(await page.content()).not.toContain('alert-after');
+  });
+});
