@@ -339,6 +339,12 @@ describe('numbers', () => {
     expect(maskNumbers(bytes(new Uint8Array([0xc1, 0xff, 0xfe])), 'masked', refs)).toEqual({ base64: '' });
   });
 
+  it('nested beyond all measure are left out', () => {
+    let deep: unknown = '8613800001234';
+    for (let level = 0; level < 10_000; level++) deep = { deep };
+    expect(JSON.stringify(maskNumbers({ deep }, 'masked', refs))).not.toContain('8613800001234');
+  });
+
   it('never get out, whatever an answer looks like', () => {
     const number = fc.stringMatching(/^[1-9][0-9]{10,14}$/);
     // Letters, marks and words that could stand around a number; digits and a decimal point would make it another one.

@@ -11,7 +11,7 @@ import { openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
-import { assertLoopback } from '../http/address.ts';
+import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
 import type { AddListEntry } from '../http/cases.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
@@ -75,7 +75,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   const accessFile = accessFileOf(config);
   const oidc = oidcSettings(config);
   if (!existsSync(accessFile) && oidc === undefined) assertLoopback(listen.host);
-  assertLoopback(opsListen.host);
+  assertLoopback(opsListen.host, OPERATIONS_LISTEN_HINT);
 
   const webhooks = readWebhooks(config.webhooks);
 

@@ -243,10 +243,19 @@ export function createAccessGate(options: {
         if (operation === undefined) return payload;
         let answer = payload;
         const { principal } = request;
+        // What was made for one person is in no cache for the next.
+        if (principal.kind !== 'open' && ROUTE_ACCESS[operation].may !== 'public')
+          reply.header('Cache-Control', 'no-store');
         const masked = principal.numbers !== 'full' && !request.numbersRevealed;
-        if (masked && ROUTE_ACCESS[operation].may !== 'public' && isJson(reply)) {
+        if (
+          masked &&
+          ROUTE_ACCESS[operation].may !== 'public' &&
+          payload !== undefined &&
+          payload !== null &&
+          payload !== ''
+        ) {
           if (typeof payload !== 'string') throw new Error('an answer that cannot be masked');
-          answer = JSON.stringify(mask(principal, JSON.parse(payload)));
+          answer = isJson(reply) ? JSON.stringify(mask(principal, JSON.parse(payload))) : mask(principal, payload);
           reply.header('content-length', Buffer.byteLength(answer as string));
         }
         traced(request, reply, operation);

@@ -19,13 +19,19 @@ export function isLoopback(host: string): boolean {
   return loopback.check(name, version === 4 ? 'ipv4' : 'ipv6');
 }
 
+const LISTEN_HINT =
+  'Create the first user with `ringfence users add NAME --role admin`, or listen on 127.0.0.1, ::1 or localhost.';
+/** Metrics and health ask nobody who they are. */
+export const OPERATIONS_LISTEN_HINT =
+  'Metrics and health are for programs on this machine: listen on 127.0.0.1, ::1 or localhost.';
+
 /** @throws RingfenceError `http.not-loopback`, exit code 3, where the host is reachable from elsewhere. */
-export function assertLoopback(host: string): void {
+export function assertLoopback(host: string, hint = LISTEN_HINT): void {
   if (isLoopback(host)) return;
   throw new RingfenceError({
     code: 'http.not-loopback',
     message: `Refusing to listen on ${host || 'all addresses'}: without sign-in only this machine may connect.`,
-    hint: 'Create the first user with `ringfence users add NAME --role admin`, or listen on 127.0.0.1, ::1 or localhost.',
+    hint,
   });
 }
 

@@ -7,7 +7,7 @@
  */
 import { createServer } from 'node:http';
 import type { Metrics } from '../metrics.ts';
-import { assertLoopback, listenError, urlOf } from './address.ts';
+import { assertLoopback, listenError, OPERATIONS_LISTEN_HINT, urlOf } from './address.ts';
 import { PROBLEM_TYPE, problemBody } from './problem.ts';
 
 /** A scrape or a probe has no body and takes milliseconds. */
@@ -111,7 +111,7 @@ export function createOperationsListener(options: {
 
   return {
     async listen(host, port) {
-      assertLoopback(host);
+      assertLoopback(host, OPERATIONS_LISTEN_HINT);
       await new Promise<void>((resolve, reject) => {
         server.once('error', (error) => reject(listenError(error, host, port)));
         server.listen({ host, port }, resolve);

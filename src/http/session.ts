@@ -4,7 +4,7 @@
  * A session is a cookie that scripts cannot read and other sites cannot send. Whatever is wrong with a sign-in, the answer
  * and the time it takes are the same, so nobody learns which names exist.
  */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AuditEntry, AuditRow } from '../access/audit.ts';
 import { hashingIsBusy, hashPassword, NO_PASSWORD, passwordMatches, passwordProblem } from '../access/password.ts';
 import type { AccessStore } from '../access/store.ts';
@@ -16,8 +16,12 @@ import { jsonReader } from './request.ts';
 import { json, type Routes } from './route.ts';
 import { type AuditQuery, AuditQuerySchema, PasswordChangeSchema, type SessionView, SignInSchema } from './schemas.ts';
 
-/** Attempts a minute for one name, and from one address: a person who mistypes stays below, a list of passwords does not. */
-const SIGN_INS_PER_NAME_MAX = 10;
+/**
+ * Attempts a minute: for one name from one address, for one name from everywhere, and from one address. A person who mistypes
+ * stays below, a list of passwords does not; and who knocks from elsewhere does not lock the owner of a name out at once.
+ */
+const SIGN_INS_PER_PERSON_MAX = 10;
+const SIGN_INS_PER_NAME_MAX = 60;
 const SIGN_INS_PER_ADDRESS_MAX = 60;
 const NAMES_REMEMBERED_MAX = 10_000;
 const AUDIT_PAGE_DEFAULT = 100;
@@ -37,10 +41,16 @@ export function addSessionRoutes(
   const readSignIn = jsonReader(SignInSchema);
   const readPasswordChange = jsonReader(PasswordChangeSchema);
   const perMinute = { timeWindow: 60_000, cache: NAMES_REMEMBERED_MAX };
+  const nameOf = (request: FastifyRequest): string => request.trace.object?.['user'] ?? '';
+  const personLimit = app.createRateLimit({
+    ...perMinute,
+    max: SIGN_INS_PER_PERSON_MAX,
+    keyGenerator: (request) => `person ${request.ip} ${nameOf(request)}`,
+  });
   const nameLimit = app.createRateLimit({
     ...perMinute,
     max: SIGN_INS_PER_NAME_MAX,
-    keyGenerator: (request) => `name ${request.trace.object?.['user'] ?? ''}`,
+    keyGenerator: (request) => `name ${nameOf(request)}`,
   });
   const addressLimit = app.createRateLimit({
     ...perMinute,
@@ -102,7 +112,8 @@ export function addSessionRoutes(
         store.audit([entry]);
       };
       await assertRate(addressLimit, request);
-      const limit = await nameLimit(request);
+      await assertRate(nameLimit, request);
+      const limit = await personLimit(request);
       if (!limit.isAllowed && limit.isExceeded) {
         if (limit.ttlInSeconds >= 59) failed(429, 'Too many attempts.');
         throw new ProblemError(429, 'Too many attempts for this name. Wait a minute.', {
@@ -160,7 +171,7 @@ export function addSessionRoutes(
       const { current, next } = readPasswordChange(request);
       const name = principal.id;
       request.trace.object = { user: name };
-      await assertRate(nameLimit, request);
+      await assertRate(personLimit, request);
       const stored = store.passwordOf(name);
       if (principal.kind !== 'user' || stored === undefined) {
         throw new ProblemError(409, 'The password of this person is kept by the identity provider.');
