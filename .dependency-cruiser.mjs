@@ -166,7 +166,8 @@ export default {
     parser: 'swc',
     combinedDependencies: false,
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^dist/' },
+    // Scripts of k6 import modules of k6, which is no package.
+    exclude: { path: '^(dist|bench/k6)/' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['import', 'browser', 'node', 'default', 'types'],

@@ -8,6 +8,28 @@
 export const ExitCode = { ok: 0, findings: 1, ruleWrong: 2, environmentWrong: 3 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+/** What a disk says that is full, broken, read-only or beyond a limit: it passes, or somebody repairs it. */
+const DISK_TROUBLE: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EFBIG',
+  'EIO',
+  'EROFS',
+  'EACCES',
+  'EPERM',
+  'EMFILE',
+  'ENFILE',
+]);
+/** The same in the words of SQLite, and busy: another process has the file. Its result codes 5, 8, 10, 13 and 14. */
+const SQLITE_TROUBLE: ReadonlySet<number> = new Set([5, 8, 10, 13, 14]);
+
+/** Whether writing failed for want of a disk, so that trying again later may succeed. */
+export function isDiskTrouble(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code = '', errcode = 0 } = error as { code?: string; errcode?: number };
+  return DISK_TROUBLE.has(code) || (code === 'ERR_SQLITE_ERROR' && SQLITE_TROUBLE.has(errcode & 0xff));
+}
+
 export class RingfenceError extends Error {
   /** Stable, lower-case, dotted: `config.unknown-key`. Documents and tests refer to it. */
   readonly code: string;

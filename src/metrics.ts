@@ -49,6 +49,8 @@ export interface Metrics {
   watermarkLagSeconds: Gauge<'partition'>;
   /** A checkpoint became durable now, after so many seconds from cut to rename. */
   observeCheckpoint(seconds: number): void;
+  /** Checkpoints that the disk did not take. */
+  checkpointFailuresTotal: Counter;
   /** The newest one of this process; null before it. */
   lastCheckpoint(): { finishedAt: number; durationSec: number } | null;
   subscribersResident: Gauge;
@@ -137,6 +139,7 @@ export function createMetrics(): Metrics {
     'checkpoint_kept_bytes',
     'State that was copied for the newest checkpoint because it changed while the checkpoint was written.',
   );
+  const checkpointFailuresTotal = counter('checkpoint_failures_total', 'Checkpoints that the disk did not take.');
   const subscribersResident = gauge('subscribers_resident', 'Subscribers whose state is in memory.');
   const stateBytes = gauge('state_bytes', 'Bytes of rule state in memory.');
   const evictionsTotal = counter('evictions_total', 'Keys that left memory because a limit was reached.');
@@ -299,6 +302,7 @@ export function createMetrics(): Metrics {
       checkpoint = { finishedAt: Date.now(), durationSec: elapsedSeconds };
       checkpointLastSuccessTimestampSeconds.set(checkpoint.finishedAt / 1000);
     },
+    checkpointFailuresTotal,
     lastCheckpoint: () => checkpoint,
     subscribersResident,
     stateBytes,

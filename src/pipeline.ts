@@ -11,6 +11,7 @@
 import type { AlertData } from './alerts/alert.ts';
 import { type BackfillRun, type BackfillSource, startBackfill } from './backfill.ts';
 import type { Engine, EngineCut } from './engine.ts';
+import { isDiskTrouble, RingfenceError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { type DecodedMessage, decodeMessage, type Rejection } from './record/decode.ts';
@@ -80,6 +81,8 @@ export interface Pipeline {
   position(): Position;
   /** A checkpoint now; resolves when it is durable. */
   checkpoint(): Promise<void>;
+  /** Why the disk takes no checkpoints at the moment; empty where it does. */
+  diskTrouble(): string;
   /** Messages that a back-fill has still to read; 0 where there is none. */
   backfillPending(): number;
   /** Broker time of the message that made this alert fire, for the latency metric. */
@@ -106,6 +109,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   let lastMessageAt = performance.now();
   let ticking = false;
   let checkpointing: Promise<void> | undefined;
+  let diskTrouble = '';
   let failure: unknown;
   let { prepared } = options;
   let backfill: BackfillRun | undefined;
@@ -138,6 +142,8 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       try {
         await Promise.all([publisher.drained(), deadLetters.drained()]);
         const { number, bytes } = await options.storeCheckpoint(at, cut, hurry.signal);
+        if (diskTrouble !== '') log.info({ partition }, 'checkpoints are written again');
+        diskTrouble = '';
         // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
         stored();
         const seconds = (performance.now() - begun) / 1000;
@@ -153,6 +159,22 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       }
     })();
     return checkpointing;
+  };
+
+  /**
+   * The same beside the loop. A disk that takes nothing is trouble that passes: the older checkpoints still hold, records go on
+   * being applied and alerts published, and a crash meanwhile only makes the next start read more of them again.
+   */
+  const tryCheckpoint = async (): Promise<void> => {
+    try {
+      await checkpoint();
+    } catch (error) {
+      if (!isDiskTrouble(error)) throw error;
+      const detail = (error as Error).message;
+      metrics.checkpointFailuresTotal.inc();
+      if (diskTrouble === '') log.error({ partition, detail }, 'checkpoints cannot be written; trying again');
+      diskTrouble = detail;
+    }
   };
 
   const refuse = (rejection: Rejection, subject: string, sequence: number): void => {
@@ -199,8 +221,8 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     takingOver = true;
     while (!stopping && engine.takeOver()) await breathe();
     takingOver = false;
-    await checkpointing;
-    if (!stopping) await checkpoint();
+    await checkpointing?.catch(() => {});
+    if (!stopping) await tryCheckpoint();
   };
 
   /**
@@ -346,7 +368,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     if (now - lastCheckpointAt >= pauseMs && checkpointing === undefined && !takingOver) {
       lastCheckpointAt = now;
       const begun = performance.now();
-      checkpoint().catch((error: unknown) => fail(error));
+      tryCheckpoint().catch((error: unknown) => fail(error));
       metrics.observeStage('checkpoint', (performance.now() - begun) / 1000);
     }
     const brokerTime = Date.now();
@@ -384,8 +406,19 @@ export function startPipeline(options: PipelineOptions): Pipeline {
   const work = async (): Promise<void> => {
     await run();
     if (failure !== undefined) throw failure;
-    await checkpointing;
-    await checkpoint();
+    // Whatever is wrong with it is said beside the loop; what counts is the last one.
+    await checkpointing?.catch(() => {});
+    try {
+      await checkpoint();
+    } catch (error) {
+      if (!isDiskTrouble(error)) throw error;
+      throw new RingfenceError({
+        code: 'checkpoint.disk',
+        message: `The last checkpoint could not be written: ${(error as Error).message}.`,
+        hint: 'Nothing is lost: the next start reads the records behind the checkpoint before it again.',
+        cause: error,
+      });
+    }
   };
   const drainLimit = Promise.withResolvers<void>();
   let drainTimer: NodeJS.Timeout | undefined;
@@ -414,6 +447,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       }, DRAIN_LIMIT_MS);
     },
     position,
+    diskTrouble: () => diskTrouble,
     backfillPending: () => backfill?.pending() ?? 0,
     async checkpoint() {
       await checkpointing;

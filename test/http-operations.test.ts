@@ -4,12 +4,12 @@ import { createOperationsListener, type OperationsListener } from '../src/http/o
 import { createMetrics, type Metrics } from '../src/metrics.ts';
 
 describe('operations listener', () => {
-  const health = { restored: true, natsConnected: true, reading: true };
+  const health = { restored: true, natsConnected: true, reading: true, durable: true };
   let metrics: Metrics;
   let listener: OperationsListener;
   let url: string;
   beforeEach(async () => {
-    Object.assign(health, { restored: true, natsConnected: true, reading: true });
+    Object.assign(health, { restored: true, natsConnected: true, reading: true, durable: true });
     metrics = createMetrics();
     const check = (name: keyof typeof health, bad: string) => () => ({
       ok: health[name],
@@ -21,6 +21,7 @@ describe('operations listener', () => {
         restored: check('restored', 'replaying'),
         natsConnected: check('natsConnected', 'waiting for 127.0.0.1:4222'),
         reading: check('reading', 'no source'),
+        durable: check('durable', 'no space left on device'),
       },
       figures: () => ({ lagMessages0: 12_345 }),
     });
@@ -63,6 +64,7 @@ describe('operations listener', () => {
         restored: { ok: true, detail: 'yes' },
         natsConnected: { ok: true, detail: 'yes' },
         reading: { ok: true, detail: 'yes' },
+        durable: { ok: true, detail: 'yes' },
       },
       figures: { lagMessages0: 12_345 },
     });
@@ -91,7 +93,10 @@ describe('operations listener', () => {
   });
 
   it('refuses addresses beyond loopback and ports that are taken', async () => {
-    const second = createOperationsListener({ metrics, checks: { restored: ok, natsConnected: ok, reading: ok } });
+    const second = createOperationsListener({
+      metrics,
+      checks: { restored: ok, natsConnected: ok, reading: ok, durable: ok },
+    });
     await expect(second.listen('0.0.0.0', 0)).rejects.toMatchObject({ code: 'http.not-loopback', exitCode: 3 });
     await expect(second.listen('127.0.0.1', Number(new URL(url).port))).rejects.toMatchObject({
       code: 'http.cannot-listen',

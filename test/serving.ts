@@ -24,8 +24,12 @@ const compileCache = join(projectFolder, 'node_modules/.cache/compile');
 const RETRY_MS = 50;
 
 /** Polls until the condition holds; `what` completes the sentence of the failure. */
-export async function until<T>(what: string, condition: () => Promise<T | undefined | false> | T | undefined | false) {
-  for (const limit = performance.now() + WAIT_LIMIT_MS; ; ) {
+export async function until<T>(
+  what: string,
+  condition: () => Promise<T | undefined | false> | T | undefined | false,
+  limitMs = WAIT_LIMIT_MS,
+) {
+  for (const limit = performance.now() + limitMs; ; ) {
     const found = await condition();
     if (found !== undefined && found !== false) return found;
     if (performance.now() > limit) throw new Error(`waited in vain for ${what}`);
@@ -252,6 +256,14 @@ export async function storedIn(nats: string, stream: string): Promise<StoredMess
   }
 }
 
+/** The records of the usage stream in its order, each as JSON; control messages left out. */
+export async function storedRecords(nats: string, stream = 'USAGE'): Promise<string[]> {
+  const stored = await storedIn(nats, stream);
+  return stored
+    .filter(({ subject }) => !/\.(tick|rules|prepare|part)$/.test(subject))
+    .flatMap(({ bytes }) => [JSON.parse(Buffer.from(bytes).toString())].flat().map((record) => JSON.stringify(record)));
+}
+
 /** Messages that a stream holds, without reading them; 0 where there is no such stream. */
 export async function countIn(nats: string, stream: string): Promise<number> {
   const nc = await connect({ servers: nats });
@@ -380,6 +392,8 @@ export interface Follower {
   resyncs(): number;
   /** Connections that were made. */
   connections(): number;
+  /** Whether there is one now. */
+  connected(): boolean;
   close(): void;
 }
 
@@ -425,6 +439,7 @@ export function createFollower(): Follower {
     },
     resyncs: () => resyncs,
     connections: () => connections,
+    connected: () => socket?.readyState === WebSocket.OPEN,
     close() {
       closed = true;
       clearTimeout(timer);

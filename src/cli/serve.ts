@@ -3,6 +3,7 @@
  * checked before anything is touched, health is answered before NATS is there, and the ready line is printed when the state
  * is restored and records are being read.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
@@ -10,7 +11,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
-import { ExitCode, RingfenceError } from '../errors.ts';
+import { ExitCode, isDiskTrouble, RingfenceError } from '../errors.ts';
 import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
 import type { AddListEntry } from '../http/cases.ts';
 import { createOperations } from '../http/operations.ts';
@@ -26,7 +27,13 @@ import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { observedFeatures } from '../rules/compiled-rule.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
 import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
-import { createDeadLetterSink } from '../sinks/dead-letter.ts';
+import { ALERTS_IN_FLIGHT_MAX, ALERTS_KEPT_MAX } from '../sinks/alert-publisher.ts';
+import {
+  createDeadLetterSink,
+  type DeadLetterSink,
+  LETTER_BYTES_IN_FLIGHT_MAX,
+  LETTERS_IN_FLIGHT_MAX,
+} from '../sinks/dead-letter.ts';
 import { ClosedError, createDurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
@@ -121,6 +128,10 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         const ok = partitions.length > 0 && partitions.every(({ source }) => source.connected());
         return { ok, detail: ok ? 'records are being read' : 'records are not being read' };
       },
+      durable: () => {
+        const trouble = partitions.map(({ pipeline }) => pipeline.diskTrouble()).find((detail) => detail !== '');
+        return { ok: trouble === undefined, detail: trouble ?? 'checkpoints are written' };
+      },
     },
     figures: () =>
       Object.fromEntries(partitions.map(({ number, source }) => [`lagMessages.${number}`, source.pending()])),
@@ -173,6 +184,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       );
     };
 
+    const dataFolder = claimDataFolder(config.data);
     for (let number = 0; number < config.partitions; number++) {
       const directory = join(config.data, `partition-${number}`);
       const stream = usageStream(number, config.partitions);
@@ -185,7 +197,10 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         first,
         checkpoints: {
           load: () => loadCheckpoint<EngineMeta>(directory),
-          store: (position, cut, hurry) => checkpoints.write(directory, position, cut, hurry),
+          async store(position, cut, hurry) {
+            dataFolder.assertOurs();
+            return await checkpoints.write(directory, position, cut, hurry);
+          },
         },
         checkpointEveryMs: config.checkpointIntervalSec * 1000,
         connection,
@@ -226,7 +241,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     folder.see(first.version);
     restored = true;
     declareRules();
-    watchFigures(metrics, partitions);
+    watchFigures(metrics, partitions, deadLetters);
 
     const engineOf = (msisdn: string): Engine => partitions[partitionOf(msisdn, config.partitions)]!.engine;
     /** Puts a checked set into every partition's stream and waits until the engines have read it. */
@@ -353,12 +368,49 @@ const filesOf = (engine: Engine): RuleFiles => {
   return [...sources, ...(lists?.files ?? [])].map(({ file, text }) => ({ file, text }));
 };
 
+/**
+ * Takes the data folder from whoever had it. A process that was stopped, given up and continued finds that out at its next
+ * checkpoint and ends: two owners would publish the same alerts, which the broker sees to, but would also replace each
+ * other's checkpoints.
+ */
+function claimDataFolder(data: string): { assertOurs(): void } {
+  const note = join(data, 'owner');
+  const owner = `${randomUUID()} process ${process.pid}\n`;
+  try {
+    mkdirSync(data, { recursive: true });
+    writeFileSync(note, owner);
+  } catch (error) {
+    throw new RingfenceError({
+      code: 'data.unwritable',
+      message: `The data folder ${data} cannot be written: ${(error as Error).message}.`,
+      hint: 'Give a folder on a disk with room with --data.',
+      cause: error,
+    });
+  }
+  return {
+    assertOurs() {
+      const found = existsSync(note) ? readFileSync(note, 'utf8') : owner;
+      if (found === owner) return;
+      throw new RingfenceError({
+        code: 'data.taken-over',
+        message: `Another process has taken over the data folder ${data} (${found.trim().replace(/^\S+ /, '')}).`,
+        hint: 'One process serves a data folder. Nothing is lost: the other one goes on from the last checkpoint.',
+      });
+    },
+  };
+}
+
 /** The rules folder, and what of it has gone into the stream: remembered beside the state, because it outlives the process. */
 function rulesFolderOf(config: Config): { seen(): string; see(version: string): void; write(files: RuleFiles): void } {
   const note = join(config.data, 'rules-folder');
   const see = (version: string): void => {
-    mkdirSync(config.data, { recursive: true });
-    writeFileSync(note, `${version}\n`);
+    try {
+      mkdirSync(config.data, { recursive: true });
+      writeFileSync(note, `${version}\n`);
+    } catch (error) {
+      // Without the note a restart publishes the folder's rules once more, which changes nothing where they are the same.
+      if (!isDiskTrouble(error)) throw error;
+    }
   };
   return {
     seen: () => (existsSync(note) ? readFileSync(note, 'utf8').trim() : ''),
@@ -378,7 +430,21 @@ function rulesFolderOf(config: Config): { seen(): string; see(version: string): 
   };
 }
 
-function watchFigures(metrics: Metrics, partitions: Partition[]): void {
+function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: DeadLetterSink): void {
+  const sumOf = (of: (partition: Partition) => number) => () => partitions.reduce((sum, one) => sum + of(one), 0);
+  const many = partitions.length;
+  metrics.trackQueue(
+    'alerts_in_flight',
+    ALERTS_IN_FLIGHT_MAX * many,
+    sumOf(({ publisher }) => publisher.inFlight()),
+  );
+  metrics.trackQueue(
+    'alerts_kept',
+    ALERTS_KEPT_MAX * many,
+    sumOf(({ publisher }) => publisher.kept()),
+  );
+  metrics.trackQueue('dead_letters_in_flight', LETTERS_IN_FLIGHT_MAX, deadLetters.inFlight);
+  metrics.trackQueue('dead_letter_bytes_in_flight', LETTER_BYTES_IN_FLIGHT_MAX, deadLetters.inFlightBytes);
   metrics.onScrape(() => {
     let subscribers = 0;
     let bytes = 0;

@@ -123,7 +123,8 @@ export function openAlertIndex(path: string, options: { rowsMax?: number } = {})
       write();
       db.exec('COMMIT');
     } catch (error) {
-      db.exec('ROLLBACK');
+      // A disk that takes nothing has rolled it back already.
+      if (db.isTransaction) db.exec('ROLLBACK');
       throw error;
     }
   };

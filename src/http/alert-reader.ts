@@ -1,12 +1,14 @@
 /**
  * The one reader of the ALERTS stream in a gateway. It follows the stream from where the index stopped and gives every
- * alert first to the index and then to the live clients, so that whoever was told of an alert also finds it in a list.
+ * alert first to the index and then to the live clients, so that whoever was told of an alert also finds it in a list. A
+ * disk that takes nothing must not keep alerts from the desks: they then wait in memory for the index, up to a limit.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Compile } from 'typebox/compile';
 import type { AlertData } from '../alerts/alert.ts';
+import { isDiskTrouble } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { followStream, type StreamExtent, streamExtent } from '../source/follower.ts';
@@ -26,8 +28,12 @@ const REPLAY_PULL_BYTES = 512 * 1024;
 const PORTION_ALERTS_MAX = 128;
 const PORTION_BYTES_MAX = 256 * 1024;
 
+/** Alerts that wait for the disk of the index while the live clients get them already. */
+const BACKLOG_ALERTS_MAX = 4_096;
+const DISK_RETRY_MS = 1_000;
+
 export interface AlertReader {
-  /** Everything up to this sequence was given to the index and to the live clients. */
+  /** Everything up to this sequence was given to the live clients, and to the index but for what waits for its disk. */
   head(): number;
   /** True while the stream is being read. */
   reading(): boolean;
@@ -57,10 +63,52 @@ export function createAlertReader(options: {
 }): AlertReader {
   const { nc, jsm, index, metrics, log } = options;
   const stop = new AbortController();
+  let head = index.lastSequence();
+  /** Portions that the disk of the index has not taken, in order. */
+  const backlog: { entries: AlertEntry[]; lastSequence: number }[] = [];
+  let backlogAlerts = 0;
+  metrics.trackQueue('alert_index_backlog', BACKLOG_ALERTS_MAX, () => backlogAlerts);
+
   const extent = (): Promise<StreamExtent> => streamExtent(jsm, ALERTS_STREAM);
 
   /** The stream is the one that the index was made from, and the index is not ahead of it. */
-  const isSameStream = (now: StreamExtent) => now.created === index.stream() && now.last >= index.lastSequence();
+  const isSameStream = (now: StreamExtent) => now.created === index.stream() && now.last >= head;
+
+  /** Puts what waits into the index; false where its disk takes nothing for now. */
+  const storeBacklog = (): boolean => {
+    try {
+      for (let first = backlog[0]; first !== undefined; first = backlog[0]) {
+        index.apply(first.entries, first.lastSequence);
+        backlog.shift();
+        backlogAlerts -= first.entries.length;
+      }
+      return true;
+    } catch (error) {
+      if (!isDiskTrouble(error)) throw error;
+      return false;
+    }
+  };
+  let diskTrouble = false;
+  const noteDisk = (stored: boolean): void => {
+    if (stored && diskTrouble) log.info('the alert list is written again');
+    if (!stored && !diskTrouble) log.error('the alert list cannot be written; live clients get their alerts');
+    diskTrouble = !stored;
+  };
+  const store = async (entries: AlertEntry[], lastSequence: number): Promise<void> => {
+    backlog.push({ entries, lastSequence });
+    backlogAlerts += entries.length;
+    for (;;) {
+      const stored = storeBacklog();
+      noteDisk(stored);
+      if (stored || stop.signal.aborted || backlogAlerts < BACKLOG_ALERTS_MAX) return;
+      await delay(DISK_RETRY_MS, undefined, { signal: stop.signal }).catch(() => {});
+    }
+  };
+  // Where no further alert comes, what waits must get in nevertheless.
+  const diskRetry = setInterval(() => {
+    if (backlog.length > 0) noteDisk(storeBacklog());
+  }, DISK_RETRY_MS);
+  diskRetry.unref();
 
   const hand = async (messages: SourceMessage[]): Promise<void> => {
     let portion: AlertEntry[] = [];
@@ -78,7 +126,9 @@ export function createAlertReader(options: {
       const isLast = position === messages.length - 1;
       const isFull = portion.length >= Math.min(PORTION_ALERTS_MAX, options.portionMax());
       if (isLast || isFull || bytes >= PORTION_BYTES_MAX) {
-        index.apply(portion, message.sequence);
+        await store(portion, message.sequence);
+        if (stop.signal.aborted) return;
+        head = message.sequence;
         options.onAlerts(portion, message.sequence);
         portion = [];
         bytes = 0;
@@ -95,10 +145,13 @@ export function createAlertReader(options: {
     log,
     pullMessages: PULL_MESSAGES,
     pullBytes: PULL_BYTES,
-    position: () => ({ created: index.stream(), sequence: index.lastSequence() }),
+    position: () => ({ created: index.stream(), sequence: head }),
     onReplaced(now) {
       const isFirst = index.stream() === '';
+      backlog.length = 0;
+      backlogAlerts = 0;
       index.reset(now.created);
+      head = 0;
       // A client that was quicker than the first look at the stream has nothing to begin again.
       if (isFirst) return;
       log.warn({ last: now.last }, 'alert stream is another one, alert index made anew');
@@ -121,7 +174,7 @@ export function createAlertReader(options: {
   retention.unref();
 
   return {
-    head: () => index.lastSequence(),
+    head: () => head,
     reading: follower.reading,
     caughtUp: follower.caughtUp,
     extent,
@@ -138,6 +191,7 @@ export function createAlertReader(options: {
     ended: follower.ended,
     async close() {
       clearInterval(retention);
+      clearInterval(diskRetry);
       stop.abort();
       await follower.close();
     },

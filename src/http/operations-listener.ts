@@ -3,7 +3,7 @@
  * probing go on when the public port is busy, and a proxy that publishes the console does not publish them.
  *
  * `/livez` says that the process answers. `/readyz` says that it does its work: state restored, NATS connected,
- * records being read. Lag does not make it unready (a process that is behind must not be restarted for it).
+ * records being read, checkpoints written. Lag does not make it unready (a process that is behind must not be restarted for it).
  */
 import { createServer } from 'node:http';
 import type { Metrics } from '../metrics.ts';
@@ -21,6 +21,8 @@ export interface HealthChecks {
   restored: HealthCheck;
   natsConnected: HealthCheck;
   reading: HealthCheck;
+  /** Checkpoints reach the disk. */
+  durable: HealthCheck;
 }
 
 export interface OperationsListener {

@@ -26,11 +26,11 @@ const ALERTS_STREAM = 'ALERTS';
 const SHADOW_STREAM = 'SHADOW';
 const streamOf = ({ shadow }: AlertData): string => (shadow === true ? SHADOW_STREAM : ALERTS_STREAM);
 /** Alerts under way at a time. With a round trip of 10 ms it allows 100,000 alerts/s. */
-const IN_FLIGHT_MAX = 1_024;
+export const ALERTS_IN_FLIGHT_MAX = 1_024;
 /** Alerts whose last revision and sequence are remembered; for others the broker is asked. 150 bytes each. */
 const POSITIONS_MAX = 65_536;
 /** Alerts kept for a broker that loses what it acknowledged, 3 KB each. Beyond that the oldest are only in the broker. */
-const KEPT_MAX = 20_000;
+export const ALERTS_KEPT_MAX = 20_000;
 /** So many of the oldest go together, since each going of its own would move all the others. */
 const KEPT_STEP = 1_000;
 /** Somebody else must have published on our subject each time; a second owner does so once for each revision. */
@@ -49,7 +49,7 @@ export interface AlertPublisher {
    * the cut are then kept only until the broker has been heard once more.
    */
   cut(): () => void;
-  /** Alerts kept since the last durable checkpoint, of KEPT_MAX. */
+  /** Alerts kept since the last durable checkpoint, of ALERTS_KEPT_MAX. */
   kept(): number;
   /** Ends everything; what is not acknowledged is forgotten, so drain first. */
   close(): Promise<void>;
@@ -90,7 +90,7 @@ export function createAlertPublisher(
   options: AlertPublisherOptions,
 ): AlertPublisher {
   const { source, onPublished = () => {}, onTrouble = () => {} } = options;
-  const inFlightMax = options.inFlightMax ?? IN_FLIGHT_MAX;
+  const inFlightMax = options.inFlightMax ?? ALERTS_IN_FLIGHT_MAX;
   const ledger = createLedger({ items: inFlightMax, bytes: Number.POSITIVE_INFINITY });
   const outbound = createDurablePublisher(js, onTrouble);
   const positions = new LRUCache<string, Position>({ maxSize: POSITIONS_MAX, sizeCalculation: () => 1 });
@@ -231,7 +231,7 @@ export function createAlertPublisher(
       const alerts = keptByAlert.get(alert.alertId);
       if (alerts === undefined) keptByAlert.set(alert.alertId, [alert]);
       else alerts.push(alert);
-      if (kept.length >= KEPT_MAX) forget(KEPT_STEP);
+      if (kept.length >= ALERTS_KEPT_MAX) forget(KEPT_STEP);
       enqueue({ alert, ticket, again: false });
     },
     room: ledger.room,

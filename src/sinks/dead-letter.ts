@@ -14,8 +14,8 @@ import type { Rejection } from '../record/decode.ts';
 import { ClosedError, createDurablePublisher, createLedger } from './outbox.ts';
 
 /** Rejected records under way at a time, and their bytes: each may be as large as a message. */
-const IN_FLIGHT_MAX = 1_024;
-const IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024;
+export const LETTERS_IN_FLIGHT_MAX = 1_024;
+export const LETTER_BYTES_IN_FLIGHT_MAX = 32 * 1024 * 1024;
 /** `Ringfence-Truncated` with its number, added after the rest of the headers was measured. */
 const TRUNCATED_HEADER_BYTES = 40;
 /** Names of fields and subjects come from outside. */
@@ -33,7 +33,7 @@ export interface RejectionSource {
 export interface DeadLetterSink {
   /** Takes a rejected record; never blocks. The body must stay as it is until it is stored. */
   publish(rejection: Rejection, source: RejectionSource): void;
-  /** Resolves when at most IN_FLIGHT_MAX records and IN_FLIGHT_BYTES_MAX bytes are under way. */
+  /** Resolves when at most LETTERS_IN_FLIGHT_MAX records and LETTER_BYTES_IN_FLIGHT_MAX bytes are under way. */
   room(): Promise<void>;
   /** Resolves when everything handed over so far is in DEADLETTER. */
   drained(): Promise<void>;
@@ -54,8 +54,8 @@ export function createDeadLetterSink(
   } = {},
 ): DeadLetterSink {
   const ledger = createLedger({
-    items: options.inFlightMax ?? IN_FLIGHT_MAX,
-    bytes: options.inFlightBytesMax ?? IN_FLIGHT_BYTES_MAX,
+    items: options.inFlightMax ?? LETTERS_IN_FLIGHT_MAX,
+    bytes: options.inFlightBytesMax ?? LETTER_BYTES_IN_FLIGHT_MAX,
   });
   const outbound = createDurablePublisher(js, options.onTrouble ?? (() => {}));
 

@@ -7,6 +7,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { isDiskTrouble } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { connectionState } from './connection.ts';
 import { openSource, type Source, type SourceMessage } from './jetstream.ts';
@@ -71,10 +72,10 @@ export function followStream(options: {
   const first = Promise.withResolvers<void>();
 
   let pauseMs = RETRY_MIN_MS;
-  /** The broker does not answer, or the stream cannot be read: says so and waits. Bugs never come here. */
+  /** The broker does not answer, the stream cannot be read, or the disk is full: says so and waits. Bugs never come here. */
   const trouble = async (error: unknown): Promise<undefined> => {
     if (closed) return;
-    log.warn({ err: error, stream, pauseMs }, 'stream not readable, waiting');
+    log.warn({ err: error, stream, pauseMs }, 'stream not followed, waiting');
     await Promise.race([delay(pauseMs), stopped]);
     pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS);
   };
@@ -104,7 +105,14 @@ export function followStream(options: {
         if (options.position().sequence >= now.last || start > now.last) first.resolve();
         const messages = await source.next().catch(trouble);
         if (messages === undefined || turn !== mine) break;
-        await options.onMessages(messages);
+        try {
+          await options.onMessages(messages);
+        } catch (error) {
+          // A disk that takes nothing now: what it lacks is read again from where the projection stands.
+          if (!isDiskTrouble(error)) throw error;
+          await trouble(error);
+          break;
+        }
       }
       await source.close();
       source = undefined;

@@ -34,7 +34,8 @@ interface Job<Meta> {
 }
 type Question = { from: number; to: number };
 type Written = { number: number; bytes: number };
-type Answer = Question | { written: Written } | { error: unknown };
+/** An error loses its code on the way to another thread. */
+type Answer = Question | { written: Written } | { error: unknown; code: string | undefined };
 
 /** A cut as the engine makes it: it can be shown to another thread. */
 export interface SharedContent<Meta> extends CheckpointContent<Meta> {
@@ -75,7 +76,7 @@ export function startCheckpointThread(): CheckpointThread {
       arena.onKept((piece) => port1.postMessage(piece));
       const listen = (message: Answer): void => {
         if ('written' in message) resolve(message.written);
-        else if ('error' in message) reject(message.error);
+        else if ('error' in message) reject(Object.assign(message.error as Error, { code: message.code }));
         else worker.postMessage(names.slice(message.from, message.to));
       };
       const pace = new Int32Array(new SharedArrayBuffer(4));
@@ -162,7 +163,8 @@ function writeJobs(port: MessagePort): void {
       const written = await writeCheckpoint(directory, position, content, undefined, rest);
       port.postMessage({ written } satisfies Answer);
     } catch (error) {
-      port.postMessage({ error } satisfies Answer);
+      const { code } = error as NodeJS.ErrnoException;
+      port.postMessage({ error, code } satisfies Answer);
     } finally {
       pieces.close();
     }

@@ -185,6 +185,10 @@ export async function writeCheckpoint<Meta>(
     await put(Section.end, 0, () => 0);
     await flush();
     await file.sync();
+  } catch (error) {
+    // A full disk needs the room of what was begun.
+    await disk.rm(`${path}.writing`, { force: true });
+    throw error;
   } finally {
     await file.close();
   }

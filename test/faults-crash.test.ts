@@ -1,0 +1,266 @@
+/**
+ * Processes that die, freeze or are told to end: nothing is lost and nothing is there twice. Real processes, killed for
+ * real; the oracle is `replay` of the same records without any of it.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import type { AlertData } from '../src/alerts/alert.ts';
+import { createRandom } from '../src/feed/random.ts';
+import { type Broker, startBroker } from '../src/source/broker.ts';
+import { loadCheckpoint } from '../src/state/checkpoint.ts';
+import { CHECKPOINT_STEPS, PUBLISH_STEPS } from './crash-point.ts';
+import { compareAlerts, crashingAt, expectSame, fault, isWhole, killsWanted, recordsWanted } from './faults.ts';
+import {
+  alertsIn,
+  countIn,
+  createFollower,
+  endProcesses,
+  linesOf,
+  publish,
+  publishing,
+  recordsTaken,
+  replayed,
+  ringfence,
+  scrape,
+  send,
+  serveArguments,
+  startServe,
+  storedRecords,
+  taken,
+  temporaryFolder,
+  until,
+  whenReady,
+  writePopulation,
+} from './serving.ts';
+
+const seed = Number(process.env['RINGFENCE_FAULTS_SEED'] ?? 1);
+/** Publishing takes about as long as this many restarts, so that each kill has a stream that still grows. */
+const SECONDS_PER_KILL = 2;
+const BROKER_KILLS = isWhole ? 20 : 1;
+/** A start with the rest of a stream to read again, on a busy machine. */
+const MINUTE_MS = 60_000;
+/** A process comes to its step within this time, on a busy machine too. */
+const STEP_LIMIT_MS = 90_000;
+/** After a broker is back, records flow again within this time. */
+const RESUME_LIMIT_MS = 5_000;
+
+const folder = temporaryFolder();
+const [manyFile, fewFile] = [join(folder.path, 'many.ndjson'), join(folder.path, 'few.ndjson')];
+let many = 0;
+let few = 0;
+let fewAlerts: AlertData[] = [];
+let broker: Broker;
+beforeAll(async () => {
+  few = writePopulation(fewFile, { seed: 12, subscribers: 100, recordsPerSubscriberDay: 2 });
+  fewAlerts = await replayed(fewFile);
+}, MINUTE_MS);
+let folders = 0;
+let data = '';
+beforeEach(async () => {
+  broker = await startBroker();
+  data = join(folder.path, `data-${folders++}`);
+});
+afterEach(async () => {
+  await endProcesses();
+  await broker.stop();
+});
+afterAll(() => folder.remove());
+
+const serveArgs = (more: string[] = []) => ({
+  nats: broker.url,
+  data,
+  args: ['--checkpoint-interval-sec', '0.5', ...more],
+});
+
+/** The stream as it is, as a file: with an outage in it, records may be in it twice and in another order than sent. */
+async function dump(): Promise<string> {
+  const path = join(folder.path, `stream-${folders++}.ndjson`);
+  writeFileSync(path, `${(await storedRecords(broker.url)).join('\n')}\n`);
+  return path;
+}
+
+fault('R1', 'SIGKILL of serve at random points', killsWanted * 6_000 + 5 * MINUTE_MS, async (figures) => {
+  figures['kills'] = 0;
+  many = writePopulation(manyFile, { seed: 12, subscribers: recordsWanted / 200, recordsPerSubscriberDay: 2 });
+  figures['records'] = many;
+  const expected = await replayed(manyFile);
+  const rate = Math.ceil(many / (killsWanted * SECONDS_PER_KILL));
+  const random = createRandom(seed);
+  const follower = createFollower();
+  const sending = publishing(manyFile, broker.url, ['--batch', '8', '--rate', String(rate)]);
+  try {
+    for (let kill = 0; kill < killsWanted; kill++) {
+      const running = ringfence(serveArguments(serveArgs()));
+      // One in three dies somewhere between its start and its first records, the others at work.
+      if (kill % 3 === 2) await sleep(random() * 1_500);
+      else {
+        const serving = (await whenReady(running))!;
+        follower.follow(serving.http);
+        await sleep(random() * 1_000 * SECONDS_PER_KILL);
+      }
+      await running.kill();
+      figures['kills'] = kill + 1;
+    }
+    const serving = await startServe(serveArgs());
+    follower.follow(serving.http);
+    expectSame((await sending.exited).code, 0);
+    await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length, 10 * MINUTE_MS);
+    await until('all alerts at the client', () => follower.frames.length >= expected.length);
+    expectSame((await serving.end()).code, 0);
+    figures['connections'] = follower.connections();
+    compareAlerts(figures, follower.alerts(), expected);
+    compareAlerts(figures, await alertsIn(broker.url), expected);
+    expectSame(follower.resyncs(), 0);
+  } finally {
+    follower.close();
+  }
+});
+
+/** Each of these steps is one more death of the same stream, and at the end nothing may be missing. */
+const steps: readonly string[] = isWhole
+  ? [...CHECKPOINT_STEPS, ...PUBLISH_STEPS]
+  : ['checkpoint half written', 'checkpoint renamed', 'alert half sent', 'alert acknowledged'];
+fault(
+  'R2',
+  'SIGKILL of serve at each step of checkpoint and publish',
+  steps.length * 20_000 + 4 * MINUTE_MS,
+  async (figures) => {
+    figures['steps'] = 0;
+    figures['records'] = few;
+    const lines = linesOf(fewFile);
+    const portion = Math.ceil(lines.length / (steps.length + 1));
+    /** The next records of the stream, so that there is work for each process however long its start takes. */
+    const publishNext = (at: number): Promise<void> => {
+      const path = join(folder.path, `portion-${at}.ndjson`);
+      writeFileSync(path, `${lines.slice(at * portion, (at + 1) * portion).join('\n')}\n`);
+      return publish(path, broker.url);
+    };
+    let letters = 0;
+    for (const [at, step] of steps.entries()) {
+      const isLetter = step.startsWith('dead letter');
+      // Old checkpoints are there to be removed from the third on; the second time of a step is one at work.
+      const running = ringfence(serveArguments(serveArgs()), { environment: crashingAt(step, isLetter ? 1 : 2) });
+      await publishNext(at);
+      if (isLetter) {
+        await send(broker.url, [{ subject: 'usage.0.voice', body: `letter ${at}` }]);
+        letters++;
+      }
+      const exit = await Promise.race([running.exited, sleep(STEP_LIMIT_MS)]);
+      expectSame(`${step}: ${exit?.signal}`, `${step}: SIGKILL`, running.log());
+      figures['steps'] = at + 1;
+    }
+    await publishNext(steps.length);
+    const serving = await startServe(serveArgs());
+    await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= fewAlerts.length);
+    await until('the dead letters', async () => (await countIn(broker.url, 'DEADLETTER')) >= letters);
+    expectSame((await serving.end()).code, 0);
+    compareAlerts(figures, await alertsIn(broker.url), fewAlerts);
+    figures['dead letters'] = await countIn(broker.url, 'DEADLETTER');
+    expectSame(figures['dead letters'], letters);
+  },
+);
+
+fault(
+  'R3',
+  'SIGKILL of the broker while it is written and read',
+  BROKER_KILLS * 15_000 + 2 * MINUTE_MS,
+  async (figures) => {
+    figures['kills'] = 0;
+    figures['records'] = few;
+    const follower = createFollower();
+    let resumeMs = 0;
+    try {
+      const serving = await startServe(serveArgs());
+      follower.follow(serving.http);
+      const sending = publishing(fewFile, broker.url, ['--rate', String(Math.ceil(few / (BROKER_KILLS * 2.5)))]);
+      for (let kill = 0; kill < BROKER_KILLS; kill++) {
+        const enough = (few * (kill + 0.5)) / (BROKER_KILLS + 1);
+        await until('some records', async () => (await recordsTaken(serving.ops)) >= enough);
+        await broker.kill();
+        broker = await startBroker({ port: broker.port, storeDir: broker.storeDir });
+        const [back, before] = [performance.now(), await recordsTaken(serving.ops)];
+        await until('the next record', async () => (await recordsTaken(serving.ops)) > before);
+        resumeMs = Math.max(resumeMs, Math.round(performance.now() - back));
+        figures['kills'] = kill + 1;
+        figures['resume ms at most'] = resumeMs;
+      }
+      expectSame((await sending.exited).code, 0);
+      const expected = await replayed(await dump());
+      await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
+      await until('all alerts at the client', () => follower.frames.length >= expected.length);
+      expectSame((await serving.end()).code, 0);
+      compareAlerts(figures, follower.alerts(), expected);
+      compareAlerts(figures, await alertsIn(broker.url), expected);
+      if (isWhole) expectSame(resumeMs < RESUME_LIMIT_MS, true, `${resumeMs} ms until the next record`);
+    } finally {
+      follower.close();
+    }
+  },
+);
+
+fault('R4', 'SIGSTOP of serve, another takes over, SIGCONT', 3 * MINUTE_MS, async (figures) => {
+  figures['records'] = few;
+  const zombie = await startServe(serveArgs());
+  const sending = publishing(fewFile, broker.url, ['--batch', '4', '--rate', String(Math.ceil(few / 4))]);
+  await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > fewAlerts.length / 10);
+  process.kill(zombie.pid, 'SIGSTOP');
+  const owner = await startServe(serveArgs());
+  await until('more alerts', async () => (await countIn(broker.url, 'ALERTS')) > fewAlerts.length / 2);
+  process.kill(zombie.pid, 'SIGCONT');
+  const { code, stderr } = await zombie.exited;
+  expectSame(code, 3, stderr);
+  expectSame(/^Another process has taken over the data folder/m.test(stderr), true, stderr);
+  expectSame((await sending.exited).code, 0);
+  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= fewAlerts.length);
+  expectSame((await owner.end()).code, 0);
+  compareAlerts(figures, await alertsIn(broker.url), fewAlerts);
+});
+
+fault('R23', 'SIGTERM under load', 2 * MINUTE_MS, async (figures) => {
+  const first = await startServe({ nats: broker.url, data });
+  const sending = publishing(fewFile, broker.url);
+  await until('some records', async () => (await recordsTaken(first.ops)) > few / 5);
+  const begun = performance.now();
+  expectSame((await first.end()).code, 0);
+  figures['drain ms'] = Math.round(performance.now() - begun);
+  expectSame((await sending.exited).code, 0);
+
+  const { checkpoint } = await loadCheckpoint(join(data, 'partition-0'));
+  const { sequence } = checkpoint!.position;
+  expectSame(sequence < few, true, 'the end came when all had been read');
+  const second = await startServe({ nats: broker.url, data });
+  // Single records, so sequences count them.
+  await taken(second.ops, few - sequence);
+  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= fewAlerts.length);
+  figures['records'] = few;
+  figures['replayed'] = (await recordsTaken(second.ops)) - (few - sequence);
+  expectSame(figures['replayed'], 0);
+  expectSame((await scrape(second.ops)).value('ringfence_records_total', { result: 'duplicate' }), 0);
+  expectSame((await second.end()).code, 0);
+  compareAlerts(figures, await alertsIn(broker.url), fewAlerts);
+  if (isWhole) expectSame((figures['drain ms'] as number) < 10_000, true);
+});
+
+fault('R23', 'SIGTERM while the broker is away', 2 * MINUTE_MS, async (figures) => {
+  const first = await startServe({ nats: broker.url, data });
+  const sending = publishing(fewFile, broker.url, ['--batch', '64']);
+  await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > fewAlerts.length / 10);
+  await broker.kill();
+  await first.said('is lost: reconnecting');
+  const begun = performance.now();
+  const { code, stderr } = await first.end();
+  figures['drain ms'] = Math.round(performance.now() - begun);
+  expectSame(code, 0, stderr);
+
+  broker = await startBroker({ port: broker.port, storeDir: broker.storeDir });
+  const second = await startServe({ nats: broker.url, data });
+  expectSame((await sending.exited).code, 0);
+  const expected = await replayed(await dump());
+  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
+  expectSame((await second.end()).code, 0);
+  figures['records'] = few;
+  compareAlerts(figures, await alertsIn(broker.url), expected);
+  if (isWhole) expectSame((figures['drain ms'] as number) < 10_000, true);
+});

@@ -1,0 +1,269 @@
+/**
+ * Disks that are full, damaged or of another time: what was durable stays so, what cannot be written is said, and the
+ * alerts are those of a run without any of it.
+ */
+import { execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, relative } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import type { AlertData } from '../src/alerts/alert.ts';
+import { type Broker, startBroker } from '../src/source/broker.ts';
+import { CHECKPOINT_FORMAT } from '../src/state/checkpoint.ts';
+import { compareAlerts, expectSame, fault, isWhole } from './faults.ts';
+import {
+  alertsIn,
+  countIn,
+  createFollower,
+  endProcesses,
+  publish,
+  publishing,
+  readiness,
+  recordsTaken,
+  replayed,
+  type Serving,
+  scrape,
+  startServe,
+  temporaryFolder,
+  tryServe,
+  until,
+  writePopulation,
+} from './serving.ts';
+
+const MINUTE_MS = 60_000;
+const DISK_BYTES = 64 * 1024 * 1024;
+
+const folder = temporaryFolder();
+const file = join(folder.path, 'few.ndjson');
+let records = 0;
+let expected: AlertData[] = [];
+let broker: Broker;
+beforeAll(async () => {
+  records = writePopulation(file, { seed: 12, subscribers: 100, recordsPerSubscriberDay: 2 });
+  expected = await replayed(file);
+}, MINUTE_MS);
+let folders = 0;
+let data = '';
+beforeEach(async () => {
+  broker = await startBroker();
+  data = join(folder.path, `data-${folders++}`);
+});
+afterEach(async () => {
+  await endProcesses();
+  await broker.stop();
+});
+afterAll(() => folder.remove());
+
+const oftenCheckpointed = ['--checkpoint-interval-sec', '0.5'];
+const serveArgs = () => ({ nats: broker.url, data, args: oftenCheckpointed });
+const allAlerts = (): Promise<boolean> =>
+  until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
+/** Alerts that the list shows, whatever their revision. */
+const listed = async ({ http }: Serving): Promise<number> => {
+  const ids = new Set<string>();
+  for (let cursor = ''; ; ) {
+    const answer = await fetch(`${http}/v1/alerts?limit=500${cursor === '' ? '' : `&cursor=${cursor}`}`);
+    const { alerts, next } = (await answer.json()) as { alerts: AlertData[]; next: string | null };
+    for (const { alertId } of alerts) ids.add(alertId);
+    if (next === null) return ids.size;
+    cursor = next;
+  }
+};
+const alertIds = (): number => new Set(expected.map(({ alertId }) => alertId)).size;
+
+/** A small disk of its own at this path; false where this user may not make one. */
+function mountSmallDisk(path: string): boolean {
+  mkdirSync(path, { recursive: true });
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'ringfence-test', path], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+fault('R16', 'state disk full, then room again', 4 * MINUTE_MS, async (figures, context) => {
+  if (!mountSmallDisk(data)) context.skip('only root can mount a small disk');
+  const follower = createFollower();
+  try {
+    figures['records'] = records;
+    const serving = await startServe(serveArgs());
+    follower.follow(serving.http);
+    const durable = async (): Promise<number> =>
+      (await scrape(serving.ops)).value('ringfence_checkpoint_last_success_timestamp_seconds');
+    const failures = async (): Promise<number> =>
+      (await scrape(serving.ops)).value('ringfence_checkpoint_failures_total');
+    const sending = publishing(file, broker.url, ['--rate', String(Math.ceil(records / 8))]);
+    await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > expected.length / 10);
+
+    // Somebody else fills the disk to the last byte.
+    const filler = join(data, 'filler');
+    for (let part = 0; statfsSync(data).bavail > 0; part++) {
+      const { bavail, bsize } = statfsSync(data);
+      try {
+        writeFileSync(`${filler}-${part}`, Buffer.alloc(Math.min(bavail * bsize, 8 * 1024 * 1024)));
+      } catch {
+        break;
+      }
+    }
+    await until('a checkpoint that fails', async () => (await failures()) > 0);
+    const last = await durable();
+    const away = await until('not ready', async () => {
+      const answer = await readiness(serving.ops);
+      return answer.status === 503 && answer;
+    });
+    expectSame(/durable \(.*(ENOSPC|no space)/i.test(away.text), true, away.text);
+    // The desks get their alerts all the same, and the newest durable position stays where it was.
+    expectSame((await sending.exited).code, 0);
+    await until('all records', async () => (await recordsTaken(serving.ops)) >= records);
+    await allAlerts();
+    await until('all alerts at the client', () => follower.frames.length >= expected.length);
+    expectSame(await durable(), last);
+    figures['failed checkpoints'] = await failures();
+
+    for (const name of readdirSync(data)) if (name.startsWith('filler')) rmSync(join(data, name));
+    await until('ready', async () => (await readiness(serving.ops)).status === 200);
+    await until('a checkpoint', async () => (await durable()) > last);
+    await until('the whole list', async () => (await listed(serving)) === alertIds());
+    expectSame((await serving.end()).code, 0);
+    const again = await startServe(serveArgs());
+    expectSame(await recordsTaken(again.ops), 0);
+    expectSame((await again.end()).code, 0);
+    compareAlerts(figures, follower.alerts(), expected);
+    compareAlerts(figures, await alertsIn(broker.url), expected);
+  } finally {
+    follower.close();
+    await endProcesses();
+    execFileSync('umount', ['--lazy', data]);
+  }
+});
+
+fault('R16', 'state disk full when serve ends', 3 * MINUTE_MS, async (figures, context) => {
+  if (!mountSmallDisk(data)) context.skip('only root can mount a small disk');
+  try {
+    const serving = await startServe({ nats: broker.url, data });
+    await publish(file, broker.url, ['--batch', '64']);
+    await until('all records', async () => (await recordsTaken(serving.ops)) >= records);
+    writeFileSync(join(data, 'filler'), Buffer.alloc(8 * 1024 * 1024));
+    for (let part = 0; part < 20; part++) {
+      try {
+        writeFileSync(join(data, `filler-${part}`), Buffer.alloc(8 * 1024 * 1024));
+      } catch {
+        break;
+      }
+    }
+    const ended = await serving.end();
+    expectSame(ended.code, 3, ended.stderr);
+    expectSame(/^The last checkpoint could not be written: ENOSPC/m.test(ended.stderr), true, ended.stderr);
+    // From here on the records are read once more.
+    for (const name of readdirSync(data)) if (name.startsWith('filler')) rmSync(join(data, name));
+    const again = await startServe({ nats: broker.url, data });
+    await until('all records', async () => (await recordsTaken(again.ops)) >= records);
+    await allAlerts();
+    figures['records read again'] = await recordsTaken(again.ops);
+    expectSame((await again.end()).code, 0);
+    compareAlerts(figures, await alertsIn(broker.url), expected);
+  } finally {
+    await endProcesses();
+    execFileSync('umount', ['--lazy', data]);
+  }
+});
+
+const damages: Record<string, (path: string) => void> = {
+  'a flipped bit': (path) => {
+    const bytes = readFileSync(path);
+    const at = Math.floor(bytes.length / 2);
+    if (bytes.length > 0) bytes[at] = bytes[at]! ^ 0x10;
+    writeFileSync(path, bytes);
+  },
+  'half of it': (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
+  'no bytes': (path) => truncateSync(path, 0),
+};
+
+/** Every file below a folder. */
+const filesIn = (path: string): string[] =>
+  readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(path, name))
+    .filter((name) => statSync(name).isFile())
+    .sort();
+
+fault('R17', 'each file of the state folder damaged', 8 * MINUTE_MS, async (figures) => {
+  const first = await startServe(serveArgs());
+  const sending = publishing(file, broker.url, ['--rate', String(Math.ceil(records / 6))]);
+  await until('three checkpoints', () => checkpoints(data).length === 3);
+  await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > expected.length / 2);
+  await first.kill();
+  expectSame((await sending.exited).code, 0);
+  figures['records'] = records;
+  const files = filesIn(data).map((path) => relative(data, path));
+  expectSame(files.filter((name) => name.includes('checkpoint-')).length >= 3, true, files.join(', '));
+  const all = files.flatMap((name) => Object.keys(damages).map((damage) => ({ names: [name], damage })));
+  // And all checkpoints at once: the state is then made anew from the stream.
+  const every = files.filter((name) => name.includes('checkpoint-'));
+  const [oldest, , newest] = every;
+  const cases = isWhole
+    ? [...all, { names: every, damage: 'a flipped bit' }]
+    : [
+        { names: [newest!], damage: 'half of it' },
+        { names: [newest!, oldest!, 'alert-index.sqlite'], damage: 'a flipped bit' },
+        { names: every, damage: 'no bytes' },
+      ];
+  figures['damages'] = 0;
+  figures['passed over'] = 0;
+  const original = data;
+  for (const [at, { names, damage }] of cases.entries()) {
+    data = `${original}-damaged-${at}`;
+    cpSync(original, data, { recursive: true });
+    for (const name of names) damages[damage]!(join(data, name));
+    const serving = await startServe(serveArgs());
+    const begun = serving.log();
+    await allAlerts();
+    await until('the end of the stream', async () => {
+      const { value } = await scrape(serving.ops);
+      return value('ringfence_stream_lag_messages') === 0 && value('ringfence_records_total') > 0;
+    });
+    await until('the whole list', async () => (await listed(serving)) === alertIds());
+    expectSame((await serving.end()).code, 0);
+    figures['damages'] = at + 1;
+    figures['passed over'] += begun.split('checkpoint passed over').length - 1;
+    compareAlerts(figures, await alertsIn(broker.url), expected);
+    rmSync(data, { recursive: true });
+  }
+});
+
+fault('R18', 'a checkpoint of a newer program', MINUTE_MS, async (figures) => {
+  const serving = await startServe(serveArgs());
+  expectSame((await serving.end()).code, 0);
+  const newest = checkpoints(data).at(-1)!;
+  const bytes = readFileSync(newest);
+  bytes.writeUInt32LE(CHECKPOINT_FORMAT + 1, 8);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 12)) >>> 0, 12);
+  writeFileSync(newest, bytes);
+  const { running, ready } = await tryServe(serveArgs());
+  expectSame(ready, undefined);
+  const { code, stderr } = await running.exited;
+  expectSame(code, 3, stderr);
+  expectSame(/has format \d+; this program knows formats up to \d+\./.test(stderr), true, stderr);
+  figures['exit code'] = 3;
+});
+
+/** Checkpoints of the only partition, oldest first. */
+function checkpoints(directory: string): string[] {
+  const partition = join(directory, 'partition-0');
+  if (!existsSync(partition)) return [];
+  return readdirSync(partition)
+    .filter((name) => /^checkpoint-\d+$/.test(name))
+    .sort()
+    .map((name) => join(partition, name));
+}

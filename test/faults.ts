@@ -1,0 +1,62 @@
+/**
+ * What the fault tests have in common: how much of each is run, the line of figures that each prints, and the comparison
+ * that all of them end with.
+ *
+ * `npm run faults` runs the whole, `npm test` the short form of the same tests. RINGFENCE_FAULTS_KILLS and
+ * RINGFENCE_FAULTS_RECORDS make the kills and the records of R1 and R3 other numbers, e.g. 200 and 5000000.
+ */
+import { join } from 'node:path';
+import { expect, type TestContext, test } from 'vitest';
+import type { AlertData } from '../src/alerts/alert.ts';
+import { expectSameAlerts, revisionOf } from './serving.ts';
+
+/** The whole, with pass marks that are times; they hold on a machine that does nothing else. */
+export const isWhole = process.env['RINGFENCE_FAULTS'] === 'whole';
+
+export const killsWanted = Number(process.env['RINGFENCE_FAULTS_KILLS'] ?? (isWhole ? 200 : 1));
+export const recordsWanted = Number(process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isWhole ? 1_000_000 : 20_000));
+
+/** What a test has measured; the reporter prints it in this order. */
+export type Figures = Record<string, number | string>;
+
+declare module 'vitest' {
+  interface TaskMeta {
+    fault?: string;
+    figures?: Figures;
+  }
+}
+
+/** A test of the fault list. `work` fills the figures in as it goes, so that a failure shows how far it came. */
+export function fault(
+  id: string,
+  what: string,
+  limitMs: number,
+  work: (figures: Figures, context: TestContext) => Promise<void>,
+): void {
+  test(`${id} ${what}`, { timeout: limitMs }, async (context) => {
+    const figures: Figures = {};
+    context.task.meta.fault = id;
+    context.task.meta.figures = figures;
+    await work(figures, context);
+  });
+}
+
+/** One value against another, with what explains a difference. */
+export function expectSame(found: unknown, expected: unknown, why?: string): void {
+  expect(found, why).toEqual(expected);
+}
+
+/** Counts what is lost and what is there twice, then compares contents as well. */
+export function compareAlerts(figures: Figures, found: readonly AlertData[], expected: readonly AlertData[]): void {
+  const names = new Set(found.map(revisionOf));
+  figures['alerts'] = expected.length;
+  figures['lost'] = expected.filter((alert) => !names.has(revisionOf(alert))).length;
+  figures['duplicate'] = found.length - names.size;
+  expectSameAlerts(found, expected);
+}
+
+/** Environment of a `serve` that kills itself at the n-th time that it comes to a step (crash-point.ts). */
+export const crashingAt = (step: string, time = 1): Record<string, string> => ({
+  NODE_OPTIONS: `--import=${join(import.meta.dirname, 'crash-point.ts')}`,
+  RINGFENCE_TEST_CRASH: `${step}:${time}`,
+});
