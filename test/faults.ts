@@ -8,7 +8,7 @@
 import { join } from 'node:path';
 import { expect, type TestContext, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
-import { expectSameAlerts, revisionOf } from './serving.ts';
+import { expectSameAlerts, forgetLogs, logTails, revisionOf } from './serving.ts';
 
 /** The whole, with pass marks that are times; they hold on a machine that does nothing else. */
 export const isWhole = process.env['RINGFENCE_FAULTS'] === 'whole';
@@ -37,7 +37,14 @@ export function fault(
     const figures: Figures = {};
     context.task.meta.fault = id;
     context.task.meta.figures = figures;
-    await work(figures, context);
+    forgetLogs();
+    try {
+      await work(figures, context);
+    } catch (error) {
+      // Where a process has died, only its log says why.
+      if (error instanceof Error) error.message += `\n${logTails()}`;
+      throw error;
+    }
   });
 }
 

@@ -67,6 +67,17 @@ export interface Serving extends Running {
 }
 
 const children = new Set<ChildProcess>();
+/** What processes said on standard error, those that have ended included, since `forgetLogs`. */
+let logs: { pid: number | undefined; log(): string }[] = [];
+const LOG_TAIL_LENGTH = 2_000;
+
+export function forgetLogs(): void {
+  logs = [];
+}
+
+/** The ends of all logs: what a failure needs that came from a process. */
+export const logTails = (): string =>
+  logs.map(({ pid, log }) => `process ${pid}: ${log().slice(-LOG_TAIL_LENGTH)}`).join('\n');
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
 });
@@ -115,6 +126,7 @@ export function ringfence(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
+  logs.push({ pid: child.pid, log: () => stderr });
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => {
       children.delete(child);

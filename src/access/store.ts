@@ -170,7 +170,7 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
       ownChanges += 1;
       return result;
     } catch (error) {
-      db.exec('ROLLBACK');
+      if (db.isTransaction) db.exec('ROLLBACK');
       throw error;
     }
   };

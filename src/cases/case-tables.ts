@@ -77,7 +77,8 @@ export function openCaseTables(path: string, policy: string): CaseTables {
         db.exec('COMMIT');
         return result;
       } catch (error) {
-        db.exec('ROLLBACK');
+        // A disk that takes nothing has rolled it back already.
+        if (db.isTransaction) db.exec('ROLLBACK');
         throw error;
       }
     },

@@ -1,0 +1,206 @@
+/**
+ * More than there is room for: clients that do not read, more records than the engine takes, more subscribers than were
+ * planned for. Memory stays bounded, the others are served, and nothing is lost.
+ */
+import { readFileSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstream } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { afterAll, afterEach, beforeEach, expect } from 'vitest';
+import { WebSocket } from 'ws';
+import { alertEvent, alertSubject } from '../src/alerts/alert.ts';
+import { type Broker, startBroker } from '../src/source/broker.ts';
+import { compareAlerts, expectSame, type Figures, fault, isWhole } from './faults.ts';
+import { alertWith, type Frame } from './http-gateway.ts';
+import {
+  alertsIn,
+  countIn,
+  endProcesses,
+  publish,
+  readiness,
+  recordsTaken,
+  replayed,
+  type Serving,
+  scrape,
+  startServe,
+  temporaryFolder,
+  until,
+  writePopulation,
+} from './serving.ts';
+
+const MINUTE_MS = 60_000;
+const MEBIBYTE = 1024 * 1024;
+const CLIENTS = 100;
+const FROZEN = 10;
+/** Some 3 KB each: what is sent to one client in all is far more than what may wait for it. */
+const BURST_ALERTS = isWhole ? 20_000 : 4_000;
+const RSS_GROWTH_MAX = 64 * MEBIBYTE;
+const RECORDS = isWhole ? 400_000 : 20_000;
+
+const folder = temporaryFolder();
+let broker: Broker;
+let folders = 0;
+let data = '';
+beforeEach(async () => {
+  broker = await startBroker();
+  data = join(folder.path, `data-${folders++}`);
+});
+afterEach(async () => {
+  await endProcesses();
+  await broker.stop();
+});
+afterAll(() => folder.remove());
+
+/** Resident memory of a process, bytes. */
+const residentBytes = ({ pid }: Serving): number =>
+  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024;
+
+interface Reader {
+  socket: WebSocket;
+  sequences: number[];
+  delaysMs: number[];
+}
+
+/** A client that reads all, and knows from each alert when it was published. */
+async function openReader(serving: Serving): Promise<Reader> {
+  const socket = new WebSocket(`${serving.http.replace('http', 'ws')}/v1/alerts/live`);
+  const reader: Reader = { socket, sequences: [], delaysMs: [] };
+  const hello = Promise.withResolvers<void>();
+  socket.on('message', (text) => {
+    const frame = JSON.parse(text.toString()) as Frame;
+    if (frame.kind === 'hello') hello.resolve();
+    if (frame.kind !== 'alert') return;
+    reader.sequences.push(frame.seq);
+    reader.delaysMs.push(performance.now() - Number(frame.alert.triggerRecordId));
+  });
+  await hello.promise;
+  return reader;
+}
+
+/** A client that shakes hands and never reads again. */
+async function openFrozen(serving: Serving): Promise<Socket> {
+  const { hostname, port } = new URL(serving.http);
+  const socket = createConnection(Number(port), hostname);
+  socket.on('error', () => {
+    // The server cuts it in the end.
+  });
+  const lines = [
+    'GET /v1/alerts/live HTTP/1.1',
+    `Host: ${hostname}:${port}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ];
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.pause();
+  return socket;
+}
+
+const p99 = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
+
+fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 5 * MINUTE_MS, async (figures) => {
+  const serving = await startServe({ nats: broker.url, data });
+  const nc = await connect({ servers: broker.url });
+  const js = jetstream(nc);
+  const readers: Reader[] = [];
+  for (let at = 0; at < CLIENTS - FROZEN; at++) readers.push(await openReader(serving));
+  /** Publishes alerts in small bursts; resolves when all readers have them. @returns the 99th percentile, ms */
+  const burst = async (alerts: number): Promise<number> => {
+    const before = readers.map(({ sequences }) => sequences.length);
+    for (const reader of readers) reader.delaysMs = [];
+    for (let sent = 0; sent < alerts; sent += 20) {
+      const some = Array.from({ length: Math.min(20, alerts - sent) }, () =>
+        alertWith({
+          triggerRecordId: String(performance.now()),
+          title: { en: 'x'.repeat(1_000), 'zh-CN': 'y'.repeat(1_000) },
+        }),
+      );
+      await Promise.all(
+        some.map((alert) => js.publish(alertSubject(alert), JSON.stringify(alertEvent(alert, '/test')))),
+      );
+    }
+    await until('all alerts at all readers', () =>
+      readers.every(({ sequences }, at) => sequences.length >= before[at]! + alerts),
+    );
+    return p99(readers.flatMap(({ delaysMs }) => delaysMs));
+  };
+  // Rings and caches fill up first: what grows later is what the frozen ones cost.
+  await burst(5_000);
+  const healthyMs = await burst(BURST_ALERTS / 4);
+  const before = residentBytes(serving);
+  const frozen: Socket[] = [];
+  for (let at = 0; at < FROZEN; at++) frozen.push(await openFrozen(serving));
+  let most = before;
+  const watch = setInterval(() => {
+    most = Math.max(most, residentBytes(serving));
+  }, 100);
+  const mixedMs = await burst(BURST_ALERTS);
+  clearInterval(watch);
+  figures['alerts'] = BURST_ALERTS;
+  figures['growth MiB'] = Math.round((most - before) / MEBIBYTE);
+  figures['p99 ms without'] = Math.round(healthyMs);
+  figures['p99 ms with'] = Math.round(mixedMs);
+  const metrics = await scrape(serving.ops);
+  figures['cut'] = metrics.value('ringfence_ws_resyncs_total');
+  expectSame(figures['cut'], FROZEN);
+  figures['lost'] = 0;
+  figures['duplicate'] = 0;
+  for (const { sequences } of readers) {
+    figures['duplicate'] += sequences.length - new Set(sequences).size;
+    figures['lost'] += sequences.at(-1)! - sequences[0]! + 1 - sequences.length;
+  }
+  expectSame([figures['lost'], figures['duplicate']], [0, 0]);
+  expect(most - before, 'growth of memory').toBeLessThan(RSS_GROWTH_MAX);
+  for (const socket of frozen) socket.destroy();
+  for (const { socket } of readers) socket.terminate();
+  await nc.close();
+  expectSame((await serving.end()).code, 0);
+});
+
+/** Publishes as fast as the broker takes it and watches the process meanwhile. */
+async function flood(figures: Figures, file: string, records: number): Promise<void> {
+  const serving = await startServe({ nats: broker.url, data, args: ['--checkpoint-interval-sec', '1'] });
+  let [lagMost, rssMost, notReady] = [0, 0, 0];
+  let done = false;
+  const watching = (async () => {
+    while (!done) {
+      const metrics = await scrape(serving.ops);
+      lagMost = Math.max(lagMost, metrics.value('ringfence_stream_lag_messages'));
+      rssMost = Math.max(rssMost, residentBytes(serving));
+      if ((await readiness(serving.ops)).status !== 200) notReady++;
+      await sleep(200);
+    }
+  })();
+  await publish(file, broker.url);
+  await until('the end of the stream', async () => (await recordsTaken(serving.ops)) >= records, 10 * MINUTE_MS);
+  done = true;
+  await watching;
+  figures['records'] = records;
+  figures['lag at most'] = lagMost;
+  figures['RSS MiB at most'] = Math.round(rssMost / MEBIBYTE);
+  figures['subscribers'] = (await scrape(serving.ops)).value('ringfence_subscribers_resident');
+  const expected = await replayed(file);
+  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
+  expectSame((await serving.end()).code, 0);
+  compareAlerts(figures, await alertsIn(broker.url), expected);
+  // Being behind is no reason for a restart.
+  expectSame(notReady, 0);
+}
+
+fault('R20', 'records as fast as the broker takes them', 12 * MINUTE_MS, async (figures) => {
+  const file = join(folder.path, 'many.ndjson');
+  const records = writePopulation(file, { seed: 20, subscribers: RECORDS / 200, recordsPerSubscriberDay: 2 });
+  await flood(figures, file, records);
+  expect(figures['lag at most']).toBeGreaterThan(0);
+});
+
+fault('R19', 'ten times the subscribers', 12 * MINUTE_MS, async (figures) => {
+  const file = join(folder.path, 'wide.ndjson');
+  const records = writePopulation(file, { seed: 19, subscribers: RECORDS / 20, recordsPerSubscriberDay: 0.2 });
+  await flood(figures, file, records);
+});
