@@ -47,6 +47,11 @@ const weeks = fc.oneof(
   { weight: 1, arbitrary: jump },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 4 }).map((n) => n * 7 * 24 * 60 * MINUTE_MS) },
 );
+/** Several records in one hour, and that hour again in the weeks after. */
+const weekly = fc.oneof(
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 300 }).map((n) => n * SECOND_MS) },
+  { weight: 1, arbitrary: fc.constantFrom(1, 1, 2, 4).map((n) => n * 7 * 24 * 60 * MINUTE_MS) },
+);
 /** How long ago the record began: mostly just now; minutes where calls are long, hours where a gateway was away. */
 const ago = fc.oneof(
   { weight: 8, arbitrary: fc.constant(0) },
@@ -212,7 +217,7 @@ const hourOfWeek: fc.Arbitrary<DrawnFeature> = drawn(
       ...(field === undefined ? {} : { of: field }),
     }),
   ),
-  compare((n) => String(0.1 + (n % 4) * (n % 2 === 0 ? 0.3 : 20))),
+  compare((n) => String(0.1 + [0, 0.6, 10, 20, 40, 60, 90, 150][n % 8]!)),
 );
 const recent: fc.Arbitrary<DrawnFeature> = drawn(
   fc
@@ -392,7 +397,7 @@ export const far: fc.Arbitrary<DrawnCase> = fc.record({
     })),
   ),
   latenessMin: fc.constantFrom(0, 5, 60),
-  stream: stream(weeks),
+  stream: fc.oneof(stream(weeks), stream(weekly)),
   silenceMin: fc.integer({ min: 0, max: 800 }),
 });
 export const drawnCase: fc.Arbitrary<DrawnCase> = fc.oneof(
@@ -410,6 +415,158 @@ const anchor = (key: Rule['key']): Rule =>
     bands: [{ severity: 'info', score: 1, if: 'now < lastSeenAt' }],
   });
 const anchors = (['subscriber', 'account', 'imsi'] as const).map(anchor);
+// -- what follows from the order of records -----------------------------------------------------------------------------
+
+/** Few moments, so that records share one or are just as far apart as a limit. */
+const moment = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(0) },
+  { weight: 5, arbitrary: fc.constantFrom(1, 1_000, MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS, 20 * MINUTE_MS) },
+  { weight: 2, arbitrary: fc.constantFrom(30 * MINUTE_MS, 60 * MINUTE_MS) },
+);
+const crowdedRecord = fc
+  .tuple(record, fc.constantFrom('37120000001', '37120000002', '37120000003', '37250000001', '8613700000000'))
+  .map(([one, otherNumber]) => ({ ...one, otherNumber }));
+const crowded = fc.array(
+  fc.record({
+    jump: moment,
+    ago: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: moment }),
+    record: crowdedRecord,
+    tick: fc.constant(false),
+    again: fc.oneof({ weight: 12, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: fc.nat() }),
+  }),
+  { minLength: 1, maxLength: 30 },
+);
+const hour = fc.constantFrom<Pick<RuleFeature, 'window' | 'panes'>>(
+  { window: '1h' },
+  { window: '1h', panes: 2 },
+  { window: '10m', panes: 10 },
+);
+const ordered: fc.Arbitrary<DrawnFeature> = fc.oneof(
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'last', of: 'durationSec' }),
+    compare((n) => String((n % 9) * 30)),
+  ),
+  drawn(
+    fc.constant<RuleFeature>({ aggregate: 'usualGap' }),
+    compare((n) => `${[0, 0.5, 1, 5, 10][n % 5]}m`, ['>', '<=', '==']),
+  ),
+  drawn(
+    fc.constantFrom<RuleFeature>(
+      { aggregate: 'sequence', steps: [{ where: "direction == 'mo'" }, { where: "direction == 'mt'", within: '20m' }] },
+      {
+        aggregate: 'sequence',
+        steps: [{ where: "recordType == 'voice'", count: 2, within: '5m' }, { where: "recordType == 'sms'" }],
+      },
+    ),
+    (name, n) => (n % 2 === 0 ? `has(${name})` : `${name} >= ${[0, 1, 5, 20][n % 4]}m`),
+  ),
+  drawn(
+    fc
+      .tuple(fc.constantFrom('heldMax', 'heldMin'), fc.constantFrom('10m', '30m', '1h'))
+      .map(
+        ([aggregate, span]): RuleFeature => ({ aggregate: aggregate as 'heldMax', of: 'durationSec', window: span }),
+      ),
+    compare((n) => String((n % 9) * 30)),
+  ),
+  drawn(
+    fc.tuple(hour, fc.constantFrom('5m', '10m', '20m')).map(
+      ([one, within]): RuleFeature => ({
+        aggregate: 'passedOn',
+        of: "direction == 'mo' ? -charge : charge",
+        within,
+        ...one,
+      }),
+    ),
+    compare((n) => String(0.2 + (n % 4) / 2), ['>=', '<']),
+  ),
+  drawn(
+    hour.map((one): RuleFeature => ({ aggregate: 'neighbourShare', of: 'otherNumber', ...one })),
+    compare((n) => String([0.3, 0.5, 0.8, 1][n % 4]), ['>=', '<']),
+  ),
+  drawn(
+    fc.tuple(fc.constantFrom('speed', 'distance'), fc.constantFrom('10m', '1h'), fc.boolean()).map(
+      ([aggregate, span, least]): RuleFeature => ({
+        aggregate: aggregate as 'speed',
+        window: span,
+        ...(least ? { of: '100' } : {}),
+      }),
+    ),
+    compare((n) => String([50, 130, 400, 500_000][n % 4]), ['>=', '<']),
+  ),
+  drawn(
+    fc.constantFrom('members', 'membersFailed').map(
+      (aggregate): RuleFeature => ({
+        aggregate: aggregate as 'members',
+        of: 'cellId',
+        window: '1h',
+        members: {
+          join: "recordType == 'voice'",
+          confirm: "direction == 'mt'",
+          fail: 'durationSec > 200',
+          leave: "recordType == 'data'",
+          within: '10m',
+        },
+      }),
+    ),
+    compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
+  ),
+);
+const runFeature = drawn(
+  fc
+    .constantFrom('10m', '1h')
+    .map(
+      (span): RuleFeature => ({ aggregate: 'run', of: 'destinationPrefix', among: "direction != 'mt'", window: span }),
+    ),
+  compare((n) => String(1 + (n % 4)), ['>=', '==']),
+);
+const once = (one: Rule): Rule => {
+  const { evaluateAt: _at, evaluateEvery: _every, bands, ...rest } = one;
+  return { ...rest, bands: bands.slice(0, 1) };
+};
+/** A rule over alerts of the others. */
+const alertRule = fc
+  .record({
+    key: fc.constantFrom<Rule['key']>('subscriber', 'account', 'imsi'),
+    of: fc.constantFrom('count', 'distinct'),
+    least: fc.integer({ min: 1, max: 3 }),
+  })
+  .map(({ key, of: what, least }) =>
+    ruleWith({
+      id: 'fraud.drawn-alerts',
+      key,
+      on: 'alert',
+      features: {
+        f0:
+          what === 'count'
+            ? { aggregate: 'count', window: '1h' }
+            : { aggregate: 'distinct', of: 'alertRule', window: '1h' },
+      },
+      bands: [{ severity: 'warning', score: 10, if: `f0 >= ${least}` }],
+      suppress: { for: '10m' },
+    }),
+  );
+/**
+ * Rules look when records come, and each has one band: what an alert leads to comes after it, and which of two timers comes first is
+ * another matter. An anchor keeps every key.
+ */
+export const order: fc.Arbitrary<DrawnCase> = fc
+  .record({
+    rules: rulesOf(ordered),
+    run: fc.option(rule(7, runFeature), { nil: undefined, freq: 3 }),
+    alerts: fc.option(alertRule, { nil: undefined }),
+    inhibited: fc.boolean(),
+    latenessMin: fc.constantFrom(0, 5, 60),
+    stream: crowded,
+    silenceMin: fc.constantFrom(0, 90),
+  })
+  .map(({ rules, run, alerts, inhibited, ...rest }) => {
+    const untimed = rules.map(once);
+    if (run !== undefined) untimed.push({ ...once(run), key: 'subscriber+prefix' });
+    if (inhibited && untimed.length > 1) untimed[1] = { ...untimed[1]!, inhibitedBy: [untimed[0]!.id] };
+    if (alerts !== undefined) untimed.push(alerts);
+    return { ...rest, rules: [...untimed, ...anchors] };
+  });
+
 /** True of every record that is drawn, and written so that no window of an earlier rule is shared. */
 const APART = "recordType != 'account'";
 const apart = (where: string | undefined): string => (where === undefined ? APART : `(${where}) && ${APART}`);

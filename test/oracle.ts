@@ -13,9 +13,11 @@
  *   forgotten.
  */
 import type { AlertData } from '../src/alerts/alert.ts';
-import type { SeenType, UsageRecord } from '../src/record/usage-record.ts';
+import type { SeenRecord, SeenType, UsageRecord } from '../src/record/usage-record.ts';
 import { type Node, parseExpression } from '../src/rules/expression.ts';
-import type { Rule, RuleFeature } from '../src/rules/rule.ts';
+import { KEY_TYPES, type Rule, type RuleFeature } from '../src/rules/rule.ts';
+import { PATTERNS, patternValue } from './oracle-patterns.ts';
+import { numberingPlan } from './rule-engine.ts';
 
 export type OracleAlert = Pick<
   AlertData,
@@ -43,6 +45,10 @@ function fieldOf(record: UsageRecord, name: string): Value | undefined {
       return record.amountMicros / 1e6;
     case 'bytes':
       return record.bytesUp + record.bytesDown;
+    case 'destinationPrefix':
+      return numberingPlan.lookup(record.otherNumber)?.prefix ?? '';
+    case 'alertRule':
+      return (record as SeenRecord).alert?.ruleId ?? '';
     default: {
       const value = (record as unknown as Record<string, unknown>)[name];
       return typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean' ? value : undefined;
@@ -162,6 +168,7 @@ const paneOf = (feature: RuleFeature): number =>
 /** A record as it came: with the clock of its key then, itself included. Late ones only count for single calls. */
 interface Arrival {
   record: UsageRecord;
+  clock: number;
   late: boolean;
 }
 
@@ -180,9 +187,14 @@ const LASTING = [
   'recentMean',
   'recentMin',
   'recentMax',
+  'heldMax',
+  'heldMin',
 ];
+/** Look at single records within a time. */
+const NEITHER: readonly string[] = ['speed', 'distance', 'members', 'membersFailed', 'run'];
+const ofPatterns = ({ aggregate }: RuleFeature): boolean => (PATTERNS as readonly string[]).includes(aggregate!);
 const inPanes = ({ aggregate }: RuleFeature): boolean =>
-  aggregate !== undefined && ![...CALLS, ...LASTING, 'sequence', 'hourOfWeekMean'].includes(aggregate);
+  aggregate !== undefined && ![...CALLS, ...LASTING, ...NEITHER, 'sequence', 'hourOfWeekMean'].includes(aggregate);
 
 /** A rule that judges single calls, or has no window at all, looks at late records too. */
 const onArrival = (rule: Rule): boolean =>
@@ -205,6 +217,7 @@ function memoryOf(feature: RuleFeature): { retention: number; lateAfter: number 
   }
   if (aggregate === 'hourOfWeekMean') return { retention: 675 * HOUR_MS, lateAfter: 675 * HOUR_MS };
   if (feature.aggregate === 'last') return { retention: Number.POSITIVE_INFINITY, lateAfter: Number.POSITIVE_INFINITY };
+  if (aggregate === 'heldMax' || aggregate === 'heldMin') return { retention: Number.POSITIVE_INFINITY, lateAfter: 0 };
   if (feature.window === undefined) return { retention: Number.POSITIVE_INFINITY, lateAfter: 0 };
   const reach = durationOf(feature.window) + (feature.before === undefined ? 0 : durationOf(feature.before));
   return { retention: reach, lateAfter: reach };
@@ -294,14 +307,37 @@ function featureValue(
   now: number,
   own: UsageRecord | undefined,
   since: number,
+  /** Of the subscriber behind the key; only a run looks at them. */
+  ofSubscriber: readonly Arrival[],
 ): Value {
   const filter = filterOf(rule, feature);
-  const seen = arrivals
-    .filter(({ record, late }) => (!late || ofCalls(feature)) && takes(filter, record))
-    .map(({ record }) => record);
+  const taken = arrivals.filter(({ record, late }) => (!late || ofCalls(feature)) && takes(filter, record));
+  const seen = taken.map(({ record }) => record);
   const of = (record: UsageRecord): Value =>
     feature.of === undefined ? 1 : evaluate(treeOf(feature.of), (name) => fieldOf(record, name) ?? Number.NaN);
   const { aggregate } = feature;
+  if (ofPatterns(feature)) {
+    const windowMs = durationOf(feature.window ?? '12h');
+    return patternValue({
+      feature,
+      taken,
+      now,
+      own: own !== undefined && seen.includes(own) ? own : undefined,
+      of,
+      holds: recordHolds,
+      windowMs,
+      withinMs:
+        (feature.members?.within ?? feature.within) === undefined
+          ? Infinity
+          : durationOf((feature.members?.within ?? feature.within)!),
+      paneMs: windowMs / (feature.panes ?? 12),
+      turns: ofSubscriber
+        .filter(
+          ({ record, late }) => !late && filter.on.includes(record.recordType) && recordHolds(feature.among, record),
+        )
+        .map(({ record }) => ({ record, counts: takes(filter, record) })),
+    });
+  }
   if (aggregate === 'last') {
     const known = seen.filter((record) => !missing(of(record)));
     const newest = Math.max(...known.map(({ eventTime }) => eventTime));
@@ -456,7 +492,10 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   const lateAfter = (record: UsageRecord): number => {
     const reaches = rules.flatMap((rule) =>
       aggregatesOf(rule).flatMap(([, feature]) =>
-        takes(filterOf(rule, feature), record) ? [memoryOf(feature).lateAfter] : [],
+        takes(filterOf(rule, feature), record) ||
+        (feature.among !== undefined && takes({ ...filterOf(rule, feature), where: feature.among }, record))
+          ? [memoryOf(feature).lateAfter]
+          : [],
       ),
     );
     const longest = Math.max(0, ...reaches);
@@ -466,7 +505,28 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   const keyText = (type: string, record: UsageRecord): string => {
     if (type === 'subscriber') return record.servedMsisdn;
     if (type === 'account') return record.accountId === '' ? record.servedMsisdn : record.accountId;
+    if (type === 'subscriber+prefix') {
+      const prefix = fieldOf(record, 'destinationPrefix');
+      return prefix === '' || record.servedMsisdn === '' ? '' : `${record.servedMsisdn}>${prefix}`;
+    }
     return type === 'imsi' ? record.servedImsi : record.cellId;
+  };
+
+  /** An alert is a record for other rules, with the fields of the record that made it fire and the key of its rule. */
+  const pending: UsageRecord[] = [];
+  const accounts = new Map<string, string>();
+  const alertRecordOf = (rule: Rule, key: Key, now: number, record: UsageRecord): UsageRecord => {
+    const account = rule.key === 'subscriber' ? (accounts.get(key.text) ?? '') : '';
+    const made: SeenRecord = {
+      ...record,
+      recordType: 'alert',
+      eventTime: now,
+      accountId: record.accountId === '' ? account : record.accountId,
+      alert: { ruleId: rule.id } as NonNullable<SeenRecord['alert']>,
+    };
+    if (rule.key === 'account') made.accountId = key.text;
+    if (rule.key === 'imsi') made.servedImsi = key.text;
+    return made as UsageRecord;
   };
 
   const seenBy = (rule: Rule, key: Key): Arrival[] =>
@@ -477,7 +537,15 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
       const feature = rule.features?.[name];
       if (feature?.value !== undefined) return evaluate(treeOf(feature.value), resolve);
       if (feature !== undefined)
-        return featureValue(rule, feature, seenBy(rule, key), now, record, began.get(rule.id) ?? 0);
+        return featureValue(
+          rule,
+          feature,
+          seenBy(rule, key),
+          now,
+          record,
+          began.get(rule.id) ?? 0,
+          keys.get(`subscriber ${key.text.split('>')[0]}`)?.arrivals ?? [],
+        );
       if (name === 'now') return now;
       if (name === 'knownFor') return now - key.firstSeen;
       if (name === 'lastSeenAt') return key.clock;
@@ -540,17 +608,25 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
         status,
         triggerRecordId: record?.recordId ?? `timer:${now}`,
       });
+      if (status === 'firing' && record !== undefined) pending.push(alertRecordOf(rule, key, now, record));
     };
+    const inhibited = (): boolean =>
+      record !== undefined &&
+      (rule.inhibitedBy ?? []).some((id) => {
+        const parent = rules.find((one) => one.id === id)!;
+        return keys.get(`${parent.key} ${keyText(parent.key, record)}`)?.episodes.has(parent) === true;
+      });
     if (band < 0) {
       if (!atEnd || episode === undefined) return;
       emit(episode.band, episode.revision + 1, 'resolved');
       key.episodes.delete(rule);
     } else if (episode === undefined) {
+      if (inhibited()) return;
       key.episodes.set(rule, { held: now, band, revision: 1 });
       emit(band, 1, 'firing');
     } else {
       episode.held = Math.max(episode.held, now);
-      if (band > episode.band) {
+      if (band > episode.band && !inhibited()) {
         episode.band = band;
         episode.revision++;
         emit(band, episode.revision, 'firing');
@@ -611,6 +687,50 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
     }
   };
 
+  /** Every key that the record names takes it in and its rules look. */
+  const takeIn = (record: UsageRecord, late: boolean): void => {
+    for (const type of KEY_TYPES.filter((one) => rules.some(({ key }) => key === one))) {
+      const own = rulesOf(type);
+      const looking = own.filter((rule) => triggersOf(rule).some((trigger) => takes(trigger, record)));
+      const touched =
+        looking.length > 0 ||
+        own.some((rule) => aggregatesOf(rule).some(([, feature]) => takes(filterOf(rule, feature), record)));
+      const text = keyText(type, record);
+      const judging = own.filter(
+        (rule) => onArrival(rule) && triggersOf(rule).some(({ on }) => on.includes(record.recordType)),
+      );
+      if (!touched || text === '' || (late && judging.length === 0)) continue;
+      const name = `${type} ${text}`;
+      let key = keys.get(name);
+      if (key === undefined) {
+        key = {
+          type,
+          text,
+          arrivals: [],
+          clock: record.eventTime,
+          firstSeen: record.eventTime,
+          idleSettled: Number.NEGATIVE_INFINITY,
+          seenBy: new Set(),
+          ownAt: new Map(),
+          regularAt: new Map(),
+          episodes: new Map(),
+        };
+        keys.set(name, key);
+      }
+      key.clock = Math.max(key.clock, record.eventTime);
+      if (type === 'subscriber' && record.accountId !== '') accounts.set(text, record.accountId);
+      if (!late) key.firstSeen = Math.min(key.firstSeen, record.eventTime);
+      key.arrivals.push({ record, clock: key.clock, late });
+      key.idleSettled = Number.NEGATIVE_INFINITY;
+      for (const rule of own) if ((!late || onArrival(rule)) && sees(rule, key, record)) key.seenBy.add(rule);
+      for (const rule of looking) {
+        if (late && !onArrival(rule)) continue;
+        look(rule, key, key.clock, record, false);
+        plan(rule, key, Math.min(key.clock, watermark()), watermark());
+      }
+    }
+  };
+
   return {
     alerts,
     swap(next, version) {
@@ -657,45 +777,9 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
 
       const subscriber = keys.get(`subscriber ${record.servedMsisdn}`);
       const late = subscriber !== undefined && record.eventTime < subscriber.clock - lateAfter(record);
-      for (const type of new Set(rules.map(({ key }) => key))) {
-        const own = rulesOf(type);
-        const looking = own.filter((rule) => triggersOf(rule).some((trigger) => takes(trigger, record)));
-        const touched =
-          looking.length > 0 ||
-          own.some((rule) => aggregatesOf(rule).some(([, feature]) => takes(filterOf(rule, feature), record)));
-        const text = keyText(type, record);
-        const judging = own.filter(
-          (rule) => onArrival(rule) && triggersOf(rule).some(({ on }) => on.includes(record.recordType)),
-        );
-        if (!touched || text === '' || (late && judging.length === 0)) continue;
-        const name = `${type} ${text}`;
-        let key = keys.get(name);
-        if (key === undefined) {
-          key = {
-            type,
-            text,
-            arrivals: [],
-            clock: record.eventTime,
-            firstSeen: record.eventTime,
-            idleSettled: Number.NEGATIVE_INFINITY,
-            seenBy: new Set(),
-            ownAt: new Map(),
-            regularAt: new Map(),
-            episodes: new Map(),
-          };
-          keys.set(name, key);
-        }
-        key.clock = Math.max(key.clock, record.eventTime);
-        if (!late) key.firstSeen = Math.min(key.firstSeen, record.eventTime);
-        key.arrivals.push({ record, late });
-        key.idleSettled = Number.NEGATIVE_INFINITY;
-        for (const rule of own) if ((!late || onArrival(rule)) && sees(rule, key, record)) key.seenBy.add(rule);
-        for (const rule of looking) {
-          if (late && !onArrival(rule)) continue;
-          look(rule, key, key.clock, record, false);
-          plan(rule, key, Math.min(key.clock, watermark()), watermark());
-        }
-      }
+      takeIn(record, late);
+      // Alerts of rules over alerts stand behind those that are looked at.
+      for (let next = pending.shift(); next !== undefined; next = pending.shift()) takeIn(next, false);
       return late ? 'late' : 'applied';
     },
   };

@@ -6,6 +6,7 @@ import type { AlertData } from '../src/alerts/alert.ts';
 import { numberingPlanFile } from '../src/config.ts';
 import { createEngine, type Engine, type EngineOptions } from '../src/engine.ts';
 import { BLANK_RECORD, type UsageRecord } from '../src/record/usage-record.ts';
+import type { ReferenceLists } from '../src/reference/lists.ts';
 import { localTime } from '../src/reference/local-time.ts';
 import { loadNumberingPlan } from '../src/reference/numbering-plan.ts';
 import type { Rule, RuleSource } from '../src/rules/rule.ts';
@@ -49,9 +50,13 @@ export const sourceOf = (rule: Rule): RuleSource => ({
 });
 
 /** An engine with these rules in force; rules that are wrong are a failure of the test. */
-export function engineWith(rules: readonly Rule[], options: Partial<EngineOptions> = {}): Engine {
+export function engineWith(
+  rules: readonly Rule[],
+  options: Partial<EngineOptions> = {},
+  lists?: ReferenceLists,
+): Engine {
   const engine = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024, ...options });
-  const problems = engine.useRules(rules.map(sourceOf), 'test');
+  const problems = engine.useRules(rules.map(sourceOf), 'test', [], lists);
   if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('\n'));
   return engine;
 }
