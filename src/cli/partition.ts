@@ -15,7 +15,7 @@ import type { DeadLetterSink } from '../sinks/dead-letter.ts';
 import type { DurablePublisher } from '../sinks/outbox.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
 import { sequenceAt } from '../source/streams.ts';
-import type { LoadedCheckpoint } from '../state/checkpoint.ts';
+import type { LoadedCheckpoint, PageMemory } from '../state/checkpoint.ts';
 import { partOf, wholeRulesMessage } from './rules-in-stream.ts';
 
 export interface Partition {
@@ -37,7 +37,8 @@ export interface PartitionOptions {
   first: Pick<ReturnType<typeof parseRules>, 'sources' | 'lists'> & { version: string };
   /** Where the checkpoints of this partition are. */
   checkpoints: {
-    load(): Promise<{
+    /** Puts the pages into the memory. */
+    load(memory: PageMemory): Promise<{
       checkpoint: LoadedCheckpoint<EngineMeta> | undefined;
       rejected: { number: number; reason: string }[];
     }>;
@@ -66,13 +67,12 @@ export interface PartitionOptions {
 /** Resolves when records are being read. */
 export async function startPartition(options: PartitionOptions): Promise<Partition> {
   const { number, stream, engine, first, checkpoints, connection, js, jsm, control, metrics, log } = options;
-  const { checkpoint, rejected } = await checkpoints.load();
+  const { checkpoint, rejected } = await checkpoints.load(engine.arena);
   for (const bad of rejected)
     log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
   if (checkpoint === undefined) {
     engine.useRules(first.sources, first.version, [], first.lists);
   } else {
-    for (const { sizeClass, used, bytes } of checkpoint.pages) engine.arena.restorePage(sizeClass, used, bytes);
     const { sources, problems } = parseRules(checkpoint.meta.rules);
     const wrong =
       problems.length > 0

@@ -196,7 +196,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         engine: newEngine(),
         first,
         checkpoints: {
-          load: () => loadCheckpoint<EngineMeta>(directory),
+          load: (memory) => loadCheckpoint<EngineMeta>(directory, memory),
           async store(position, cut, hurry) {
             dataFolder.assertOurs();
             return await checkpoints.write(directory, position, cut, hurry);

@@ -72,10 +72,13 @@ export interface Arena {
   walkPage(page: number, visit: (address: number) => void): void;
   /** Fixes the content of all pages as of now; `take` hands them out in order, each exactly as it was at this moment. */
   cut(): ArenaCut;
-  /** Puts pages back as `ArenaCut` handed them out. Only on an empty arena. */
+  /** Takes a page as `ArenaCut` handed it out; its blocks are to be written to the memory that is returned. On an empty arena. */
+  addPage(sizeClass: number, used: number): Uint8Array;
   restorePage(sizeClass: number, used: number, bytes: Uint8Array): void;
   /** After the last page: rebuilds the free lists. */
   restored(): void;
+  /** Forgets all pages. */
+  clear(): void;
 }
 
 /** What a cut shows to the thread that writes it: shared memory, and lists that stay as they are. */
@@ -274,6 +277,13 @@ export function createArena(): Arena {
     for (let page = 0; page < pagesF64.length; page++) forEachBlockOf(page, visit);
   };
 
+  const takePageBack = (sizeClass: number, used: number): Uint8Array => {
+    const page = addPage(sizeClass);
+    pageUsed[page] = used;
+    if ((used + 1) * SIZE_CLASSES[sizeClass]! <= PAGE_UNITS) openPage[sizeClass] = page;
+    return bytesOf(page);
+  };
+
   return {
     f64: (page) => pagesF64[page]!,
     u32: (page) => pagesU32[page]!,
@@ -331,11 +341,9 @@ export function createArena(): Arena {
         },
       };
     },
+    addPage: takePageBack,
     restorePage(sizeClass, used, bytes) {
-      const page = addPage(sizeClass);
-      bytesOf(page).set(bytes);
-      pageUsed[page] = used;
-      if ((used + 1) * SIZE_CLASSES[sizeClass]! <= PAGE_UNITS) openPage[sizeClass] = page;
+      takePageBack(sizeClass, used).set(bytes);
     },
     restored() {
       freeHead.fill(0);
@@ -350,6 +358,12 @@ export function createArena(): Arena {
           freeHead[sizeClass] = address;
         }
       });
+    },
+    clear() {
+      for (const list of [pagesF64, pagesU32, pageClass, pageUsed, slabs]) list.length = 0;
+      openPage.fill(-1);
+      freeHead.fill(0);
+      usedUnits = 0;
     },
   };
 }

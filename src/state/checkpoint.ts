@@ -35,9 +35,13 @@ const HEAD_BYTES = 16;
 const WRITE_BYTES = 2 * 1024 * 1024;
 /** So much at most waits to be flushed: a flush of half a gigabyte at the end would hold up the broker's writes on the same disk. */
 const SYNC_BYTES = 32 * 1024 * 1024;
+/** Read beyond a page, for what stands between it and the next one. */
+const READ_AHEAD_BYTES = 4 * 1024;
 const SECTION_HEAD_BYTES = 8;
 const SECTION_TAIL_BYTES = 4;
 const PAGE_BYTES = PAGE_UNITS * 8;
+/** Size class and number of blocks. */
+const PAGE_HEAD_BYTES = 8;
 const FILE_NAME = /^checkpoint-(\d{9})$/;
 
 /** Where in the stream the state stands. */
@@ -87,9 +91,22 @@ export interface LoadedCheckpoint<Meta> {
   meta: Meta;
   names: string[];
   duplicates: Uint8Array[];
-  /** Hands the pages over in order. */
+  /** In order, each where the memory put it. */
   pages: { sizeClass: number; used: number; bytes: Uint8Array }[];
 }
+
+/** Where pages are read to. */
+export interface PageMemory {
+  /** Memory for the blocks of the next page. */
+  addPage(sizeClass: number, used: number): Uint8Array;
+  /** Forgets all pages: the checkpoint that they are of turned out to be broken. */
+  clear(): void;
+}
+
+const memoryOfTheirOwn: PageMemory = {
+  addPage: (sizeClass, used) => new Uint8Array(used * SIZE_CLASSES[sizeClass]! * 8),
+  clear() {},
+};
 
 /** What the sections behind the first one must add up to. */
 interface Counts {
@@ -175,11 +192,11 @@ export async function writeCheckpoint<Meta>(
       }
     }
     for (let page = 0; page < arena.pages; page++) {
-      await put(Section.page, 8 + PAGE_BYTES, (payload) => {
-        const { sizeClass, used } = arena.take(page, payload.subarray(8));
+      await put(Section.page, PAGE_HEAD_BYTES + PAGE_BYTES, (payload) => {
+        const { sizeClass, used } = arena.take(page, payload.subarray(PAGE_HEAD_BYTES));
         payload.writeUInt32LE(sizeClass, 0);
         payload.writeUInt32LE(used, 4);
-        return 8 + used * SIZE_CLASSES[sizeClass]! * 8;
+        return PAGE_HEAD_BYTES + used * SIZE_CLASSES[sizeClass]! * 8;
       });
     }
     await put(Section.end, 0, () => 0);
@@ -202,17 +219,19 @@ export async function writeCheckpoint<Meta>(
 
 /**
  * The newest checkpoint that is whole. `rejected` says why newer ones were passed over; with none left the caller starts at
- * the begin of the stream.
+ * the begin of the stream. With a `memory`, an arena for one, pages are read straight into it.
  */
 export async function loadCheckpoint<Meta>(
   directory: string,
   disk: Disk = realDisk,
+  memory: PageMemory = memoryOfTheirOwn,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
   for (const number of await generations(directory, disk)) {
     const path = join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
-    const result = await read<Meta>(number, path, disk);
+    const result = await read<Meta>(number, path, disk, memory);
     if (typeof result !== 'string') return { checkpoint: result, rejected };
+    memory.clear();
     rejected.push({ number, reason: result });
   }
   return { checkpoint: undefined, rejected };
@@ -222,22 +241,45 @@ export async function loadCheckpoint<Meta>(
  * A whole checkpoint, or what is wrong with it. Read section by section: a state beyond 2 GiB fits into no single read.
  * @throws RingfenceError where a newer program has written it
  */
-async function read<Meta>(number: number, path: string, disk: Disk): Promise<LoadedCheckpoint<Meta> | string> {
+async function read<Meta>(
+  number: number,
+  path: string,
+  disk: Disk,
+  memory: PageMemory,
+): Promise<LoadedCheckpoint<Meta> | string> {
   const file = await disk.open(path, 'r');
   try {
     const { size } = await file.stat();
     let at = 0;
+    /** What has been read beyond `at`: heads and checksums are too small for reads of their own. */
+    let atHand: Uint8Array = new Uint8Array(0);
+    /** Fills `into` with the next bytes; false where the file ends before. */
+    const fill = async (into: Uint8Array): Promise<boolean> => {
+      const from = at;
+      at += into.length;
+      if (at > size) return false;
+      const known = Math.min(atHand.length, into.length);
+      into.set(atHand.subarray(0, known));
+      atHand = atHand.subarray(known);
+      for (let filled = known; filled < into.length; ) {
+        const { bytesRead } = await file.read(into, filled, into.length - filled, from + filled);
+        if (bytesRead === 0) return false;
+        filled += bytesRead;
+      }
+      return true;
+    };
     /** The next bytes, undefined where the file ends before. */
     const take = async (length: number): Promise<Buffer | undefined> => {
       if (at + length > size) return undefined;
-      const bytes = Buffer.allocUnsafe(length);
-      for (let filled = 0; filled < length; ) {
-        const { bytesRead } = await file.read(bytes, filled, length - filled, at + filled);
-        if (bytesRead === 0) return undefined;
-        filled += bytesRead;
+      if (length <= READ_AHEAD_BYTES && atHand.length < length) {
+        const ahead = Buffer.allocUnsafe(Math.min(READ_AHEAD_BYTES, size - at));
+        const from = at;
+        if (!(await fill(ahead))) return undefined;
+        at = from;
+        atHand = ahead;
       }
-      at += length;
-      return bytes;
+      const bytes = Buffer.allocUnsafe(length);
+      return (await fill(bytes)) ? bytes : undefined;
     };
 
     const head = await take(HEAD_BYTES);
@@ -263,14 +305,42 @@ async function read<Meta>(number: number, path: string, disk: Disk): Promise<Loa
     };
     const duplicateParts: Uint8Array[][] = [];
     let counts: Counts | undefined;
+    /** The page that was read last is summed up while the next one is read. */
+    let unchecked: { head: Buffer; blocks: Uint8Array; checksum: number } | undefined;
+    const isRight = (): boolean => {
+      if (unchecked === undefined) return true;
+      const { head, blocks, checksum } = unchecked;
+      unchecked = undefined;
+      return crc32(blocks, crc32(head)) >>> 0 === checksum;
+    };
     for (;;) {
-      const begin = await take(8);
+      const begin = await take(SECTION_HEAD_BYTES);
       if (begin === undefined) return 'it is cut short';
       const kind = begin.readUInt32LE(0);
       const length = begin.readUInt32LE(4);
       if (length > SECTION_BYTES_MAX) return 'a checksum does not match';
+      if (kind === Section.page && length >= PAGE_HEAD_BYTES) {
+        const pageHead = await take(PAGE_HEAD_BYTES);
+        if (pageHead === undefined) return 'it is cut short';
+        const sizeClass = pageHead.readUInt32LE(0);
+        const used = pageHead.readUInt32LE(4);
+        const bytes = used * (SIZE_CLASSES[sizeClass] ?? Number.NaN) * 8;
+        // What is no page must not take memory before its checksum is known.
+        if (bytes !== length - PAGE_HEAD_BYTES || bytes > PAGE_BYTES) return 'a checksum does not match';
+        const blocks = memory.addPage(sizeClass, used).subarray(0, bytes);
+        const filling = fill(blocks);
+        const wasRight = isRight();
+        if (!(await filling)) return 'it is cut short';
+        if (!wasRight) return 'a checksum does not match';
+        const checksum = await take(SECTION_TAIL_BYTES);
+        if (checksum === undefined) return 'it is cut short';
+        unchecked = { head: Buffer.concat([begin, pageHead]), blocks, checksum: checksum.readUInt32LE(0) };
+        loaded.pages.push({ sizeClass, used, bytes: blocks });
+        continue;
+      }
+      if (!isRight()) return 'a checksum does not match';
       const payload = await take(length);
-      const checksum = await take(4);
+      const checksum = await take(SECTION_TAIL_BYTES);
       if (payload === undefined || checksum === undefined) return 'it is cut short';
       if (crc32(payload, crc32(begin)) >>> 0 !== checksum.readUInt32LE(0)) return 'a checksum does not match';
       if (kind === Section.meta) {
@@ -284,12 +354,6 @@ async function read<Meta>(number: number, path: string, disk: Disk): Promise<Loa
         const part = payload.readUInt32LE(0);
         duplicateParts[part] ??= [];
         duplicateParts[part].push(payload.subarray(4));
-      } else if (kind === Section.page) {
-        loaded.pages.push({
-          sizeClass: payload.readUInt32LE(0),
-          used: payload.readUInt32LE(4),
-          bytes: payload.subarray(8),
-        });
       } else if (kind === Section.end) {
         break;
       }
