@@ -223,8 +223,8 @@ export async function writeCheckpoint<Meta>(
  */
 export async function loadCheckpoint<Meta>(
   directory: string,
-  disk: Disk = realDisk,
   memory: PageMemory = memoryOfTheirOwn,
+  disk: Disk = realDisk,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
   for (const number of await generations(directory, disk)) {
