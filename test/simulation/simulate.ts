@@ -305,7 +305,7 @@ async function world(
       engine,
       first,
       checkpoints: {
-        load: () => loadCheckpoint<EngineMeta>(DIRECTORY, files),
+        load: (memory) => loadCheckpoint<EngineMeta>(DIRECTORY, memory, files),
         async store(position, cut) {
           // A large state takes long to write.
           if (mutation === 'position-late') await new Promise((resolve) => setTimeout(resolve, SLOW_WRITE_MS));
@@ -549,10 +549,10 @@ async function world(
     const read = async (): Promise<void> => {
       const generations = [...disk.files().keys()].filter((path) => !path.endsWith('.writing'));
       for (const path of new Set([generations.at(0)!, generations.at(-1)!])) {
-        const { checkpoint } = await loadCheckpoint<EngineMeta>(DIRECTORY, only(disk.of(reader), path));
-        if (checkpoint === undefined) continue;
         const restored = newEngine();
-        for (const { sizeClass, used, bytes } of checkpoint.pages) restored.arena.restorePage(sizeClass, used, bytes);
+        const onlyThis = only(disk.of(reader), path);
+        const { checkpoint } = await loadCheckpoint<EngineMeta>(DIRECTORY, restored.arena, onlyThis);
+        if (checkpoint === undefined) continue;
         const { meta, position } = checkpoint;
         restored.restore(meta, parseRules(meta.rules).sources, checkpoint.names, checkpoint.duplicates);
         const rest = undisturbed(restored, messages, position.sequence, meta.prepared);
