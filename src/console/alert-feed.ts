@@ -6,11 +6,19 @@
  * caller loads everything again: alerts are known by id and revision, so loading twice does no harm.
  */
 import type { AlertData } from '../alerts/alert.ts';
+import type { CaseSummary } from '../cases/case-view.ts';
 
 export type AlertFrame =
   | { kind: 'hello'; seq: number }
   | { kind: 'resync'; seq: number }
-  | { kind: 'alert'; seq: number; alert: AlertData };
+  | { kind: 'alert'; seq: number; alert: AlertData }
+  | CaseFrame;
+
+/** Changed cases have no sequence: whoever was away reads the list again. */
+export type CaseFrame =
+  | { kind: 'case'; case: CaseSummary }
+  | { kind: 'caseGone'; caseId: string }
+  | { kind: 'casesResync' };
 
 export type FeedState =
   | { kind: 'connecting' }
@@ -33,6 +41,8 @@ export interface AlertFeedOptions {
   /** The server has ended the session (close code 4401). */
   onSignInNeeded(): void;
   onAlert(alert: AlertData): void;
+  /** `casesResync` also after each lost connection. */
+  onCase(frame: CaseFrame): void;
   /** Everything up to this sequence may be unknown: load it. Called at the first connection as well. */
   onResync(seq: number): void;
   onState(state: FeedState): void;
@@ -121,6 +131,11 @@ export function openAlertFeed(options: AlertFeedOptions): AlertFeed {
         options.onAlert(frame.alert);
         return;
       }
+      if (frame.kind === 'case' || frame.kind === 'caseGone' || frame.kind === 'casesResync') {
+        options.onCase(frame);
+        return;
+      }
+      if (frame.kind === 'hello') options.onCase({ kind: 'casesResync' });
       attempts = 0;
       lostAt = undefined;
       options.onState({ kind: 'live' });

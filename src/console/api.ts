@@ -50,7 +50,7 @@ export function onSessionLost(listener: () => void): void {
   sessionLost = listener;
 }
 
-const get = (path: string, signal?: AbortSignal): Promise<unknown> => call(path, {}, signal);
+export const get = (path: string, signal?: AbortSignal): Promise<unknown> => call(path, {}, signal);
 
 async function call(path: string, init: RequestInit, signal?: AbortSignal): Promise<unknown> {
   const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
@@ -66,7 +66,11 @@ async function call(path: string, init: RequestInit, signal?: AbortSignal): Prom
     if (signal?.aborted) throw error;
     throw new ApiError(0, error instanceof Error ? error.message : String(error));
   }
-  const body: unknown = await response.json().catch(() => undefined);
+  const body: unknown = await response.json().catch(() => {
+    // Called off while the body came in: that is no empty answer.
+    signal?.throwIfAborted();
+    return undefined;
+  });
   if (response.ok) return body;
   if (response.status === 401) sessionLost();
   const problem = (body ?? {}) as { title?: string; detail?: string; errors?: unknown };
@@ -137,7 +141,7 @@ export function getSession(): Promise<SessionView> {
   return get('v1/session') as Promise<SessionView>;
 }
 
-const sendJson = (path: string, method: string, body: unknown): Promise<unknown> =>
+export const sendJson = (path: string, method: string, body: unknown): Promise<unknown> =>
   call(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
 export function signIn(name: string, password: string): Promise<SessionView> {
@@ -159,7 +163,7 @@ export function revealAlert(alertId: string, reason: string): Promise<AlertData>
 
 /** Address of the socket, with a ticket where somebody has to sign in: a socket sends no header that says who it is. */
 export async function liveAddress(since: number | undefined, withTicket: boolean): Promise<string> {
-  const address = new URL('v1/alerts/live', document.baseURI);
+  const address = new URL('v1/alerts/live?cases=true', document.baseURI);
   if (withTicket) {
     const { ticket } = (await call('v1/ws-ticket', { method: 'POST' })) as { ticket: string };
     address.searchParams.set('ticket', ticket);

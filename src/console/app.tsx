@@ -2,6 +2,7 @@
 import { effect } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
+import { CasesPage } from './cases-page.tsx';
 import { LanguageChoice, ThemeChoice } from './choices.tsx';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
 import { DeadLettersPage } from './dead-letters-page.tsx';
@@ -17,7 +18,7 @@ import { ShortcutsDialog, shortcutsShown } from './shortcuts.tsx';
 effect(() => {
   const { nav, pageTitle } = messages.value;
   const { page, desk } = place.value;
-  document.title = pageTitle(nav[page === 'desk' ? desk : page]);
+  document.title = pageTitle(nav[page === 'desk' || page === 'cases' ? desk : page]);
 });
 
 export function App() {
@@ -40,7 +41,7 @@ export function App() {
               <li key={name}>
                 <PageLink
                   target={{ page: 'desk', desk: name }}
-                  current={page === 'desk' && desk === name}
+                  current={(page === 'desk' || page === 'cases') && desk === name}
                   label={t.nav[name]}
                 />
               </li>
@@ -76,6 +77,7 @@ export function App() {
       <StaleBanner />
       <main id="main" ref={main} tabIndex={-1}>
         {page === 'desk' && ownDesks().includes(desk) && <DeskPage key={desk} desk={desk} />}
+        {page === 'cases' && ownDesks().includes(desk) && <CasesPage key={desk} desk={desk} />}
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'operations' && <OperationsPage />}
       </main>

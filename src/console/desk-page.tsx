@@ -7,7 +7,7 @@ import { QUEUE_ALERTS_MAX, type QueueCounts, type QueueFilters, type QueueRule }
 import { Icon, SeverityIcon } from './icons.tsx';
 import { flushDesks, liveDesks } from './live-alerts.ts';
 import { format, locale, messages } from './locale.ts';
-import { go, NO_OPENED, place } from './location.ts';
+import { formatPlace, go, NO_OPENED, place } from './location.ts';
 import { useShortcuts } from './shortcuts.tsx';
 
 /** A screen reader is told of new critical alerts at most this often, and of all of them at once. */
@@ -196,6 +196,9 @@ function Toolbar({ filters, counts, rules, search }: ToolbarProps) {
     : [...rules, { ruleId: filters.ruleId, title: { en: filters.ruleId, 'zh-CN': filters.ruleId }, alerts: 0 }];
   return (
     <search class="toolbar" aria-label={t.filters}>
+      <a class="button" href={formatPlace({ ...place.value, ...NO_OPENED, page: 'cases' })}>
+        {t.toCases}
+      </a>
       <fieldset class="severity-chips">
         <legend class="visually-hidden">{t.severity}</legend>
         {[...SEVERITIES].reverse().map((severity) => (

@@ -9,7 +9,7 @@
  */
 import { batch, computed, effect, type Signal, signal, untracked } from '@preact/signals';
 import { DESKS, type Desk } from '../alerts/alert.ts';
-import { type AlertFeed, type FeedState, openAlertFeed } from './alert-feed.ts';
+import { type AlertFeed, type CaseFrame, type FeedState, openAlertFeed } from './alert-feed.ts';
 import { completeAlert } from './alert-intake.ts';
 import { type AlertListFilter, ApiError, getAlerts, liveAddress, probe } from './api.ts';
 import { createDeskQueue, type DeskQueue, QUEUE_ALERTS_MAX } from './desk-queue.ts';
@@ -57,6 +57,13 @@ export const liveDesks: Record<Desk, LiveDesk> = {
 };
 
 export const feedState = signal<FeedState>({ kind: 'connecting' });
+
+const caseListeners = new Set<(frame: CaseFrame) => void>();
+/** Calls for each changed case from now on; returns the function that ends it. */
+export function onCaseFrame(listener: (frame: CaseFrame) => void): () => void {
+  caseListeners.add(listener);
+  return () => caseListeners.delete(listener);
+}
 
 let feed: AlertFeed | undefined;
 let flushTimer: ReturnType<typeof setTimeout> | undefined;
@@ -161,6 +168,9 @@ export function startLiveAlerts(): void {
       if (!desk.queue.upsert(completeAlert(alert))) return;
       if (alert.severity === 'critical' && alert.status === 'firing') desk.criticalArrivals.value += 1;
       flushSoon();
+    },
+    onCase(frame) {
+      for (const listener of [...caseListeners]) listener(frame);
     },
     onResync(seq) {
       clearTimeout(withoutFeed);

@@ -3,12 +3,13 @@
  *
  *     #/desk/fraud?severity=critical,warning&status=firing&rule=fraud.irsf-burst&q=8613&sort=score&alert=…&lang=zh-CN
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
+ *     #/cases/fraud?status=active&who=mine&severity=critical&q=8613&case=…
  *     #/operations?lang=en
  *
  * It is the part behind `#`, since the server then needs to know no page of the console.
  */
 import { signal } from '@preact/signals';
-import { DESKS, type Desk, SEVERITIES } from '../alerts/alert.ts';
+import { DESKS, type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
 import { NO_FILTERS, type QueueFilters, type QueueSort } from './desk-queue.ts';
 
 export const LOCALES = ['en', 'zh-CN'] as const;
@@ -18,7 +19,13 @@ export type Locale = (typeof LOCALES)[number];
 export const LETTER_REASONS = ['malformed', 'schema', 'unknownType', 'future', 'tooLarge'] as const;
 export type LetterReason = (typeof LETTER_REASONS)[number];
 
-const PAGES = ['desk', 'deadletters', 'operations'] as const;
+/** `active`: all but the closed ones. */
+export const CASE_FILTERS = ['active', 'open', 'acknowledged', 'snoozed', 'closed'] as const;
+export type CaseFilterStatus = (typeof CASE_FILTERS)[number];
+const CASE_WHO = ['all', 'mine', 'nobody'] as const;
+export type CaseWho = (typeof CASE_WHO)[number];
+
+const PAGES = ['desk', 'cases', 'deadletters', 'operations'] as const;
 
 export interface Place {
   page: (typeof PAGES)[number];
@@ -29,6 +36,11 @@ export interface Place {
   alertId: string;
   /** A subscriber opened without an alert; empty: none. */
   msisdn: string;
+  /** The case that is open; empty: none. */
+  caseId: string;
+  caseStatus: CaseFilterStatus;
+  caseWho: CaseWho;
+  caseSeverity: Severity | '';
   /** Rejected records: empty, all of them. */
   letterReason: LetterReason | '';
   letterSource: string;
@@ -43,6 +55,10 @@ export const NO_OPENED = {
   alertId: '',
   msisdn: '',
   filters: NO_FILTERS,
+  caseId: '',
+  caseStatus: 'active',
+  caseWho: 'all',
+  caseSeverity: '',
   letterReason: '',
   letterSource: '',
   letter: 0,
@@ -72,6 +88,10 @@ export function parsePlace(hash: string): Place {
     sort: query.get('sort') === 'score' ? 'score' : 'newest',
     alertId: text('alert'),
     msisdn: text('subscriber'),
+    caseId: /^[0-9a-f]{32}$/.test(text('case')) ? text('case') : '',
+    caseStatus: oneOf(CASE_FILTERS, query.get('status')) ?? 'active',
+    caseWho: oneOf(CASE_WHO, query.get('who')) ?? 'all',
+    caseSeverity: oneOf(SEVERITIES, query.get('severity')) ?? '',
     letterReason: oneOf(LETTER_REASONS, query.get('reason')) ?? '',
     letterSource: text('source'),
     letter: /^[1-9][0-9]{0,14}$/.test(text('letter')) ? Number(text('letter')) : 0,
@@ -90,13 +110,20 @@ export function formatPlace(place: Place): string {
     if (place.alertId !== '') query.set('alert', place.alertId);
     if (place.msisdn !== '') query.set('subscriber', place.msisdn);
   }
+  if (place.page === 'cases') {
+    if (place.caseStatus !== 'active') query.set('status', place.caseStatus);
+    if (place.caseWho !== 'all') query.set('who', place.caseWho);
+    if (place.caseSeverity !== '') query.set('severity', place.caseSeverity);
+    if (place.filters.subscriber !== '') query.set('q', place.filters.subscriber);
+    if (place.caseId !== '') query.set('case', place.caseId);
+  }
   if (place.page === 'deadletters') {
     if (place.letterReason !== '') query.set('reason', place.letterReason);
     if (place.letterSource !== '') query.set('source', place.letterSource);
     if (place.letter > 0) query.set('letter', String(place.letter));
   }
   if (place.locale !== '') query.set('lang', place.locale);
-  const path = place.page === 'desk' ? `/desk/${place.desk}` : `/${place.page}`;
+  const path = place.page === 'desk' || place.page === 'cases' ? `/${place.page}/${place.desk}` : `/${place.page}`;
   const queryText = query.toString().replaceAll('%2C', ',');
   return queryText === '' ? `#${path}` : `#${path}?${queryText}`;
 }

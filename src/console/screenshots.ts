@@ -75,6 +75,14 @@ export async function takeScreenshots(
         await page.waitForTimeout(SETTLE_MS);
       });
     }
+    for (const desk of DESKS) {
+      await shoot(`cases-${desk}`, async (language) => {
+        await goTo(page, `#/cases/${desk}?lang=${language}`);
+        const first = page.locator('table.cases tbody a').first();
+        if ((await first.count()) > 0) await first.click();
+        await page.waitForTimeout(SETTLE_MS);
+      });
+    }
     await shoot('help', async (language) => {
       await goTo(page, `#/desk/fraud?lang=${language}`);
       await page.keyboard.press('Escape');

@@ -17,7 +17,10 @@ function chooseEnabled(next: boolean): void {
   enabled.value = next;
 }
 
-export type Shortcut = 'j' | 'k' | 'Enter' | 'Escape' | '/' | '?';
+export type Shortcut = 'j' | 'k' | 'x' | 'a' | 'e' | 's' | 'Enter' | 'Escape' | '/' | '?';
+
+const LETTERS = ['j', 'k', 'x', 'a', 'e', 's', '/', '?'] as const;
+const isLetter = (key: string): key is (typeof LETTERS)[number] => (LETTERS as readonly string[]).includes(key);
 
 /** Calls `act` for a shortcut key that is pressed outside of fields and dialogs. Escape works in fields as well. */
 export function useShortcuts(act: (key: Shortcut, event: KeyboardEvent) => void): void {
@@ -34,7 +37,7 @@ export function useShortcuts(act: (key: Shortcut, event: KeyboardEvent) => void)
       else if (inField) return;
       // Enter belongs to the link or button that has the focus.
       else if (key === 'Enter') target.closest('a, button, summary') === null && current.current(key, event);
-      else if (enabled.value && (key === 'j' || key === 'k' || key === '/' || key === '?')) current.current(key, event);
+      else if (enabled.value && isLetter(key)) current.current(key, event);
     };
     document.addEventListener('keydown', onKeyDown);
     return () => document.removeEventListener('keydown', onKeyDown);
@@ -57,6 +60,10 @@ export function ShortcutsDialog() {
     ['k', t.previous],
     ['Enter', t.open],
     ['Esc', t.close],
+    ['x', t.choose],
+    ['a', t.acknowledge],
+    ['s', t.snooze],
+    ['e', t.closeCase],
     ['/', t.search],
     ['?', t.help],
   ] as const;

@@ -1,0 +1,323 @@
+/** One case: what it is about, what can be done with it, its alerts with their reasons, and what was done, in order. */
+import { useEffect, useState } from 'preact/hooks';
+import type { CaseEventInput } from '../cases/case-event.ts';
+import { ApiError } from './api.ts';
+import { type CaseDetail, type CaseEvent, getCase, postCaseEvent } from './case-api.ts';
+import { change, myName, tellFailure } from './case-work.ts';
+import { Fact } from './fact.tsx';
+import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
+import { onCaseFrame } from './live-alerts.ts';
+import { format, locale, messages, now } from './locale.ts';
+import { formatPlace, NO_OPENED, place } from './location.ts';
+import { actionName, keyTypeName } from './slugs.ts';
+
+const NOTE_MAX = 4_000;
+
+export interface CasePanelProps {
+  caseId: string;
+  /** Counts up when something was done outside of the panel. */
+  reads: number;
+  panelRef: { current: HTMLElement | null };
+  onAsk(kind: 'close' | 'snooze', found: CaseDetail): void;
+  onChanged(): void;
+  onClose(): void;
+}
+
+export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }: CasePanelProps) {
+  const t = messages.value.cases;
+  const [found, setFound] = useState<CaseDetail>();
+  const [failure, setFailure] = useState('');
+  const [seen, setSeen] = useState(0);
+  useEffect(() => {
+    const stopped = new AbortController();
+    getCase(caseId, stopped.signal).then(
+      (read) => {
+        setFound(read);
+        setFailure('');
+      },
+      (error: unknown) => {
+        if (stopped.signal.aborted) return;
+        if (!(error instanceof ApiError)) throw error;
+        setFailure(error.status === 404 ? messages.peek().cases.gone : error.message);
+      },
+    );
+    return () => stopped.abort();
+  }, [caseId, reads, seen]);
+  useEffect(
+    () =>
+      onCaseFrame((frame) => {
+        if (frame.kind === 'casesResync' || (frame.kind === 'case' && frame.case.caseId === caseId))
+          setSeen((count) => count + 1);
+      }),
+    [caseId],
+  );
+  const act = async (event: CaseEventInput): Promise<void> => {
+    if (found === undefined) return;
+    if ((await change([found], event)) !== undefined) onChanged();
+  };
+  const title = found?.title?.[locale.value] ?? t.case;
+  return (
+    <aside class="panel" ref={panelRef} tabIndex={-1} aria-labelledby="case-heading">
+      <header class={`panel-header ${found?.severity ?? 'info'}`}>
+        <div class="panel-title">
+          {found !== undefined && (
+            <p class="panel-state">
+              <SeverityIcon severity={found.severity} />
+              {messages.value.severity[found.severity]}
+              <span class={`case-status ${found.status}`}>{messages.value.caseStatuses[found.status]}</span>
+            </p>
+          )}
+          <h2 id="case-heading">{title}</h2>
+        </div>
+        <button type="button" class="icon-button" aria-label={t.closePanel} title={t.closePanel} onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="panel-body">
+        {failure !== '' && (
+          <p class="note" role="alert">
+            {t.failed(failure)}
+          </p>
+        )}
+        {found === undefined && failure === '' && <p class="note">{t.loading}</p>}
+        {found !== undefined && (
+          <>
+            <Actions found={found} onAsk={(kind) => onAsk(kind, found)} onAct={(event) => void act(event)} />
+            <Facts found={found} />
+            <Alerts found={found} />
+            <NoteForm
+              key={found.caseId}
+              found={found}
+              onWritten={(changed) => {
+                setFound(changed);
+                onChanged();
+              }}
+            />
+            <Timeline found={found} />
+          </>
+        )}
+      </div>
+    </aside>
+  );
+}
+
+interface ActionsProps {
+  found: CaseDetail;
+  onAsk(kind: 'close' | 'snooze'): void;
+  onAct(event: CaseEventInput): void;
+}
+
+function Actions({ found, onAsk, onAct }: ActionsProps) {
+  const t = messages.value.cases;
+  const me = myName();
+  if (found.mergedInto !== null) {
+    return (
+      <p class="note">
+        {t.merged} <a href={formatPlace({ ...place.value, caseId: found.mergedInto })}>{t.openMerged}</a>
+      </p>
+    );
+  }
+  if (found.status === 'closed') {
+    return (
+      <div class="case-actions">
+        <button type="button" class="button" onClick={() => onAct({ type: 'reopen', reason: t.reopenReason })}>
+          {t.reopen}
+        </button>
+      </div>
+    );
+  }
+  return (
+    <div class="case-actions">
+      {found.status === 'open' && (
+        <button type="button" class="button" onClick={() => onAct({ type: 'acknowledge' })}>
+          {t.acknowledge}
+        </button>
+      )}
+      {me !== '' && found.assignee !== me && (
+        <button type="button" class="button" onClick={() => onAct({ type: 'assign', assignee: me })}>
+          {t.assignToMe}
+        </button>
+      )}
+      {found.assignee !== null && (
+        <button type="button" class="button" onClick={() => onAct({ type: 'assign', assignee: null })}>
+          {t.unassign}
+        </button>
+      )}
+      {found.status === 'snoozed' ? (
+        <button type="button" class="button" onClick={() => onAct({ type: 'unsnooze' })}>
+          {t.unsnooze}
+        </button>
+      ) : (
+        <button type="button" class="button" onClick={() => onAsk('snooze')}>
+          {t.snooze}
+        </button>
+      )}
+      <button type="button" class="button primary" onClick={() => onAsk('close')}>
+        {t.close}
+      </button>
+    </div>
+  );
+}
+
+function Facts({ found }: { found: CaseDetail }) {
+  const t = messages.value.cases;
+  const f = format.value;
+  const { sla, key, closing } = found;
+  return (
+    <dl class="facts">
+      <Fact name={keyTypeName(key.type)}>
+        <code>{key.value}</code>
+      </Fact>
+      <Fact name={t.assignee}>{found.assignee ?? t.nobody}</Fact>
+      {sla.dueAt !== null && (
+        <Fact name={t.due}>
+          <span class={sla.dueAt < now.value ? 'alarming' : ''}>{f.dateTime(sla.dueAt)}</span>
+        </Fact>
+      )}
+      <Fact name={t.openedAt}>{f.dateTime(found.openedAt)}</Fact>
+      {found.snoozedUntil !== null && <Fact name={t.snoozedUntil}>{f.dateTime(found.snoozedUntil)}</Fact>}
+      {closing !== null && (
+        <Fact name={t.outcome}>
+          {messages.value.outcomes[closing.outcome as keyof typeof messages.value.outcomes]}
+          {closing.reason !== null && <span class="muted"> {closing.reason}</span>}
+        </Fact>
+      )}
+      {found.tags.length > 0 && <Fact name={t.tags}>{found.tags.join(', ')}</Fact>}
+      {found.isControl && <Fact name={t.control}>{t.controlHint}</Fact>}
+      {found.suggestedActions.length > 0 && (
+        <Fact name={t.suggested}>{found.suggestedActions.map((slug) => actionName(slug)).join(', ')}</Fact>
+      )}
+    </dl>
+  );
+}
+
+function Alerts({ found }: { found: CaseDetail }) {
+  const t = messages.value.cases;
+  return (
+    <section aria-labelledby="case-alerts">
+      <h3 id="case-alerts">{t.alertsOf(found.alerts, format.value.number(found.alerts))}</h3>
+      <ul class="case-alerts">
+        {found.alertList.map((alert) => (
+          <li key={alert.alertId}>
+            <StatusIcon status={alert.status} />
+            <a
+              href={formatPlace({
+                ...place.value,
+                ...NO_OPENED,
+                page: 'desk',
+                desk: found.desk,
+                alertId: alert.alertId,
+              })}
+            >
+              {alert.title[locale.value]}
+            </a>
+            <time class="muted" dateTime={new Date(alert.eventTime).toISOString()}>
+              {format.value.time(alert.eventTime)}
+            </time>
+            <p>{alert.reason[locale.value]}</p>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function NoteForm({ found, onWritten }: { found: CaseDetail; onWritten(changed: CaseDetail): void }) {
+  const t = messages.value.cases;
+  const [text, setText] = useState('');
+  const [sending, setSending] = useState(false);
+  if (found.status === 'closed') return null;
+  const send = async (): Promise<void> => {
+    setSending(true);
+    try {
+      const by = myName();
+      onWritten(await postCaseEvent(found.caseId, { type: 'note', note: text.trim(), ...(by !== '' && { by }) }));
+      setText('');
+    } catch (error) {
+      tellFailure(error);
+    } finally {
+      setSending(false);
+    }
+  };
+  return (
+    <form
+      class="replay"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void send();
+      }}
+    >
+      <label for="case-note">{t.note}</label>
+      <textarea
+        id="case-note"
+        rows={3}
+        maxLength={NOTE_MAX}
+        value={text}
+        onInput={(event) => setText(event.currentTarget.value)}
+      />
+      <div class="button-group">
+        <button type="submit" class="button" disabled={sending || text.trim() === ''}>
+          {t.addNote}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Timeline({ found }: { found: CaseDetail }) {
+  const t = messages.value.cases;
+  const f = format.value;
+  return (
+    <section aria-labelledby="case-timeline">
+      <h3 id="case-timeline">{t.timeline}</h3>
+      <ol class="timeline">
+        <li>
+          <time dateTime={new Date(found.openedAt).toISOString()}>{f.dateTime(found.openedAt)}</time>
+          <p>{t.openedByItself}</p>
+        </li>
+        {found.timeline.map(({ sequence, at, effect, event }) => (
+          <li key={sequence} class={effect === 'applied' ? '' : 'void'}>
+            <time dateTime={new Date(at).toISOString()}>{f.dateTime(at)}</time>
+            <p>
+              <span class="who">{event.by}</span> {messages.value.caseEvents[event.type]}
+              {effect !== 'applied' && <span class="muted"> {effect === 'undone' ? t.undone : t.noEffect}</span>}
+            </p>
+            {detailOf(event) !== '' && <p class="said">{detailOf(event)}</p>}
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+/** What an event says beside its type. */
+function detailOf(event: CaseEvent): string {
+  const { outcomes } = messages.value;
+  const f = format.value;
+  switch (event.type) {
+    case 'assign':
+      return event.assignee ?? '';
+    case 'note':
+      return event.note;
+    case 'tag':
+      return [...(event.add ?? []), ...(event.remove ?? []).map((tag) => `−${tag}`)].join(', ');
+    case 'snooze':
+      return messages.value.cases.untilBecause(f.dateTime(event.until), event.reason);
+    case 'snoozeRule':
+      return messages.value.cases.ruleUntil(event.ruleId, f.dateTime(event.until), event.reason);
+    case 'outcome': {
+      const name = outcomes[event.outcome as keyof typeof outcomes];
+      return event.reason === undefined ? name : messages.value.cases.outcomeBecause(name, event.reason);
+    }
+    case 'reopen':
+      return event.reason;
+    case 'offer':
+      return event.offerId;
+    case 'action':
+      return actionName(event.action);
+    case 'listEntry':
+      return `${event.list}: ${event.value}`;
+    default:
+      return '';
+  }
+}

@@ -1,0 +1,55 @@
+/** Who works here, and what was done last: shared by the list of cases and the case that is open. */
+import { signal } from '@preact/signals';
+import type { CaseEventInput } from '../cases/case-event.ts';
+import { ApiError } from './api.ts';
+import { type BulkResult, changeCases, undoChange } from './case-api.ts';
+import { session } from './session.ts';
+
+const STORAGE_KEY = 'ringfence.name';
+
+/** Where nobody has to sign in, people say who they are. */
+const givenName = signal(localStorage.getItem(STORAGE_KEY) ?? '');
+
+/** Empty: nobody has said who works here. */
+export const myName = (): string => session.value?.person?.name ?? givenName.value;
+export const nameIsGiven = (): boolean => session.value?.signIn === 'open';
+
+export function giveName(name: string): void {
+  localStorage.setItem(STORAGE_KEY, name);
+  givenName.value = name;
+}
+
+/** What was done last, as the bar under the list tells it. */
+export type Done =
+  | { kind: 'changed'; type: CaseEventInput['type'] | 'undo'; result: BulkResult }
+  | { kind: 'nothingToTake' }
+  | { kind: 'failed'; detail: string };
+export const lastDone = signal<Done | undefined>(undefined);
+
+/** Each change goes as a bulk action, even of one case, so that it can be taken back. */
+export async function change(
+  cases: readonly { caseId: string; version: number }[],
+  event: CaseEventInput,
+): Promise<BulkResult | undefined> {
+  return told(event.type, () => changeCases(cases, myName(), event));
+}
+
+export async function undo(bulkId: string): Promise<BulkResult | undefined> {
+  return told('undo', () => undoChange(bulkId, myName()));
+}
+
+async function told(type: CaseEventInput['type'], act: () => Promise<BulkResult>): Promise<BulkResult | undefined> {
+  try {
+    const result = await act();
+    lastDone.value = { kind: 'changed', type, result };
+    return result;
+  } catch (error) {
+    tellFailure(error);
+    return undefined;
+  }
+}
+
+export function tellFailure(error: unknown): void {
+  if (!(error instanceof ApiError)) throw error;
+  lastDone.value = { kind: 'failed', detail: error.message };
+}

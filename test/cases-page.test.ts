@@ -1,0 +1,171 @@
+/** The cases in a real browser, served by a real gateway on a real broker. */
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { AlertData } from '../src/alerts/alert.ts';
+import { caseIdOf } from '../src/cases/case-event.ts';
+import { caseKeyOf } from '../src/cases/case-index.ts';
+import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
+
+/** Shorter than the limit of a test, so that a failure names what was not there. */
+const LOCATOR_LIMIT_MS = 15_000;
+const HOSTILE = '<img src=x onerror="document.title=1">\u202e"\'`{{7*7}}';
+
+beforeAll(buildIfStale, 120_000);
+
+describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where no Chromium is found)', () => {
+  let bench: Bench;
+  let gateway: RunningGateway;
+  let browser: Browser;
+  let context: BrowserContext | undefined;
+  let problems: string[] = [];
+  beforeAll(async () => {
+    bench = await startBench();
+    gateway = await bench.start({ consoleDir: builtConsole });
+    browser = await openBrowser();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await bench?.stop();
+  });
+  afterEach(async () => {
+    await context?.close();
+    context = undefined;
+    // No script failed, and the content security policy was never violated.
+    expect(problems).toEqual([]);
+  });
+
+  const open = async (hash: string, name = 'Anna'): Promise<Page> => {
+    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
+    const page = await context.newPage();
+    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
+    problems = watchProblems(page);
+    await page.addInitScript(`localStorage.setItem('ringfence.name', ${JSON.stringify(name)})`);
+    await page.goto(`${gateway.url}/${hash}`);
+    await page.locator('.connection.live').waitFor();
+    return page;
+  };
+  let made = 0;
+  /** An alert that opens a case of its own. @returns id of the case */
+  const publish = async (fields: Partial<AlertData> = {}): Promise<{ caseId: string; number: string }> => {
+    made += 1;
+    const number = `86137${String(made).padStart(8, '0')}`;
+    const key = { type: 'subscriber', value: number };
+    const alert = alertWith({ servedMsisdn: number, key, suggestedActions: ['call-subscriber'], ...fields });
+    await bench.publishAlert(alert);
+    return { caseId: caseIdOf(alert.desk, caseKeyOf(alert), alert.alertId), number };
+  };
+  const rows = (page: Page) => page.locator('table.cases tbody tr');
+  const row = (page: Page, number: string) => rows(page).filter({ hasText: number });
+  const panel = (page: Page) => page.getByRole('complementary');
+  const post = (caseId: string, event: object) =>
+    fetch(`${gateway.url}/v1/cases/${caseId}/events`, {
+      method: 'POST',
+      body: JSON.stringify(event),
+      headers: { 'content-type': 'application/json' },
+    });
+
+  test('from the first alert to the outcome and back: take next, note, close, undo', async () => {
+    const page = await open('#/cases/arrears?lang=en');
+    const { number } = await publish({
+      desk: 'arrears',
+      severity: 'critical',
+      title: { en: 'Bill unpaid', 'zh-CN': '账单未付' },
+    });
+    await row(page, number).waitFor();
+    await page.getByRole('button', { name: 'Take next' }).click();
+    await panel(page).getByRole('heading', { name: 'Bill unpaid' }).waitFor();
+    await row(page, number).getByText('Anna').waitFor();
+    await panel(page).getByLabel('Note').fill(HOSTILE);
+    await panel(page).getByRole('button', { name: 'Add note' }).click();
+    await panel(page).locator('.timeline').getByText(HOSTILE).waitFor();
+    await panel(page).getByRole('button', { name: 'Close case' }).click();
+    const dialog = page.getByRole('dialog');
+    // Without an outcome there is no closing, and the outcomes are those of the desk.
+    expect(await dialog.getByRole('button', { name: 'Close case' }).isDisabled()).toBe(true);
+    expect(await dialog.getByRole('radio').count()).toBe(5);
+    await dialog.getByLabel('Promised to pay').check();
+    await dialog.getByLabel('Reason').fill('on Friday');
+    await dialog.getByRole('button', { name: 'Close case' }).click();
+    await page.getByText('1 case closed.').waitFor();
+    await panel(page).getByText('Promised to pay: on Friday').waitFor();
+    await panel(page).getByRole('button', { name: 'Reopen' }).waitFor();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('1 case put back.').waitFor();
+    await panel(page).getByRole('button', { name: 'Close case' }).waitFor();
+    await panel(page).getByText('(taken back)').waitFor();
+    expect(page.url()).toMatch(/case=[0-9a-f]{32}/);
+  });
+
+  test('what others do appears in its row, new cases wait, and nothing moves', async () => {
+    const first = await publish({ severity: 'info' });
+    const page = await open('#/cases/fraud?lang=en');
+    await row(page, first.number).waitFor();
+    const before = await rows(page).allInnerTexts();
+    const urgent = await publish({ severity: 'critical' });
+    await page.getByRole('button', { name: '1 case is new or back' }).waitFor();
+    await post(first.caseId, { type: 'assign', assignee: 'Ben', by: 'Ben' });
+    await row(page, first.number).getByText('Ben').waitFor();
+    expect(await rows(page).count()).toBe(before.length);
+    await page.getByRole('button', { name: '1 case is new or back' }).click();
+    await row(page, urgent.number).waitFor();
+    // What is due first stands first.
+    expect(await rows(page).first().innerText()).toContain(urgent.number);
+  });
+
+  test('many at once, with the keyboard, and who was too late is told', async () => {
+    const [one, two] = [await publish({ desk: 'retention' }), await publish({ desk: 'retention' })];
+    const page = await open('#/cases/retention?lang=en');
+    await row(page, two.number).waitFor();
+    await page.keyboard.press('j');
+    await page.keyboard.press('x');
+    await page.keyboard.press('j');
+    await page.keyboard.press('x');
+    await page.getByText('2 chosen').waitFor();
+    await page.keyboard.press('e');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('heading', { name: 'Close 2 cases' }).waitFor();
+    await dialog.getByLabel('Saved').check();
+    await dialog.getByLabel('Offer', { exact: true }).fill('half-price');
+    await dialog.getByLabel('Cost of the offer').fill('5');
+    // Somebody else was quicker, and has not been seen yet.
+    await post(one.caseId, { type: 'outcome', outcome: 'unreachable', by: 'Ben' });
+    await dialog.getByRole('button', { name: 'Close case' }).click();
+    await page.getByText('1 case closed.').waitFor();
+    await page.getByText('1 case was changed by somebody else first.').waitFor();
+    const { closing } = (await (await fetch(`${gateway.url}/v1/cases/${two.caseId}`)).json()) as { closing: object };
+    expect(closing).toMatchObject({ outcome: 'saved', offerId: 'half-price', cost: 5, by: 'Anna' });
+  });
+
+  test('every filter is in the address, and a case has one too', async () => {
+    const { caseId, number } = await publish({ severity: 'critical' });
+    const page = await open(`#/cases/fraud?who=nobody&severity=critical&q=${number}&case=${caseId}&lang=en`);
+    await panel(page).getByText('Opened with its first alert').waitFor();
+    expect(await rows(page).count()).toBe(1);
+    await page.getByRole('combobox', { name: 'Status' }).selectOption('Closed');
+    await page.getByText('No case matches the filters').waitFor();
+    expect(page.url()).toContain('status=closed');
+    await page.getByRole('link', { name: 'Alerts', exact: true }).click();
+    await page.locator('table.alerts tbody tr[aria-rowindex]').first().waitFor();
+    await page.getByRole('link', { name: 'Cases', exact: true }).click();
+    await page.getByRole('button', { name: 'Take next' }).waitFor();
+  });
+
+  test('are usable in Chinese and without a mouse or good eyes', async () => {
+    const { caseId, number } = await publish({ severity: 'critical' });
+    await post(caseId, { type: 'note', note: '已致电', by: '王芳' });
+    const page = await open('#/cases/fraud?lang=zh-CN');
+    await row(page, number).getByRole('link').click();
+    await panel(page).getByText('已致电').waitFor();
+    await panel(page).getByText('随第一条告警自动建立').waitFor();
+    expect(await seriousViolations(page)).toEqual([]);
+    await panel(page).getByRole('button', { name: '关闭案件' }).click();
+    await page.getByRole('dialog').getByLabel('确认属实').waitFor();
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    // Nothing of the other language is left on the page.
+    const words = (await page.locator('body').innerText()).match(/[A-Za-z]{4,}/g) ?? [];
+    expect(words.filter((word) => !['Ringfence', 'Anna'].includes(word))).toEqual([]);
+  });
+});
