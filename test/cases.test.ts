@@ -336,6 +336,31 @@ describe('cases over HTTP', () => {
     expect(text).toContain('ringfence_case_feed_unreadable_total{stream="CASES"} 2');
   });
 
+  it.each<[string, object]>([
+    ['no key', { key: undefined }],
+    ['a key that is a number', { key: { type: 'subscriber', value: 7 } }],
+    ['no score', { score: undefined }],
+    ['a subscriber that is an object', { servedMsisdn: { a: 1 } }],
+    ['a group without a value', { group: { type: 'account' } }],
+  ])('pass over an alert with %s, and go on', async (_name, fields) => {
+    const data = { ...alertWith({ servedMsisdn: newSubscriber() }), ...fields };
+    await bench.js.publish(`alerts.fraud.${data.alertId}`, JSON.stringify({ data }));
+    const caseId = await openCase();
+    expect((await detail(caseId)).alerts).toBe(1);
+  });
+
+  it('are worked on where an alert is stranger than what is written down of it', async () => {
+    const strange = {
+      ruleId: 'r'.repeat(100),
+      servedMsisdn: 'no number',
+      title: undefined,
+      suggestedActions: undefined,
+    };
+    const caseId = await openCase(strange as unknown as Partial<AlertData>);
+    expect((await post(caseId, { type: 'acknowledge' })).status).toBe(200);
+    expect(await list(`ruleId=${strange.ruleId}`)).toMatchObject([{ caseId, title: null, status: 'acknowledged' }]);
+  });
+
   it('note the end of a snooze once, whoever looks at it', async () => {
     const [second, third] = [await another(), await another()];
     const caseId = await openCase();

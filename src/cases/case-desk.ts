@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { JetStreamApiError, type JetStreamClient } from '@nats-io/jetstream';
 import type { Desk } from '../alerts/alert.ts';
 import type { Metrics } from '../metrics.ts';
-import { type CaseEvent, type CaseEventInput, caseSubject } from './case-event.ts';
+import { type CaseEvent, type CaseEventInput, caseSubject, isCaseEvent } from './case-event.ts';
 import type { CaseFilter, CaseList } from './case-list.ts';
 import type { CaseReader } from './case-reader.ts';
 import { type Refusal, refusalOf } from './case-work.ts';
@@ -69,6 +69,7 @@ export function createCaseDesk(options: {
     version: number,
     event: CaseEvent,
   ): Promise<number | undefined> => {
+    if (!isCaseEvent(event)) throw new Error(`an event of type ${(event as CaseEvent).type} that nobody could read`);
     try {
       const stored = await js.publish(caseSubject(desk, caseId), JSON.stringify(event), {
         msgID: `${caseId}.${event.id}`,

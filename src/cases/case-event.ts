@@ -104,12 +104,16 @@ export const CASE_EVENT_TYPES = Object.keys(bodies) as CaseEventType[];
 /** Written by a gateway into the stream only, never by a client. */
 const GATEWAY_TYPES: ReadonlySet<CaseEventType> = new Set(['expired']);
 
+/** What an alert may bring is longer than what this writes down; it is cut (`case-list.ts`). */
+export const ABOUT_TEXT_MAX = 256;
+export const ABOUT_ITEMS_MAX = 50;
+const aboutText = Type.String({ maxLength: ABOUT_TEXT_MAX });
 const about = Type.Object(
   {
-    key: Type.Object({ type: Type.String({ maxLength: 64 }), value: Type.String({ maxLength: 256 }) }, closed),
+    key: Type.Object({ type: Type.String({ maxLength: 4_096 }), value: Type.String({ maxLength: 4_096 }) }, closed),
     openedAt: instantMs('When its first alert was stored.'),
-    ruleIds: Type.Array(slug, { maxItems: 100 }),
-    servedMsisdns: Type.Array(msisdn, { maxItems: 100 }),
+    ruleIds: Type.Array(aboutText, { maxItems: ABOUT_ITEMS_MAX }),
+    servedMsisdns: Type.Array(aboutText, { maxItems: ABOUT_ITEMS_MAX }),
   },
   {
     ...closed,
@@ -157,7 +161,8 @@ export type CaseEventInput = Bodies[Exclude<CaseEventType, 'expired'>] & { id?: 
 export type About = Static<typeof about>;
 
 const checker = Compile(CaseEventSchema);
-export const inputChecker = Compile(CaseEventInputSchema);
+/** Whether every gateway will be able to read what this one is about to publish. */
+export const isCaseEvent = (value: unknown): value is CaseEvent => checker.Check(value);
 
 /** The event in a message; undefined where it is none. */
 export function readCaseEvent(data: Uint8Array): CaseEvent | undefined {

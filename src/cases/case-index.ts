@@ -14,7 +14,9 @@
  * lane placed anew from the first alert on. The positions in both streams are stored in the same transaction as the rows.
  */
 import type { SQLOutputValue, StatementSync } from 'node:sqlite';
-import { type AlertData, type Desk, SEVERITIES } from '../alerts/alert.ts';
+import { Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type AlertData, DESKS, type Desk, SEVERITIES } from '../alerts/alert.ts';
 import { type CaseEvent, type CaseKey, caseIdOf, isControl } from './case-event.ts';
 import type { CasePolicy } from './case-policy.ts';
 import { type CaseTables, openCaseTables } from './case-tables.ts';
@@ -70,6 +72,27 @@ interface Lane {
 }
 
 type Row = Record<string, SQLOutputValue>;
+
+const keySchema = Type.Object({
+  type: Type.String({ maxLength: 4_096 }),
+  value: Type.String({ maxLength: 4_096 }),
+});
+const placeable = Compile(
+  Type.Object({
+    alertId: Type.String({ minLength: 1, maxLength: 128 }),
+    desk: Type.Enum([...DESKS]),
+    ruleId: Type.String({ minLength: 1 }),
+    severity: Type.Enum([...SEVERITIES]),
+    status: Type.Enum(['firing', 'resolved']),
+    score: Type.Number(),
+    key: keySchema,
+    group: Type.Optional(keySchema),
+    servedMsisdn: Type.Optional(Type.String()),
+    value: Type.Optional(Type.Object({ tier: Type.Optional(Type.String()) })),
+  }),
+);
+/** Whether an alert says all that its case needs to know; anybody may publish to ALERTS. */
+export const isPlaceable = (alert: unknown): alert is AlertData => placeable.Check(alert);
 
 /** The account behind the alert; a subscriber without an account is one of its own; else what the rule groups by. */
 export function caseKeyOf(alert: AlertData): CaseKey {

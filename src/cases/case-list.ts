@@ -4,7 +4,14 @@
  */
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { type AlertData, type Desk, SEVERITIES } from '../alerts/alert.ts';
-import { type About, type CaseEvent, type CaseStatus, verdictOf } from './case-event.ts';
+import {
+  ABOUT_ITEMS_MAX,
+  ABOUT_TEXT_MAX,
+  type About,
+  type CaseEvent,
+  type CaseStatus,
+  verdictOf,
+} from './case-event.ts';
 import type { CaseTables } from './case-tables.ts';
 import type { CaseSummary } from './case-view.ts';
 import { type CaseWork, FOR_EVER, foldCase, type StoredEvent, UNTOUCHED } from './case-work.ts';
@@ -12,7 +19,7 @@ import { type CaseWork, FOR_EVER, foldCase, type StoredEvent, UNTOUCHED } from '
 /** Alerts that one case shows; the others are counted. */
 const ALERTS_SHOWN_MAX = 200;
 const SUBSCRIBERS_SHOWN_MAX = 20;
-const RULES_SHOWN_MAX = 50;
+const RULES_SHOWN_MAX = ABOUT_ITEMS_MAX;
 const PREVIEW_ALERTS_MAX = 20;
 const DAY_MS = 86_400_000;
 
@@ -299,8 +306,8 @@ export function createCaseList({ db }: CaseTables): CaseList {
         about: {
           key: { type: String(row.key_type), value: String(row.key_value) },
           openedAt: Number(row.opened_at),
-          ruleIds: Number(row.alerts) > 0 ? rules : (work.about?.ruleIds ?? []),
-          servedMsisdns: Number(row.alerts) > 0 ? subscribers : (work.about?.servedMsisdns ?? []),
+          ruleIds: Number(row.alerts) > 0 ? rules.map(cut) : (work.about?.ruleIds ?? []),
+          servedMsisdns: Number(row.alerts) > 0 ? subscribers.map(cut) : (work.about?.servedMsisdns ?? []),
         },
         seenUntil: Number(row.last_alert_at),
       };
@@ -360,6 +367,8 @@ export function createCaseList({ db }: CaseTables): CaseList {
     },
   };
 }
+
+const cut = (text: string): string => text.slice(0, ABOUT_TEXT_MAX);
 
 /** A position as the opaque cursor of the API. */
 export function caseCursorOf({ value, caseId }: CasePosition): string {

@@ -12,7 +12,7 @@ import { type Follower, followStream, streamExtent } from '../source/follower.ts
 import type { SourceMessage } from '../source/jetstream.ts';
 import { ALERTS_STREAM, CASES_STREAM } from '../source/streams.ts';
 import { caseOfSubject, readCaseEvent } from './case-event.ts';
-import type { CaseAlert, CaseIndex, CaseMessage, StreamName } from './case-index.ts';
+import { type CaseAlert, type CaseIndex, type CaseMessage, isPlaceable, type StreamName } from './case-index.ts';
 
 const PULL_MESSAGES = 1_024;
 const PULL_BYTES = 2 * 1024 * 1024;
@@ -78,7 +78,8 @@ export function createCaseReader(options: {
   const applyAlerts = (portion: SourceMessage[]): Set<string> => {
     const alerts = portion.flatMap((message): CaseAlert[] => {
       const found = options.alertOf(message);
-      if (found !== undefined) return [{ sequence: message.sequence, at: message.timeMs, ...found }];
+      if (found !== undefined && isPlaceable(found.alert))
+        return [{ sequence: message.sequence, at: message.timeMs, ...found }];
       unreadable('ALERTS', message);
       return [];
     });

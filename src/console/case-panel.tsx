@@ -1,6 +1,7 @@
 /** One case: what it is about, what can be done with it, its alerts with their reasons, and what was done, in order. */
 import { useEffect, useState } from 'preact/hooks';
 import type { CaseEventInput } from '../cases/case-event.ts';
+import { completeAlert } from './alert-intake.ts';
 import { ApiError } from './api.ts';
 import { type CaseDetail, type CaseEvent, getCase, postCaseEvent } from './case-api.ts';
 import { change, myName, tellFailure } from './case-work.ts';
@@ -197,7 +198,7 @@ function Alerts({ found }: { found: CaseDetail }) {
     <section aria-labelledby="case-alerts">
       <h3 id="case-alerts">{t.alertsOf(found.alerts, format.value.number(found.alerts))}</h3>
       <ul class="case-alerts">
-        {found.alertList.map((alert) => (
+        {found.alertList.map(completeAlert).map((alert) => (
           <li key={alert.alertId}>
             <StatusIcon status={alert.status} />
             <a

@@ -12,6 +12,7 @@ import { AckPolicy, DeliverPolicy, type JetStreamClient, type JetStreamManager, 
 import { type NatsConnection, nanos } from '@nats-io/transport-node';
 import type { AlertData } from '../alerts/alert.ts';
 import { type CaseEventType, caseOfSubject, readCaseEvent } from '../cases/case-event.ts';
+import { isPlaceable } from '../cases/case-index.ts';
 import type { CaseProjection } from '../cases/case-projection.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -99,7 +100,7 @@ export function startWebhooks(options: {
     const { data, subject, seq } = message;
     if (subject.startsWith('alerts.')) {
       const alert = alertOf({ data, subject, sequence: seq, timeMs: message.time.getTime() })?.alert;
-      if (alert === undefined || !isFor(alert.desk)) return undefined;
+      if (!isPlaceable(alert) || !isFor(alert.desk)) return undefined;
       const id = `${alert.alertId}.${alert.revision}`;
       // The message is a CloudEvent already.
       if (hook.form === 'cloudEvents') return { id, body: Buffer.from(data).toString() };

@@ -49,10 +49,11 @@ export function alertmanagerPayload(alert: AlertData, receiver: string, source: 
     key: alert.key.value,
   };
   const annotations = {
-    summary: alert.title.en,
-    summary_zh_cn: alert.title['zh-CN'],
-    description: alert.reason.en,
-    description_zh_cn: alert.reason['zh-CN'],
+    // Whoever publishes alerts beside us may have left the words out.
+    summary: alert.title?.en ?? alert.ruleId,
+    summary_zh_cn: alert.title?.['zh-CN'] ?? alert.ruleId,
+    description: alert.reason?.en ?? '',
+    description_zh_cn: alert.reason?.['zh-CN'] ?? '',
   };
   const groupLabels = { alertname: alert.ruleId, key: alert.key.value };
   const at = new Date(alert.eventTime).toISOString();
