@@ -18,6 +18,7 @@ import {
   setLink,
   setQueuedAt,
 } from '../src/state/block.ts';
+import { cases } from './cases.ts';
 
 /** What a block must hold, as a person would write it down. */
 interface Model {
@@ -144,7 +145,7 @@ describe('blocks', () => {
           expect(spans[index]![0]).toBeGreaterThanOrEqual(spans[index - 1]![1]);
         }
       }),
-      { numRuns: 200 },
+      { numRuns: cases(200) },
     );
   });
 

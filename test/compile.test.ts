@@ -13,6 +13,7 @@ import {
 } from '../src/rules/compile.ts';
 import { ExpressionError, parseExpression } from '../src/rules/expression.ts';
 import { RECORD_NAMES } from '../src/rules/names.ts';
+import { cases } from './cases.ts';
 import { createKeyState } from './key-state.ts';
 
 const { scope } = createKeyState();
@@ -340,7 +341,7 @@ describe('types', () => {
         ),
         check,
       ),
-      { numRuns: 4_000 },
+      { numRuns: cases(4_000) },
     );
     expect(accepted).toBeGreaterThan(200);
   });

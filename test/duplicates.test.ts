@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createDuplicates, type Duplicates } from '../src/state/duplicates.ts';
+import { cases } from './cases.ts';
 
 /** Room for characters of one generation: 40 for each id, at least 64 Ki. */
 const charactersOf = (horizon: number): number => Math.max(horizon * 40, 65_536);
@@ -57,7 +58,7 @@ describe('duplicates', () => {
           expect(duplicates.size()).toBe(expected.size());
         }
       }),
-      { numRuns: 300 },
+      { numRuns: cases(300) },
     );
   });
 
@@ -105,7 +106,7 @@ describe('duplicates', () => {
           for (const one of after) expect(again.seen(one)).toBe(expected.seen(one));
         },
       ),
-      { numRuns: 200 },
+      { numRuns: cases(200) },
     );
   });
 

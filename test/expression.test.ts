@@ -11,6 +11,7 @@ import {
   parseDuration,
   parseExpression,
 } from '../src/rules/expression.ts';
+import { cases } from './cases.ts';
 
 /** The expression with a marker removed, and where the marker stood. */
 function marked(text: string): { text: string; at: number } {
@@ -199,7 +200,7 @@ describe('hostile expressions', () => {
           expect(error.message).not.toBe('');
         }
       }),
-      { numRuns: 4_000 },
+      { numRuns: cases(4_000) },
     );
   });
 });
@@ -270,7 +271,7 @@ describe('parsing what a tree says', () => {
         fc.pre(text.length <= EXPRESSION_LENGTH_MAX);
         expect(canonical(parseExpression(text))).toBe(canonical(node));
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500) },
     );
   });
 });

@@ -53,7 +53,7 @@ let few = 0;
 let fewAlerts: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
-  few = writePopulation(fewFile, { seed: 12, subscribers: 100, recordsPerSubscriberDay: 2 });
+  few = writePopulation(fewFile, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
   fewAlerts = await replayed(fewFile);
 }, MINUTE_MS);
 let folders = 0;

@@ -50,7 +50,7 @@ let records = 0;
 let expected: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
-  records = writePopulation(file, { seed: 12, subscribers: 100, recordsPerSubscriberDay: 2 });
+  records = writePopulation(file, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
   expected = await replayed(file);
 }, MINUTE_MS);
 let folders = 0;

@@ -55,7 +55,7 @@ let records = 0;
 let expected: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
-  records = writePopulation(file, { seed: 12, subscribers: 100, recordsPerSubscriberDay: 2 });
+  records = writePopulation(file, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
   expected = await replayed(file);
 }, MINUTE_MS);
 let folders = 0;
@@ -228,7 +228,7 @@ fault('R13', 'poison between good records', 3 * MINUTE_MS, async (figures) => {
     inField(JSON.stringify('x'.repeat(1_000_000))),
     inField(`${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`),
     inField('"?","__proto__":{"recordId":"y"}'),
-    inField('"a\\u0000b"').replace('"cellId"', '"otherNumber"').replace('"otherNumber":"8613700000001",', ''),
+    inField('"a\u0000b"'),
     inField('"\\ud800"'),
     JSON.stringify(voice({ eventTime: Date.UTC(2106, 1, 7) })),
     JSON.stringify(voice({ eventTime: 0 })),

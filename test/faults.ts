@@ -14,7 +14,7 @@ import { expectSameAlerts, forgetLogs, logTails, revisionOf } from './serving.ts
 export const isWhole = process.env['RINGFENCE_FAULTS'] === 'whole';
 
 export const killsWanted = Number(process.env['RINGFENCE_FAULTS_KILLS'] ?? (isWhole ? 200 : 1));
-export const recordsWanted = Number(process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isWhole ? 1_000_000 : 20_000));
+export const recordsWanted = Number(process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isWhole ? 1_000_000 : 8_000));
 
 /** What a test has measured; the reporter prints it in this order. */
 export type Figures = Record<string, number | string>;

@@ -10,6 +10,7 @@ import {
   readCount,
   type Stretch,
 } from '../src/state/panes.ts';
+import { cases } from './cases.ts';
 import { createKeyState } from './key-state.ts';
 
 /** What the model keeps: every record, for ever. */
@@ -162,7 +163,7 @@ describe('panes', () => {
           }
         }
       }),
-      { numRuns: 250 },
+      { numRuns: cases(250) },
     );
   });
 
@@ -204,7 +205,7 @@ describe('panes', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      { numRuns: cases(150) },
     );
   });
 

@@ -15,6 +15,7 @@ import {
   type RuleProblem,
   ruleSchema,
 } from '../src/rules/rule.ts';
+import { cases } from './cases.ts';
 import { changeText, ruleText } from './rule-text.ts';
 
 const FEATURE_KEYS = Object.keys(Object.values(ruleSchema.properties.features.patternProperties)[0]!.properties);
@@ -247,7 +248,7 @@ describe('hostile files', () => {
           expect(message).not.toBe('');
         }
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500) },
     );
   });
 });
