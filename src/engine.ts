@@ -22,6 +22,7 @@ import {
   hasEpisode,
   heldAtOf,
   holdEpisode,
+  lowerEpisode,
   raiseEpisode,
   revisionOf,
 } from './alerts/episode.ts';
@@ -999,7 +1000,10 @@ export function createEngine(options: EngineOptions): Engine {
     }
     const isOpen = hasEpisode(cursor, episode);
     const before = isOpen ? bandOf(cursor, episode) : -1;
-    if (isOpen) holdEpisode(cursor, episode, scope.now);
+    if (isOpen) {
+      holdEpisode(cursor, episode, scope.now);
+      if (rule.falls && reached < before) lowerEpisode(cursor, episode, reached);
+    }
     if (rule.suppressBy >= 0 && isSuppressed(rule, reached)) return;
     if (reached <= before || isInhibited(rule)) return;
     if (!isOpen) {

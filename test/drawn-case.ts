@@ -325,9 +325,10 @@ const rule = (id: number, feature: fc.Arbitrary<DrawnFeature>): fc.Arbitrary<Rul
         ['warning', 'warning'],
       ),
       suppress: fc.constantFrom('1m', '10m', '1h', '3h'),
+      falls: fc.boolean(),
       timed: fc.constantFrom('', '', '', 'every 10m', 'every 1h', 'at', 'at two'),
     })
-    .map(({ key, on: ruleOn, where: ruleWhere, features, thresholds, also: more, bands, suppress, timed }) => {
+    .map(({ key, on: ruleOn, where: ruleWhere, features, thresholds, also: more, bands, suppress, falls, timed }) => {
       const own = Object.fromEntries(
         features.map((one, index): [string, RuleFeature] => [
           `f${index}`,
@@ -357,7 +358,7 @@ const rule = (id: number, feature: fc.Arbitrary<DrawnFeature>): fc.Arbitrary<Rul
           // The higher band asks for the other features too.
           if: `(${conditions.slice(0, index + 1).join(' && ')})${index === 0 ? more : ''}`,
         })),
-        suppress: { for: suppress },
+        suppress: { for: suppress, ...(falls ? { falls } : {}) },
         ...(timed.startsWith('every') ? { evaluateEvery: timed.slice(6) } : {}),
         ...(timed === 'at' ? { evaluateAt: 'lastAt + 7m' } : {}),
         ...(timed === 'at two' ? { evaluateAt: ['lastAt + 3m', 'lastAt + 2h'] } : {}),

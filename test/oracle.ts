@@ -626,6 +626,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
       emit(band, 1, 'firing');
     } else {
       episode.held = Math.max(episode.held, now);
+      if (rule.suppress.falls) episode.band = Math.min(episode.band, band);
       if (band > episode.band && !inhibited()) {
         episode.band = band;
         episode.revision++;

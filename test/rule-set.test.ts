@@ -204,6 +204,11 @@ describe('a rule set', () => {
     ],
     ['count, window: 1h', 'heldMax, of: charge', "heldMax needs 'window'", 'calls: ¦{'],
     ['count, window: 1h', 'heldMin, of: cellId, window: 1h', "heldMin needs 'of', a number", 'calls: ¦{'],
+    [
+      'suppress: { for: 1h }',
+      'suppress: { for: 1h, by: account, falls: ¦true }',
+      "'falls' is about the alert of one key; with 'by' several keys share one",
+    ],
     ['count, window: 1h', 'distinct, of: cellId, window: 2h, panes: ¦72', 'a distinct count takes at most 60 panes'],
     [
       'count, window: 1h',

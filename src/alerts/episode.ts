@@ -7,7 +7,7 @@
  *                 firing                     resolved
  * ```
  *
- * It fires once; a higher band is a new revision; it resolves when `suppress.for` has passed since the condition last held.
+ * It fires once; a higher band than any before is a new revision (with `suppress.falls`: than the last one); it resolves when `suppress.for` has passed since the condition last held.
  * At that moment the condition is looked at once more, so a window that is still full keeps the episode open.
  *
  * The episode stands in the key's block under the rule's id, so it is part of every checkpoint and survives a rule change:
@@ -64,6 +64,11 @@ export function beginEpisode(
 export function holdEpisode(cursor: Cursor, episode: number, at: number): void {
   const unit = cursor.segmentAt[episode]! + HELD_AT;
   if (at > cursor.f64[unit]!) cursor.f64[unit] = at;
+}
+
+/** Says nothing: what is over lower down is no news, but that it rises again will be. */
+export function lowerEpisode(cursor: Cursor, episode: number, band: number): void {
+  cursor.u32[(cursor.segmentAt[episode]! + REVISION) * 2 + 1] = band;
 }
 
 export function raiseEpisode(cursor: Cursor, episode: number, band: number): void {

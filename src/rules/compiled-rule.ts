@@ -55,6 +55,8 @@ export interface CompiledRule {
   /** Of two bands the higher one never holds without the lower one. */
   isRising: boolean;
   suppressMs: number;
+  /** The band of an open episode falls with the condition. */
+  falls: boolean;
   /** Longest reach of its values: silence beyond it cannot change them any more. Infinity where one grows with time. */
   reachMs: number;
   /** Judged on arrival also where the record is late for every window: it has none, or looks at single calls. */

@@ -88,6 +88,8 @@ export function draftRule(
   if (!isEntity(rule.groupBy)) problem(['groupBy'], `'${rule.groupBy}' is no single entity`);
   if (rule.suppress.missing !== undefined && rule.suppress.by === undefined)
     problem(['suppress', 'missing'], "'missing' says what holds where 'by' is not known; there is no 'by'");
+  if (rule.suppress.falls && rule.suppress.by !== undefined)
+    problem(['suppress', 'falls'], "'falls' is about the alert of one key; with 'by' several keys share one");
   if (rule.inhibitedBy?.includes(rule.id)) problem(['inhibitedBy'], 'a rule cannot inhibit itself');
 
   if (PROFILE_KEYS.has(key)) shared.profile();
@@ -153,6 +155,7 @@ export function draftRule(
     isTimed: rule.evaluateAt !== undefined || rule.evaluateEvery !== undefined,
     isRising: false,
     suppressMs: parseDuration(rule.suppress.for)!,
+    falls: rule.suppress.falls ?? false,
     reachMs: 0,
     onArrival: false,
     asksKnownFor: false,

@@ -361,6 +361,12 @@ export const ruleSchema = Type.Object(
             description: 'Where `by` is not known: an alert for each key (default), or one for all of them.',
           }),
         ),
+        falls: Type.Optional(
+          Type.Boolean({
+            description:
+              'The band of an open alert falls with the condition, so that a later rise is a new revision; default false: only a band that was never reached is.',
+          }),
+        ),
       },
       closed,
     ),
