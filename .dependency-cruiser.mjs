@@ -6,7 +6,7 @@
  */
 const shapes = ['record/usage-record.ts', 'alerts/alert.ts'];
 const stages = ['record/', 'reference/', 'state/', 'rules/', 'alerts/', 'engine.ts', 'source/', 'sinks/'];
-const support = ['errors.ts', 'metrics.ts', 'log.ts', 'clock.ts'];
+const support = ['errors.ts', 'metrics.ts', 'log.ts', 'clock.ts', 'projection-file.ts'];
 const mayImport = [
   { module: 'errors.ts', values: [], types: [] },
   { module: 'record/', values: [], types: [] },
@@ -18,6 +18,7 @@ const mayImport = [
   { module: 'metrics.ts', values: ['errors.ts'], types: [] },
   { module: 'log.ts', values: ['errors.ts'], types: [] },
   { module: 'clock.ts', values: ['errors.ts'], types: [] },
+  { module: 'projection-file.ts', values: [], types: [] },
   {
     module: 'config.ts',
     values: [

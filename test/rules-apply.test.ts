@@ -1,6 +1,7 @@
 /** `rules apply` against a running `serve`: new windows filled from the stream, nothing lost by a crash, the folder in line. */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { RuleSummary } from '../src/http/schemas.ts';
 import { readRuleFiles, versionOf } from '../src/rules/load.ts';
@@ -157,7 +158,8 @@ describe('rules apply', () => {
     await first.kill();
     // As it is where the folder is read-only: it still has what was there before, and that has been seen.
     rmSync(join(running, 'texts.yaml'));
-    writeFileSync(join(stay.data, 'rules-folder'), versionOf(readRuleFiles(running)));
+    const seen = versionOf(readRuleFiles(running));
+    writeFileSync(join(stay.data, 'rules-folder'), `${seen} ${crc32(seen).toString(16)}\n`);
     const again = await startServe(stay);
     await inForce(again, version);
     await send(broker.url, many('sms', 5, 7));

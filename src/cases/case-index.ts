@@ -532,7 +532,7 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
         return settle(changed);
       });
     },
-    close: () => db.close(),
+    close: () => tables.close(),
   };
 }
 

@@ -2,13 +2,11 @@
  * The SQLite file of the cases: its tables, and how it is opened. A file that is damaged, of another form, or made under
  * another policy (times of the SLA clock, share of the control group) is removed and filled again from the streams.
  */
-import { rmSync } from 'node:fs';
-import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { openProjection } from '../projection-file.ts';
 
 /** Counts up when the tables change. */
 const FORM = 1;
-/** Page cache of SQLite, in KiB. */
-const CACHE_KIB = 16_384;
 
 const TABLES = `
   -- One row an alert, in its newest revision. case_id: where it belongs; null where a snoozed rule hides it.
@@ -53,7 +51,6 @@ const TABLES = `
   CREATE INDEX work_case_score ON work_case (desk, score, case_id);
   CREATE INDEX work_case_snoozed ON work_case (snooze_ends_at) WHERE snooze_ends_at > 0;
   CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-  PRAGMA user_version = ${FORM};
 `;
 
 export interface CaseTables {
@@ -61,11 +58,13 @@ export interface CaseTables {
   transaction<T>(write: () => T): T;
   /** Removes alerts whose newest revision lies before a sequence. @returns their lanes, each once. */
   forgottenLanes(alertSequence: number): Record<string, SQLOutputValue>[];
+  close(): void;
 }
 
 /** @param policy a file that was filled under another one is filled again */
 export function openCaseTables(path: string, policy: string): CaseTables {
-  const db = openDatabase(path, policy);
+  const file = openProjection(path, { form: FORM, tables: TABLES, policy });
+  const { db } = file;
   const lanes = db.prepare('SELECT DISTINCT desk, key_type, key_value FROM case_alert WHERE seq < ?');
   const forget = db.prepare('DELETE FROM case_alert WHERE seq < ?');
   return {
@@ -87,41 +86,6 @@ export function openCaseTables(path: string, policy: string): CaseTables {
       forget.run(alertSequence);
       return found;
     },
+    close: () => file.close(),
   };
-}
-
-function openDatabase(path: string, policy: string): DatabaseSync {
-  const onDisk = path !== ':memory:';
-  const open = (): DatabaseSync | undefined => {
-    const db = new DatabaseSync(path);
-    try {
-      // WAL with NORMAL: a commit is a write without fsync; what a power cut takes is read again from the streams.
-      db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE_KIB}`);
-      const form = db.prepare('PRAGMA user_version').get()?.user_version;
-      if (form === 0 && db.prepare('SELECT count(*) AS n FROM sqlite_master').get()?.n === 0) {
-        db.exec(`BEGIN; ${TABLES} COMMIT`);
-        db.prepare("INSERT INTO meta (name, value) VALUES ('policy', ?)").run(policy);
-        return db;
-      }
-      if (
-        form === FORM &&
-        db.prepare('PRAGMA quick_check(1)').get()?.quick_check === 'ok' &&
-        db.prepare("SELECT value FROM meta WHERE name = 'policy'").get()?.value === policy
-      )
-        return db;
-    } catch (error) {
-      db.close();
-      const isSqlite = error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
-      if (!onDisk || !isSqlite) throw error;
-      return undefined;
-    }
-    db.close();
-    return undefined;
-  };
-  const db = open();
-  if (db !== undefined) return db;
-  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-  const again = open();
-  if (again === undefined) throw new Error(`a new database in ${path} is not usable`);
-  return again;
 }

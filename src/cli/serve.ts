@@ -4,8 +4,9 @@
  * is restored and records are being read.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { openAccessStore } from '../access/store.ts';
@@ -230,7 +231,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       const version = pending !== undefined && pending.sequence > from.sequence ? pending.version : from.version;
       // A folder that is as it was does not undo what has been applied since.
       if (version === first.version) continue;
-      if (folder.seen() === first.version) {
+      const seen = folder.seen();
+      if (seen === undefined) log.error({}, 'the note about the rules folder is damaged, so rules in force stay');
+      if (seen === undefined || seen === first.version) {
         files = pending !== undefined && pending.version === version ? pending.files : filesOf(engine);
         log.info(
           { partition: number, version },
@@ -400,20 +403,34 @@ function claimDataFolder(data: string): { assertOurs(): void } {
   };
 }
 
-/** The rules folder, and what of it has gone into the stream: remembered beside the state, because it outlives the process. */
-function rulesFolderOf(config: Config): { seen(): string; see(version: string): void; write(files: RuleFiles): void } {
+/**
+ * The rules folder, and what of it has gone into the stream: remembered beside the state, because it outlives the process.
+ * `seen`: '' where nothing is remembered, undefined where the note is damaged.
+ */
+function rulesFolderOf(config: Config): {
+  seen(): string | undefined;
+  see(version: string): void;
+  write(files: RuleFiles): void;
+} {
   const note = join(config.data, 'rules-folder');
+  const textOf = (version: string): string => `${version} ${crc32(version).toString(16)}\n`;
   const see = (version: string): void => {
     try {
       mkdirSync(config.data, { recursive: true });
-      writeFileSync(note, `${version}\n`);
+      writeFileSync(`${note}.writing`, textOf(version));
+      renameSync(`${note}.writing`, note);
     } catch (error) {
       // Without the note a restart publishes the folder's rules once more, which changes nothing where they are the same.
       if (!isDiskTrouble(error)) throw error;
     }
   };
   return {
-    seen: () => (existsSync(note) ? readFileSync(note, 'utf8').trim() : ''),
+    seen() {
+      if (!existsSync(note)) return '';
+      const text = readFileSync(note, 'latin1');
+      const version = text.replace(/ .*\n$/, '');
+      return text === textOf(version) ? version : undefined;
+    },
     see,
     write(files) {
       const old = new Map(readRuleFiles(config.rules).map(({ file, text }) => [file, text]));

@@ -7,10 +7,10 @@
  * SQLite runs in the engine's thread, so nothing here may be slow: writes come in small batches, and a query whose
  * filter has no index of its own looks at SLICE_ROWS rows at a time and lets the loop breathe between slices.
  */
-import { rmSync } from 'node:fs';
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import type { SQLInputValue, StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AlertData } from '../alerts/alert.ts';
+import { openProjection } from '../projection-file.ts';
 
 /** One message of the ALERTS stream. */
 export interface AlertEntry {
@@ -68,8 +68,6 @@ export const INDEX_ROWS_MAX = 250_000;
 const PRUNE_PORTION_ROWS = 500;
 /** Rows that a filter without an index looks at before the loop gets a turn; measured: 1 ms a slice, 33 ms for 250,000 rows. */
 const SLICE_ROWS = 5_000;
-/** Page cache of SQLite, in KiB. */
-const CACHE_KIB = 16_384;
 /** Counts up when the tables change; a file of another form is filled again. */
 const FORM = 1;
 
@@ -89,7 +87,6 @@ const TABLES = `
   CREATE INDEX alert_newest ON alert (event_time, seq, desk, severity, rule_id, status);
   CREATE INDEX alert_of_subscriber ON alert (served_msisdn, event_time, seq) WHERE served_msisdn IS NOT NULL;
   CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-  PRAGMA user_version = ${FORM};
 `;
 
 /**
@@ -98,7 +95,8 @@ const TABLES = `
  */
 export function openAlertIndex(path: string, options: { rowsMax?: number } = {}): AlertIndex {
   const rowsMax = options.rowsMax ?? INDEX_ROWS_MAX;
-  const db = openDatabase(path);
+  const file = openProjection(path, { form: FORM, tables: TABLES });
+  const { db } = file;
 
   const insert = db.prepare(
     `INSERT OR REPLACE INTO alert (seq, alert_id, event_time, desk, severity, rule_id, status, served_msisdn, json)
@@ -257,44 +255,8 @@ export function openAlertIndex(path: string, options: { rowsMax?: number } = {})
         next: lastRow ? { eventTime: Number(lastRow.eventTime), sequence: Number(lastRow.sequence) } : null,
       };
     },
-    close() {
-      db.close();
-    },
+    close: () => file.close(),
   };
-}
-
-/** A sound database of the current form; a file that is neither is removed and made again. */
-function openDatabase(path: string): DatabaseSync {
-  const onDisk = path !== ':memory:';
-  const open = () => {
-    const db = new DatabaseSync(path);
-    try {
-      // WAL with NORMAL: a commit is a write without fsync, so a batch costs tens of microseconds; a power cut may
-      // take the newest rows, and they are read again from the stream.
-      db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE_KIB}`);
-      const form = db.prepare('PRAGMA user_version').get()?.user_version;
-      const sound = form === FORM && db.prepare('PRAGMA quick_check(1)').get()?.quick_check === 'ok';
-      const fresh = form === 0 && db.prepare('SELECT count(*) AS n FROM sqlite_master').get()?.n === 0;
-      if (fresh) db.exec(`BEGIN; ${TABLES} COMMIT`);
-      if (sound || fresh) return db;
-    } catch (error) {
-      db.close();
-      if (!onDisk || !isSqliteError(error)) throw error;
-      return undefined;
-    }
-    db.close();
-    return undefined;
-  };
-  const db = open();
-  if (db !== undefined) return db;
-  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-  const again = open();
-  if (again === undefined) throw new Error(`a new database in ${path} is not usable`);
-  return again;
-}
-
-function isSqliteError(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
 }
 
 /** A position as the opaque cursor of the API. */
