@@ -113,6 +113,19 @@ describe('the access store', () => {
     command.close();
   });
 
+  it('ends all sessions of a person at once, wherever they signed in', () => {
+    addUser();
+    const tokens = [
+      store.beginSession({ name: 'oidc:lin', provider: 'oidc', roles: ['analyst'], desks: ['fraud'] }, author),
+      store.beginSession({ name: 'oidc:lin', provider: 'oidc', roles: ['analyst'], desks: ['fraud'] }, author),
+      store.beginSession({ name: 'alice', provider: 'local' }, author),
+    ];
+    const held = tokens.map((token) => store.principalOfSession(token)!);
+    expect(store.endSessionsOf('oidc:lin', author)).toBe(2);
+    expect(tokens.map((token) => store.principalOfSession(token)?.id)).toEqual([undefined, undefined, 'alice']);
+    expect(held.map((principal) => store.renew(principal)?.id)).toEqual([undefined, undefined, 'alice']);
+  });
+
   it('a new password ends the sessions', () => {
     addUser();
     const token = store.beginSession({ name: 'alice', provider: 'local' }, author);

@@ -177,6 +177,29 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     expect(store.user(name)?.mustChangePassword).toBe(false);
   });
 
+  test.each([
+    ['en', 'Audit', 'Done'],
+    ['zh-CN', '审计', '成功'],
+  ])('in %s: an administrator reads who did what, as text', async (language, name, done) => {
+    const admin = `admin-${language}`;
+    const hostile = '<img src=x onerror=alert(1)> "\u202Egnp';
+    const at = new Date().toISOString();
+    store.audit([
+      { at, ...author, action: 'putRule', object: { id: hostile }, result: 'denied', reason: hostile, more: 3 },
+    ]);
+    addPerson(admin, ['admin'], [...DESKS]);
+    await signIn(admin, PASSWORD, language);
+    await page.getByRole('link', { name, exact: true }).click();
+    const rows = page.locator('table.audit tbody tr');
+    await rows.filter({ hasText: 'signIn' }).first().getByText(done).waitFor();
+    // The reason that somebody gave is shown, and is no markup.
+    await rows.filter({ hasText: hostile }).first().waitFor();
+    expect(await page.locator('table.audit img').count()).toBe(0);
+    // A text that turns the direction of writing turns its own only.
+    expect(await page.locator('table.audit bdi').filter({ hasText: hostile }).count()).toBeGreaterThan(1);
+    expect(await seriousViolations(page)).toEqual([]);
+  });
+
   test('who is disabled is back before the page at once, with nothing left on it', async () => {
     addPerson('kim', ['lead'], ['fraud']);
     await signIn('kim', PASSWORD);

@@ -103,6 +103,8 @@ describe('descriptions', () => {
     for (const path of registered) expect(Object.keys(openApi.paths)).toContain(path);
     // What is described is there: nothing of it answers 404 for want of a route.
     for (const [path, operations] of Object.entries(openApi.paths)) {
+      // Without an identity provider there is nothing at its addresses; oidc.test.ts has one.
+      if (path.startsWith('/v1/session/oidc')) continue;
       for (const method of Object.keys(operations)) {
         const response = await fetch(running.url + path.replace('{msisdn}', '1').replace('{id}', '-'), { method });
         expect([method, path, response.status]).not.toEqual([method, path, 404]);

@@ -132,6 +132,9 @@ function maskBytes(base64: string, textOf: (text: string) => string): string {
 
 function collectServed(value: unknown, served: Set<string>, depth: number): void {
   if (typeof value !== 'object' || value === null || depth > DEPTH_MAX) return;
-  if (!Array.isArray(value) && 'servedMsisdn' in value) served.add(String(value.servedMsisdn));
+  if ('servedMsisdn' in value) served.add(String(value.servedMsisdn));
+  if ('servedMsisdns' in value && Array.isArray(value.servedMsisdns)) {
+    for (const number of value.servedMsisdns) served.add(String(number));
+  }
   for (const item of Object.values(value)) collectServed(item, served, depth + 1);
 }

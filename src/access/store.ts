@@ -28,8 +28,8 @@ export const SESSION_IDLE_MS = 60 * 60_000;
 /** Use of a session is written down at most this often. */
 const SEEN_STEP_MS = 60_000;
 const SECRET_BYTES = 32;
-/** Another process that writes is waited for; each write is one transaction of milliseconds. */
-const LOCK_WAIT_MS = 5_000;
+/** Another process that writes is waited for, and the engine with us; each write is one transaction of milliseconds. */
+const LOCK_WAIT_MS = 1_000;
 /** Counts up when the tables change. */
 const FORM = 1;
 
@@ -122,12 +122,17 @@ export interface AccessStore {
     author: Author,
   ): string;
   endSession(token: string): void;
+  /** Ends every session of a person, by the name that the audit log has. @returns how many */
+  endSessionsOf(name: string, author: Author): number;
   /** Whom a session token or a key stands for; undefined where it is unknown, expired, revoked or its owner disabled. */
   principalOfSession(token: string): Principal | undefined;
   principalOfKey(secret: string): Principal | undefined;
   /** The same again, for a connection that lasts: what the principal may do now. */
   renew(principal: Principal): Principal | undefined;
+  /** @throws an error of SQLite (`isStoreError`) where the disk is full, or another process does not let go */
   audit(entries: readonly AuditEntry[]): void;
+  /** Writes something that means nothing. @throws as `audit` does */
+  probe(): void;
   auditPage(before: number, limit: number): AuditRow[];
   /** Every entry from the first one on. */
   auditRows(afterSeq?: number): Iterable<AuditRow>;
@@ -215,7 +220,14 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
       if (owner === undefined || owner.disabledAt !== null) return undefined;
       ({ roles, desks, mustChangePassword } = owner);
     }
-    if (at - Number(row['seen_at']) >= SEEN_STEP_MS) touchSession.run(at, hash);
+    if (at - Number(row['seen_at']) >= SEEN_STEP_MS) {
+      try {
+        touchSession.run(at, hash);
+      } catch (error) {
+        // On a full disk a session grows no older than it is, and nobody has to be turned away for it.
+        if (!isStoreError(error)) throw error;
+      }
+    }
     return {
       kind: 'user',
       id: name,
@@ -341,6 +353,13 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
     endSession(token) {
       write(() => dropSession.run(hashOf(token)));
     },
+    endSessionsOf(name, author) {
+      return write(() => {
+        const ended = Number(db.prepare('DELETE FROM session WHERE name = ?').run(name).changes);
+        entry(author, 'users.signOut', { user: name }, { sessions: ended });
+        return ended;
+      });
+    },
     principalOfSession: (token) => principalOfSessionHash(hashOf(token)),
     principalOfKey: (secret) => (KEY_FORM.test(secret) ? principalOfKeyHash(hashOf(secret)) : undefined),
     renew(principal) {
@@ -349,6 +368,9 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
     },
     audit(entries) {
       if (entries.length > 0) write(() => log.append(entries));
+    },
+    probe() {
+      write(() => db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)").run(now()));
     },
     auditPage: (before, limit) => log.page(before, limit),
     *auditRows(afterSeq = 0) {
@@ -371,6 +393,11 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
     now,
     close: () => db.close(),
   };
+}
+
+/** The file cannot be written now: no room, a lock, a disk that fails. */
+export function isStoreError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
 }
 
 function openDatabase(path: string): DatabaseSync {

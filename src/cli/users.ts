@@ -1,5 +1,5 @@
 /**
- * `users add|list|change|password|disable|enable`: the people who sign in with a password of this installation. They write to
+ * `users add|list|change|password|sign-out|disable|enable`: the people who sign in with a password of this installation. They write to
  * the access file of the data folder, and a running `serve` goes by it from the next request on.
  */
 import { existsSync } from 'node:fs';
@@ -149,6 +149,16 @@ export function usersCommand(): Command {
       await withStore(flags, (store) => {
         store.changeUser(name, { password: { hash, mustChange: true } }, commandAuthor());
         showPassword(flags, store.user(name)!, password);
+      });
+    });
+  command('sign-out', 'End all sessions of a person, also of one whom an identity provider vouches for (oidc:NAME).')
+    .argument('<name>')
+    .action(async (name: string, flags: AccessFlags) => {
+      await withStore(flags, (store) => {
+        const sessions = store.endSessionsOf(name, commandAuthor());
+        process.stdout.write(
+          flags.output === 'json' ? `${JSON.stringify({ name, sessions })}\n` : `${sessions} sessions ended\n`,
+        );
       });
     });
   for (const [verb, disabled] of [

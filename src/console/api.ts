@@ -4,6 +4,7 @@
  */
 import type { AlertData, Desk, Severity } from '../alerts/alert.ts';
 import type {
+  AuditPageView,
   DeadLetterHeadView,
   DeadLetterReplayView,
   DeadLetterView,
@@ -154,6 +155,13 @@ export async function signOut(): Promise<void> {
 
 export async function changePassword(current: string, next: string): Promise<void> {
   await sendJson('v1/session/password', 'PUT', { current, next });
+}
+
+export type AuditEntryView = AuditPageView['entries'][number];
+
+/** One page of the audit log, newest first; `before` is the `next` of the page before. */
+export function getAudit(before: number | undefined, signal?: AbortSignal): Promise<AuditPageView> {
+  return get(`v1/audit?limit=100${before === undefined ? '' : `&before=${before}`}`, signal) as Promise<AuditPageView>;
 }
 
 /** The alert with its whole numbers, as far as the role ever sees them. */

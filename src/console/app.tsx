@@ -2,6 +2,7 @@
 import { effect } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
+import { AuditPage } from './audit-page.tsx';
 import { CasesPage } from './cases-page.tsx';
 import { LanguageChoice, ThemeChoice } from './choices.tsx';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
@@ -54,6 +55,11 @@ export function App() {
             <li class={may('listDeadLetters') ? '' : 'apart'}>
               <PageLink target={{ page: 'operations' }} current={page === 'operations'} label={t.nav.operations} />
             </li>
+            {session.value?.signIn === 'required' && may('listAudit') && (
+              <li>
+                <PageLink target={{ page: 'audit' }} current={page === 'audit'} label={t.nav.audit} />
+              </li>
+            )}
           </ul>
         </nav>
         <div class="bar-tools">
@@ -78,7 +84,11 @@ export function App() {
       <main id="main" ref={main} tabIndex={-1}>
         {page === 'desk' && ownDesks().includes(desk) && <DeskPage key={desk} desk={desk} />}
         {page === 'cases' && ownDesks().includes(desk) && <CasesPage key={desk} desk={desk} />}
+        {(page === 'desk' || page === 'cases') && !ownDesks().includes(desk) && (
+          <p class="note elsewhere">{t.nav.notYours}</p>
+        )}
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
+        {page === 'audit' && may('listAudit') && <AuditPage />}
         {page === 'operations' && <OperationsPage />}
       </main>
       <ShortcutsDialog />

@@ -5,6 +5,7 @@
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
  *     #/cases/fraud?status=active&who=mine&severity=critical&q=8613&case=…
  *     #/operations?lang=en
+ *     #/audit
  *
  * It is the part behind `#`, since the server then needs to know no page of the console.
  */
@@ -25,7 +26,7 @@ export type CaseFilterStatus = (typeof CASE_FILTERS)[number];
 const CASE_WHO = ['all', 'mine', 'nobody'] as const;
 export type CaseWho = (typeof CASE_WHO)[number];
 
-const PAGES = ['desk', 'cases', 'deadletters', 'operations'] as const;
+const PAGES = ['desk', 'cases', 'deadletters', 'operations', 'audit'] as const;
 
 export interface Place {
   page: (typeof PAGES)[number];

@@ -14,6 +14,8 @@ export const zhCn: Messages = {
     retention: '客户维系',
     deadletters: '拒收记录',
     operations: '运行监控',
+    audit: '审计',
+    notYours: '您没有此工作台的权限。',
     criticalFiring: (count) => `${count} 条紧急告警触发中`,
   },
 
@@ -49,6 +51,25 @@ export const zhCn: Messages = {
     change: '修改密码',
     signedInAs: '当前登录用户',
     signOut: '退出登录',
+  },
+
+  audit: {
+    heading: '审计日志',
+    note: '谁做了什么。日志是否完整，可用命令 ringfence audit verify 校验。',
+    refresh: '刷新',
+    at: '时间',
+    who: '操作人',
+    action: '操作',
+    object: '对象',
+    result: '结果',
+    details: '详情',
+    nobody: '未登录',
+    results: { done: '成功', failed: '失败', denied: '拒绝' },
+    more: (count) => `另有 ${count} 条相同`,
+    older: '显示更早的记录',
+    loading: '加载中',
+    shown: (count) => `已显示 ${count} 条`,
+    failed: (detail) => `操作未成功：${detail}`,
   },
 
   reveal: {

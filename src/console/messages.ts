@@ -16,6 +16,8 @@ export const en = {
     retention: 'Retention',
     deadletters: 'Rejected',
     operations: 'Operations',
+    audit: 'Audit',
+    notYours: 'This desk is not one of yours.',
     criticalFiring: (count: string) => `${count} critical firing`,
   },
 
@@ -51,6 +53,25 @@ export const en = {
     change: 'Change password',
     signedInAs: 'Signed in as',
     signOut: 'Sign out',
+  },
+
+  audit: {
+    heading: 'Audit log',
+    note: 'Who did what. The command ringfence audit verify says whether the log is whole.',
+    refresh: 'Refresh',
+    at: 'Time',
+    who: 'Who',
+    action: 'Action',
+    object: 'To what',
+    result: 'Result',
+    details: 'Details',
+    nobody: 'not signed in',
+    results: { done: 'Done', failed: 'Failed', denied: 'Denied' },
+    more: (count: string) => `and ${count} more`,
+    older: 'Show older ones',
+    loading: 'Loading',
+    shown: (count: string) => `${count} shown`,
+    failed: (detail: string) => `That did not work: ${detail}`,
   },
 
   reveal: {

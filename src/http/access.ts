@@ -15,7 +15,7 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { AuditEntry } from '../access/audit.ts';
 import { maskNumbers, type NumberRefs } from '../access/numbers.ts';
-import type { AccessStore, Author } from '../access/store.ts';
+import { type AccessStore, type Author, isStoreError } from '../access/store.ts';
 import {
   type Access,
   ANONYMOUS,
@@ -26,9 +26,10 @@ import {
   type Principal,
   ROUTE_ACCESS,
 } from '../access/table.ts';
+import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { AddressGuard } from './address.ts';
-import { ProblemError } from './problem.ts';
+import { ProblemError, RETRY_AFTER_SEC } from './problem.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -36,6 +37,8 @@ declare module 'fastify' {
     principal: Principal;
     /** What the audit entry of this request says beside its parameters; handlers add to it. */
     trace: { object?: Record<string, string>; reason?: string; before?: unknown; after?: unknown };
+    /** The handler writes the entries of this request itself. */
+    traceWritten: boolean;
     /** The handler has decided itself what of the numbers may be seen, and has said so in `trace`. */
     numbersRevealed: boolean;
   }
@@ -49,6 +52,8 @@ declare module 'fastify' {
 
 /** Requests a minute of one person; a page that is open makes a few dozen. Machines have the limit of an address. */
 const PERSON_REQUESTS_PER_MINUTE_MAX = 1_200;
+/** Changes a minute by one key: each is a write to disk in the thread of the engine. */
+const KEY_CHANGES_PER_MINUTE_MAX = 6_000;
 /** Numbers a minute that one person may see whole: enough for a queue, too few for a list. */
 const REVEALS_PER_MINUTE_MAX = 20;
 /** A browser sends it only for a page of ours: another site would have to ask first, and is told no. */
@@ -58,9 +63,11 @@ const SESSION_COOKIE = 'ringfence_session';
 const SECURE_SESSION_COOKIE = `__Host-${SESSION_COOKIE}`;
 const TICKET_LIFE_MS = 30_000;
 const TICKETS_MAX = 10_000;
-/** Different denied requests that wait to be written down together; beyond it they are only counted. */
-const DENIALS_WAITING_MAX = 256;
-const DENIALS_PAUSE_MS = 1_000;
+/** Different refused requests that wait to be written down together; beyond it they are only counted. */
+const REFUSALS_WAITING_MAX = 256;
+const REFUSALS_PAUSE_MS = 1_000;
+/** Each attempt may wait for a lock, and the engine with it. */
+const REFUSALS_RETRY_MS = 15_000;
 
 export interface AccessGate {
   /** Whether somebody has to sign in here. */
@@ -83,7 +90,7 @@ export interface AccessGate {
   sessionCookie(request: FastifyRequest, token: string): string;
   sessionToken(request: FastifyRequest): string | undefined;
   authorOf(request: FastifyRequest, principal?: Principal): Author;
-  /** Writes down what was denied and is still waiting. */
+  /** Writes down what was refused and is still waiting. */
   close(): void;
 }
 
@@ -94,8 +101,9 @@ export function createAccessGate(options: {
   /** An identity provider is set up, so somebody has to sign in even where there is no local user. */
   alwaysRequired: boolean;
   metrics: Metrics;
+  log: Log;
 }): AccessGate {
-  const { store, refs, guard, alwaysRequired, metrics } = options;
+  const { store, refs, guard, alwaysRequired, metrics, log } = options;
   const required = (): boolean => alwaysRequired || store.configured();
 
   /** Tickets by their text, oldest first. */
@@ -115,35 +123,53 @@ export function createAccessGate(options: {
     return (token !== undefined && store.principalOfSession(token)) || ANONYMOUS;
   };
 
-  // -- what was denied ---------------------------------------------------------------------------------------------------
+  // -- what was refused --------------------------------------------------------------------------------------------------
 
-  const denials = new Map<string, AuditEntry>();
-  let denialsTimer: NodeJS.Timeout | undefined;
-  metrics.trackQueue('access_denials', DENIALS_WAITING_MAX, () => denials.size);
-  const writeDenials = (): void => {
-    clearTimeout(denialsTimer);
-    denialsTimer = undefined;
-    const entries = [...denials.values()];
-    denials.clear();
-    store.audit(entries);
+  const refusals = new Map<string, AuditEntry>();
+  let refusalsTimer: NodeJS.Timeout | undefined;
+  metrics.trackQueue('access_refusals', REFUSALS_WAITING_MAX, () => refusals.size);
+  /** The last entry could not be written: until one can, nothing is changed that would have to be written down. */
+  let logFails = false;
+  const write = (entries: readonly AuditEntry[]): void => {
+    try {
+      store.audit(entries);
+      logFails = false;
+    } catch (error) {
+      logFails = true;
+      throw error;
+    }
   };
-  /** Who knocks a thousand times a second must not make a thousand writes to disk a second. */
-  const noteDenial = (entry: AuditEntry): void => {
-    metrics.accessDeniedTotal.inc({ status: String(entry.status) });
+  const writeRefusals = (): void => {
+    clearTimeout(refusalsTimer);
+    refusalsTimer = undefined;
+    try {
+      write([...refusals.values()]);
+      refusals.clear();
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      // They wait, and those that come meanwhile are counted with them.
+      log.error({ err: error, waiting: refusals.size }, 'the audit log cannot be written');
+      refusalsTimer = setTimeout(writeRefusals, REFUSALS_RETRY_MS);
+      refusalsTimer.unref();
+    }
+  };
+  /** Nothing was changed. Who knocks a thousand times a second must not make a thousand writes to disk a second. */
+  const noteRefusal = (entry: AuditEntry): void => {
+    if (entry.result === 'denied') metrics.accessDeniedTotal.inc({ status: String(entry.status) });
     const same = JSON.stringify([entry.who, entry.action, entry.ip, entry.status]);
-    const key = denials.has(same) || denials.size < DENIALS_WAITING_MAX ? same : '';
-    const waiting = denials.get(key);
-    if (waiting === undefined) denials.set(key, entry);
+    const key = refusals.has(same) || refusals.size < REFUSALS_WAITING_MAX ? same : '';
+    const waiting = refusals.get(key);
+    if (waiting === undefined) refusals.set(key, entry);
     else waiting.more = (waiting.more ?? 0) + 1;
-    denialsTimer ??= setTimeout(writeDenials, DENIALS_PAUSE_MS);
-    denialsTimer.unref();
+    refusalsTimer ??= setTimeout(writeRefusals, REFUSALS_PAUSE_MS);
+    refusalsTimer.unref();
   };
 
   // -- may they ----------------------------------------------------------------------------------------------------------
 
   /** Requests of other sites that a browser would send with our cookie. */
   const isForged = (request: FastifyRequest): boolean => {
-    if (request.method === 'GET' || request.method === 'HEAD') return false;
+    if (isRead(request)) return false;
     const { [FORGERY_HEADER]: header, 'sec-fetch-site': site } = request.headers;
     return header !== '1' || (site !== undefined && site !== 'same-origin' && site !== 'none');
   };
@@ -165,11 +191,11 @@ export function createAccessGate(options: {
   });
 
   const traced = (request: FastifyRequest, reply: FastifyReply, operation: OperationId): void => {
+    if (request.traceWritten) return;
     const row: Access = ROUTE_ACCESS[operation];
     const status = reply.statusCode;
     const denied = status === 401 || status === 403;
-    const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (!denied && (row.audit === false || (isRead && request.trace.object === undefined))) return;
+    if (!denied && (row.audit === false || (isRead(request) && request.trace.object === undefined))) return;
     // What is only read is not written down, unless a handler has said that it matters.
     const { object, ...told } = request.trace;
     const entry: AuditEntry = {
@@ -181,8 +207,20 @@ export function createAccessGate(options: {
       status,
       ...told,
     };
-    if (denied) noteDenial(entry);
-    else store.audit([entry]);
+    if (status >= 400 && status < 500) noteRefusal(entry);
+    else write([entry]);
+  };
+
+  const assertWritable = (): void => {
+    try {
+      store.probe();
+      logFails = false;
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      throw new ProblemError(503, 'The audit log cannot be written, so nothing can be changed now.', {
+        headers: { 'Retry-After': RETRY_AFTER_SEC },
+      });
+    }
   };
 
   const mask: AccessGate['mask'] = (principal, answer) => maskNumbers(answer, principal.numbers, refs);
@@ -209,6 +247,7 @@ export function createAccessGate(options: {
       });
       app.decorateRequest('principal');
       app.decorateRequest('trace');
+      app.decorateRequest('traceWritten', false);
       app.decorateRequest('numbersRevealed', false);
 
       app.addHook('onRequest', async (request) => {
@@ -222,6 +261,11 @@ export function createAccessGate(options: {
         max: PERSON_REQUESTS_PER_MINUTE_MAX,
         timeWindow: 60_000,
         keyGenerator: (request) => `person ${request.principal.id}`,
+      });
+      const keyLimit = app.createRateLimit({
+        max: KEY_CHANGES_PER_MINUTE_MAX,
+        timeWindow: 60_000,
+        keyGenerator: (request) => `key ${request.principal.id}`,
       });
       app.addHook('preParsing', async (request) => {
         const { operation } = request.routeOptions.config;
@@ -237,6 +281,10 @@ export function createAccessGate(options: {
           );
         }
         if (principal.kind === 'user') await assertRate(personLimit, request);
+        const row: Access = ROUTE_ACCESS[operation];
+        if (row.audit === false || isRead(request)) return;
+        if (principal.kind === 'key') await assertRate(keyLimit, request);
+        if (logFails) assertWritable();
       });
       app.addHook('onSend', async (request, reply, payload) => {
         const { operation } = request.routeOptions.config;
@@ -246,14 +294,9 @@ export function createAccessGate(options: {
         // What was made for one person is in no cache for the next.
         if (principal.kind !== 'open' && ROUTE_ACCESS[operation].may !== 'public')
           reply.header('Cache-Control', 'no-store');
-        const masked = principal.numbers !== 'full' && !request.numbersRevealed;
-        if (
-          masked &&
-          ROUTE_ACCESS[operation].may !== 'public' &&
-          payload !== undefined &&
-          payload !== null &&
-          payload !== ''
-        ) {
+        const isMasked =
+          principal.numbers !== 'full' && !request.numbersRevealed && ROUTE_ACCESS[operation].may !== 'public';
+        if (isMasked && payload !== undefined && payload !== null && payload !== '') {
           if (typeof payload !== 'string') throw new Error('an answer that cannot be masked');
           answer = isJson(reply) ? JSON.stringify(mask(principal, JSON.parse(payload))) : mask(principal, payload);
           reply.header('content-length', Buffer.byteLength(answer as string));
@@ -275,7 +318,7 @@ export function createAccessGate(options: {
     },
     admit(request, ticket) {
       const refuse = (principal: Principal, problem: ProblemError): ProblemError => {
-        noteDenial({
+        noteRefusal({
           at: new Date(store.now()).toISOString(),
           who: { kind: principal.kind, id: principal.id },
           action: 'followAlerts',
@@ -319,7 +362,10 @@ export function createAccessGate(options: {
       return `${name}=${token}; Path=/; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}${life}`;
     },
     sessionToken: (request) => cookieOf(request.raw),
-    close: writeDenials,
+    close() {
+      writeRefusals();
+      clearTimeout(refusalsTimer);
+    },
   };
 }
 
@@ -336,6 +382,8 @@ function cookieOf(request: IncomingMessage): string | undefined {
   }
   return undefined;
 }
+
+const isRead = ({ method }: FastifyRequest): boolean => method === 'GET' || method === 'HEAD';
 
 function isJson(reply: FastifyReply): boolean {
   return /^application\/(problem\+)?json/.test(String(reply.getHeader('content-type')));

@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { Compile } from 'typebox/compile';
 import type { NumberRefs } from '../access/numbers.ts';
-import { maySeeDesk } from '../access/table.ts';
+import { decide, maySeeDesk } from '../access/table.ts';
 import { type AlertData, DESKS } from '../alerts/alert.ts';
 import type { Metrics } from '../metrics.ts';
 import { type AccessGate, assertDesk, numberOf, type Reveal } from './access.ts';
@@ -149,6 +149,9 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
     const { since, ticket, cases, ...filter } = query;
     const principal = gate.admit(request, ticket);
     if (principal instanceof ProblemError) return refuse(principal);
+    if (cases === 'true' && decide('listCases', principal) !== 'allowed') {
+      return refuse(new ProblemError(403, 'Your roles or scopes do not include cases.'));
+    }
     if (filter.desk !== undefined && !maySeeDesk(principal, filter.desk)) {
       return refuse(new ProblemError(403, `The desk ${filter.desk} is not one of yours.`));
     }

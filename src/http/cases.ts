@@ -135,7 +135,7 @@ export function addCaseRoutes(
     },
   );
 
-  const readEvent = bodyReader<CaseEventInput>(CaseEventInputSchema);
+  const readEvent = bodyReader<CaseEventInput>(CaseEventInputSchema, refs);
   routes.add<unknown, { id: string }>(
     {
       method: 'POST',
@@ -215,7 +215,7 @@ export function addCaseRoutes(
     by?: string;
     cases?: { caseId: string; version?: number }[];
     filter?: CaseFilter;
-  }>(BulkSchema);
+  }>(BulkSchema, refs);
   routes.add(
     {
       method: 'POST',
@@ -346,7 +346,7 @@ const REFUSALS: Record<Extract<Posted, { kind: 'refused' }>['refusal'], string> 
 };
 
 /** Reads a JSON body of that schema. */
-function bodyReader<T>(schema: TSchema): (request: FastifyRequest) => T {
+function bodyReader<T>(schema: TSchema, refs?: NumberRefs): (request: FastifyRequest) => T {
   const checker = Compile(schema);
   return (request) => {
     mediaTypeOf(request, ['application/json']);
@@ -358,9 +358,18 @@ function bodyReader<T>(schema: TSchema): (request: FastifyRequest) => T {
         throw new ProblemError(400, 'The body is no JSON that can be read.');
       throw error;
     }
+    if (refs !== undefined) resolveSubscriber(value, refs);
     if (checker.Check(value)) return value as T;
     throw new ProblemError(400, problemIn(schema, value));
   };
+}
+
+/** Who sees masked numbers names a subscriber by reference; the event holds the number. What is no reference is not touched. */
+function resolveSubscriber(value: unknown, refs: NumberRefs): void {
+  if (typeof value !== 'object' || value === null) return;
+  if ('event' in value) resolveSubscriber(value.event, refs);
+  if (!('servedMsisdn' in value) || typeof value.servedMsisdn !== 'string') return;
+  value.servedMsisdn = refs.numberOf(value.servedMsisdn) ?? value.servedMsisdn;
 }
 
 /** What is wrong with a body. Of a union only the form that its `type` names is of interest. */

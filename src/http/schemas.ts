@@ -526,3 +526,4 @@ export const AuditPageSchema = Type.Object(
   },
   { $id: 'AuditPage' },
 );
+export type AuditPageView = Static<typeof AuditPageSchema>;

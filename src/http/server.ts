@@ -141,7 +141,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     () => gate.required(),
   );
   const refs = createNumberRefs(access.secret('subscriber-reference'));
-  const gate = createAccessGate({ store: access, refs, guard, alwaysRequired: oidc !== undefined, metrics });
+  const gate = createAccessGate({ store: access, refs, guard, alwaysRequired: oidc !== undefined, metrics, log });
 
   const indexRowsMax = options.alertIndexRowsMax ?? INDEX_ROWS_MAX;
   const fileOf = (name: string): string => (options.dataDir === ':memory:' ? ':memory:' : join(options.dataDir, name));

@@ -96,6 +96,8 @@ export function addSessionRoutes(
     async (request, reply) => {
       const { name, password } = readSignIn(request);
       request.trace.object = { user: name };
+      // What was typed as a name may be a password: only a known name is written down, by `failed` below.
+      request.traceWritten = true;
       const failed = (status: 401 | 429, detail: string): void => {
         metrics.signInsTotal.inc({ provider: 'local', result: status === 429 ? 'limited' : 'failed' });
         const known = store.user(name) !== undefined;
@@ -103,7 +105,6 @@ export function addSessionRoutes(
           at: new Date(store.now()).toISOString(),
           ...gate.authorOf(request, ANONYMOUS),
           action: 'signIn',
-          // A password typed into the wrong field must not stay in a log.
           object: { user: known ? name : '(unknown)', provider: 'local' },
           result: 'failed',
           status,

@@ -1,0 +1,124 @@
+/** Who did what, newest first, as the audit log has it. Whether the log is whole, `ringfence audit verify` says. */
+import { useEffect, useState } from 'preact/hooks';
+import { ApiError, type AuditEntryView, getAudit } from './api.ts';
+import { format, messages } from './locale.ts';
+
+/** Entries that the page holds; what is older, `ringfence audit export` has. */
+const ENTRIES_MAX = 5_000;
+
+export function AuditPage() {
+  const t = messages.value.audit;
+  const [entries, setEntries] = useState<AuditEntryView[]>([]);
+  const [next, setNext] = useState<number | null>(null);
+  const [loading, setLoading] = useState(true);
+  const [failure, setFailure] = useState('');
+  const read = async (before: number | undefined, signal?: AbortSignal): Promise<void> => {
+    setLoading(true);
+    try {
+      const page = await getAudit(before, signal);
+      setEntries((known) => (before === undefined ? page.entries : [...known, ...page.entries]));
+      setNext(page.next);
+      setFailure('');
+    } catch (error) {
+      if (signal?.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      setFailure(error.message);
+    }
+    setLoading(false);
+  };
+  useEffect(() => {
+    const stopped = new AbortController();
+    void read(undefined, stopped.signal);
+    return () => stopped.abort();
+  }, []);
+  return (
+    <div class="desk">
+      <section class="queue" aria-labelledby="audit-heading">
+        <h1 id="audit-heading" class="visually-hidden">
+          {t.heading}
+        </h1>
+        <div class="toolbar">
+          <p class="note">{t.note}</p>
+          <button type="button" class="button last" disabled={loading} onClick={() => void read(undefined)}>
+            {t.refresh}
+          </button>
+        </div>
+        <div class="queue-body">
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls and holds nothing to focus must be reached by the keyboard itself. */}
+          <section class="table-scroller" aria-label={t.heading} tabIndex={0}>
+            <table class="alerts audit" aria-label={t.heading}>
+              <thead>
+                <tr>
+                  {(['at', 'who', 'action', 'object', 'result', 'details'] as const).map((column) => (
+                    <th key={column} scope="col" class={`c-${column}`}>
+                      {t[column]}
+                    </th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>
+                {entries.map((entry) => (
+                  <Row key={entry.seq} entry={entry} />
+                ))}
+              </tbody>
+            </table>
+            {next !== null && entries.length < ENTRIES_MAX && (
+              <p class="more">
+                <button type="button" class="button" disabled={loading} onClick={() => void read(next)}>
+                  {t.older}
+                </button>
+              </p>
+            )}
+          </section>
+        </div>
+        <footer class="queue-footer">
+          <span>{loading ? t.loading : t.shown(format.value.number(entries.length))}</span>
+          {failure !== '' && (
+            <span class="alarming" role="alert">
+              {t.failed(failure)}
+            </span>
+          )}
+        </footer>
+      </section>
+    </div>
+  );
+}
+
+function Row({ entry }: { entry: AuditEntryView }) {
+  const t = messages.value.audit;
+  const { at, who, action, object, result, ip, reason, status, more } = entry;
+  const details = [
+    reason,
+    ip,
+    status === undefined ? undefined : `HTTP ${status}`,
+    more === undefined ? undefined : t.more(format.value.number(more)),
+  ].filter((detail) => detail !== undefined);
+  return (
+    <tr>
+      <td class="c-at">
+        <time dateTime={at}>{format.value.dateTime(Date.parse(at))}</time>
+      </td>
+      <td class="c-who">{who.id === '' ? t.nobody : <bdi>{who.id}</bdi>}</td>
+      <td class="c-action">
+        <code>{action}</code>
+      </td>
+      <td class="c-object">
+        {Object.entries(object).map(([name, value]) => (
+          <span key={name} class="pair">
+            <span class="muted">{name}</span>{' '}
+            <bdi>
+              <code title={value}>{value}</code>
+            </bdi>
+          </span>
+        ))}
+      </td>
+      <td class={`c-result ${result}`}>{t.results[result]}</td>
+      <td class="c-details">
+        {/* Each by itself: what somebody wrote must not turn the direction of what stands beside it. */}
+        {details.map((detail, index) => (
+          <bdi key={detail}>{index === 0 ? detail : ` · ${detail}`}</bdi>
+        ))}
+      </td>
+    </tr>
+  );
+}
