@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Binding, Environment, ValueType } from '../src/rules/compile.ts';
-import { compileTemplate, formatNumber, formatValue } from '../src/rules/template.ts';
+import { compileTemplate, formatNumber, formatValue, singular } from '../src/rules/template.ts';
 import { createKeyState } from './key-state.ts';
 
 const { scope } = createKeyState();
@@ -104,5 +104,36 @@ describe('a template', () => {
   ])('%j: %s', (marked, message) => {
     const { error } = compileTemplate(marked.replace('¦', ''), 'en', environment, () => undefined);
     expect([error?.message, error?.at]).toEqual([message, marked.indexOf('¦')]);
+  });
+});
+
+describe('one of something', () => {
+  test.each([
+    [' calls to listed hot ranges', ' call to listed hot ranges'],
+    [' different handsets within 24 h', ' different handset within 24 h'],
+    [' parties within 24 h', ' party within 24 h'],
+    [' IMSIs without a subscriber', ' IMSI without a subscriber'],
+    [' add-ons removed', ' add-on removed'],
+    [' calls, ', ' call, '],
+    // Not the noun that the number counts, or none.
+    [' SMS sent to numbers', ' SMS sent to numbers'],
+    [' of 3 calls', ' of 3 calls'],
+    [' incoming, 2 cells', ' incoming, 2 cells'],
+    [' within 21 days', ' within 21 days'],
+    ['%', '%'],
+    ['', ''],
+  ])('%j -> %j', (many, one) => {
+    expect(singular(many)).toBe(one);
+  });
+
+  test('is written so in English where a count is 1, and nowhere else', () => {
+    const one: Environment = { ...environment, resolve: () => ({ type: 'number', evaluate: () => 1 }) };
+    const written = (language: 'en' | 'zh-CN', unit: string): string =>
+      compileTemplate('{calls} calls within {calls} days', language, one, () => unit).template(scope);
+    expect([written('en', 'count'), written('en', 'none'), written('zh-CN', 'count')]).toEqual([
+      '1 call within 1 day',
+      '1 calls within 1 days',
+      '1 calls within 1 days',
+    ]);
   });
 });

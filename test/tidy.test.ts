@@ -195,6 +195,7 @@ describe('layout', () => {
     );
     /** Tests of something larger than one file. */
     const whole = [
+      'catalogue',
       'tidy',
       'deploy',
       'console',

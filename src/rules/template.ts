@@ -47,6 +47,41 @@ export function formatValue(value: Value, type: ValueType, unit: string | undefi
   return formatNumber(value);
 }
 
+/** Words that end the look for the noun that a number counts: `1 of 3 calls` stays as it is. */
+const BEHIND_A_NOUN = [
+  'of',
+  'to',
+  'in',
+  'at',
+  'within',
+  'with',
+  'from',
+  'over',
+  'above',
+  'sent',
+  'received',
+  'is',
+  'was',
+  'has',
+];
+const NOUN_WORDS_MAX = 4;
+
+/** The text behind a number that counts, for the number 1: ` different numbers called` becomes ` different number called`. */
+export function singular(text: string): string {
+  const words = text.split(' ');
+  for (let index = 1; index <= NOUN_WORDS_MAX && index < words.length; index++) {
+    const word = words[index]!;
+    const noun = word.replace(/[,;:.)]+$/, '');
+    if (BEHIND_A_NOUN.includes(noun)) break;
+    if (noun.endsWith('s') && noun !== 'SMS') {
+      const one = noun.endsWith('ies') ? `${noun.slice(0, -3)}y` : noun.slice(0, -1);
+      return [...words.slice(0, index), one + word.slice(noun.length), ...words.slice(index + 1)].join(' ');
+    }
+    if (noun !== word) break;
+  }
+  return text;
+}
+
 /** Compiles a text; an unknown name or an open bracket is reported with its place. */
 export function compileTemplate(
   text: string,
@@ -69,8 +104,14 @@ export function compileTemplate(
     if (binding.items !== undefined)
       return { template: () => text, error: new ExpressionError(`'${name}' is a list and has no text`, open + 1) };
     const unit = unitOf(name);
-    parts.push((scope) => formatValue(binding.evaluate(scope), binding.type, unit, language));
-    index = close + 1;
+    const next = text.indexOf('{', close);
+    const after = text.slice(close + 1, next < 0 ? text.length : next);
+    const afterOne = language === 'en' && unit === 'count' ? singular(after) : after;
+    parts.push((scope) => {
+      const value = binding.evaluate(scope);
+      return formatValue(value, binding.type, unit, language) + (value === 1 ? afterOne : after);
+    });
+    index = close + 1 + after.length;
   }
   parts.push(text.slice(index));
   return { template: (scope) => parts.map((part) => (typeof part === 'string' ? part : part(scope))).join('') };
