@@ -495,16 +495,16 @@ const ordered: fc.Arbitrary<DrawnFeature> = fc.oneof(
     compare((n) => String([50, 130, 400, 500_000][n % 4]), ['>=', '<']),
   ),
   drawn(
-    fc.constantFrom('members', 'membersFailed').map(
-      (aggregate): RuleFeature => ({
+    fc.tuple(fc.constantFrom('members', 'membersFailed'), fc.constantFrom('cellId', 'servedMsisdn')).map(
+      ([aggregate, member]): RuleFeature => ({
         aggregate: aggregate as 'members',
-        of: 'cellId',
+        of: member,
         window: '1h',
         members: {
-          join: "recordType == 'voice'",
+          join: "direction == 'mo'",
           confirm: "direction == 'mt'",
           fail: 'durationSec > 200',
-          leave: "recordType == 'data'",
+          leave: "direction == ''",
           within: '10m',
         },
       }),
