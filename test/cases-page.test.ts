@@ -2,8 +2,8 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
+import { caseKeyOf } from '../src/cases/case-alert.ts';
 import { caseIdOf } from '../src/cases/case-event.ts';
-import { caseKeyOf } from '../src/cases/case-index.ts';
 import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
 import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
 
@@ -135,6 +135,27 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await page.getByText('1 case was changed by somebody else first.').waitFor();
     const { closing } = (await (await fetch(`${gateway.url}/v1/cases/${two.caseId}`)).json()) as { closing: object };
     expect(closing).toMatchObject({ outcome: 'saved', offerId: 'half-price', cost: 5, by: 'Anna' });
+  });
+
+  test('a rule is snoozed for one subscriber, after a look at what that would have hidden; outcomes are counted', async () => {
+    const { caseId, number } = await publish({ desk: 'arrears', ruleId: 'arrears.snoozed' });
+    const page = await open(`#/cases/arrears?q=${number}&case=${caseId}&lang=en`);
+    await panel(page).getByText('Snooze a rule here').click();
+    await panel(page).getByRole('combobox', { name: 'Rule' }).selectOption('arrears.snoozed');
+    await panel(page).getByText('it would have hidden alerts: 1; cases: 1').waitFor();
+    await panel(page).getByRole('textbox', { name: 'Reason' }).fill('a known dialler');
+    await panel(page).getByRole('button', { name: 'Snooze the rule' }).click();
+    await page.getByText('1 case with a rule snoozed.').waitFor();
+    await panel(page).locator('.timeline').getByText('a known dialler').waitFor();
+    await publish({ desk: 'arrears', ruleId: 'arrears.snoozed', servedMsisdn: number });
+    await page.keyboard.press('e');
+    await page.getByRole('dialog').getByLabel('Disputed').check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close case' }).click();
+    await page.getByText('1 case closed.').waitFor();
+    await page.getByRole('button', { name: 'Outcomes' }).click();
+    const figures = page.getByRole('dialog').getByRole('row', { name: 'arrears.snoozed' });
+    expect((await figures.innerText()).split(/\s+/)).toEqual(['arrears.snoozed', '1', '0', '1', '0%']);
+    expect(await seriousViolations(page)).toEqual([]);
   });
 
   test('every filter is in the address, and a case has one too', async () => {

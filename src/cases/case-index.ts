@@ -14,13 +14,12 @@
  * lane placed anew from the first alert on. The positions in both streams are stored in the same transaction as the rows.
  */
 import type { SQLOutputValue, StatementSync } from 'node:sqlite';
-import { Type } from 'typebox';
-import { Compile } from 'typebox/compile';
-import { type AlertData, DESKS, type Desk, SEVERITIES } from '../alerts/alert.ts';
+import { type AlertData, type Desk, SEVERITIES } from '../alerts/alert.ts';
+import { caseKeyOf } from './case-alert.ts';
 import { type CaseEvent, type CaseKey, caseIdOf, isControl } from './case-event.ts';
 import type { CasePolicy } from './case-policy.ts';
 import { type CaseTables, openCaseTables } from './case-tables.ts';
-import { type CaseWork, FOR_EVER, foldCase, type StoredEvent, takesAlertAt, UNTOUCHED } from './case-work.ts';
+import { type CaseWork, FOR_EVER, foldCase, takesAlertAt, UNTOUCHED } from './case-work.ts';
 
 /** One message of ALERTS, as the index needs it. */
 export interface CaseAlert {
@@ -73,39 +72,10 @@ interface Lane {
 
 type Row = Record<string, SQLOutputValue>;
 
-const keySchema = Type.Object({
-  type: Type.String({ maxLength: 4_096 }),
-  value: Type.String({ maxLength: 4_096 }),
-});
-const placeable = Compile(
-  Type.Object({
-    alertId: Type.String({ minLength: 1, maxLength: 128 }),
-    desk: Type.Enum([...DESKS]),
-    ruleId: Type.String({ minLength: 1 }),
-    severity: Type.Enum([...SEVERITIES]),
-    status: Type.Enum(['firing', 'resolved']),
-    score: Type.Number(),
-    key: keySchema,
-    group: Type.Optional(keySchema),
-    servedMsisdn: Type.Optional(Type.String()),
-    value: Type.Optional(Type.Object({ tier: Type.Optional(Type.String()) })),
-  }),
-);
-/** Whether an alert says all that its case needs to know; anybody may publish to ALERTS. */
-export const isPlaceable = (alert: unknown): alert is AlertData => placeable.Check(alert);
-
-/** The account behind the alert; a subscriber without an account is one of its own; else what the rule groups by. */
-export function caseKeyOf(alert: AlertData): CaseKey {
-  const { group, servedMsisdn, key } = alert;
-  if (servedMsisdn !== undefined && (group === undefined || group.value === servedMsisdn))
-    return { type: 'subscriber', value: servedMsisdn };
-  return group ?? key;
-}
-
 /** @param path a file, or `:memory:` */
 export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   const tables = openCaseTables(path, JSON.stringify(policy));
-  const { db, transaction } = tables;
+  const { db, transaction, eventsOf } = tables;
   const prepare = (sql: string): StatementSync => db.prepare(sql);
 
   const readMeta = prepare('SELECT value FROM meta WHERE name = ?');
@@ -141,13 +111,12 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   const unplaceCase = prepare('UPDATE work_case SET key_type = NULL, key_value = NULL WHERE case_id = ?');
   const removeCase = prepare('DELETE FROM work_case WHERE case_id = ?');
   const writeWork = prepare(
-    `UPDATE work_case SET version = ?, work = ?, status = ?, assignee = ?, snoozed_until = ?, snooze_ends_at = ?, outcome = ?, closed_at = ?,
+    `UPDATE work_case SET version = ?, work = ?, status = ?, assignee = ?, snoozed_until = ?, snooze_ends_at = ?, outcome = ?, closed_at = ?, tags = ?,
        merged_into = ?, merge_seq = ? WHERE case_id = ?`,
   );
   const setRoot = prepare('UPDATE work_case SET root_id = ? WHERE case_id = ?');
   const mergedIn = prepare('SELECT case_id FROM work_case WHERE merged_into = ?');
   const insertEvent = prepare('INSERT INTO case_event (seq, case_id, desk, at, bulk, json) VALUES (?, ?, ?, ?, ?, ?)');
-  const eventsOf = prepare('SELECT seq, at, json FROM case_event WHERE case_id = ? ORDER BY seq');
   const countAlerts = prepare(
     `SELECT count(*) AS alerts, sum(a.status = 'firing') AS firing, max(a.severity) AS severity, max(a.score) AS score,
        max(a.first_at) AS last_at, min(a.respond_by) AS respond_by, min(a.close_by) AS close_by,
@@ -156,7 +125,7 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   );
   const writeCounts = prepare(
     `UPDATE work_case SET alerts = ?, firing = ?, severity = ?, score = ?, last_alert_at = ?, respond_by = ?,
-       close_by = ?, vip = ?, due_at = ? WHERE case_id = ?`,
+       close_by = ?, vip = ?, due_at = ?, queue = ? WHERE case_id = ?`,
   );
 
   const workOf = (row: Row | undefined): CaseWork =>
@@ -241,6 +210,8 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
     const count = countAlerts.get(rootId)!;
     const alerts = Number(count.alerts);
     const openedAt = Number(row.opened_at);
+    /** Not merged into another one, and with something to see. */
+    const isSeen = row.root_id === rootId && row.key_type !== null && (alerts > 0 || Number(row.version) > 0);
     const times = policy.sla.standard.info;
     const respondBy = alerts > 0 ? Number(count.respond_by) : openedAt + times.respondSec * 1000;
     const closeBy = alerts > 0 ? Number(count.close_by) : openedAt + times.closeSec * 1000;
@@ -254,6 +225,7 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
       closeBy,
       Number(count.vip ?? 0),
       dueAt(workOf(row), respondBy, closeBy),
+      isSeen ? (row.status === 'closed' ? 'closed' : 'active') : '',
       rootId,
     );
   };
@@ -384,16 +356,9 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   const applyEvent = (message: CaseMessage, lanes: Map<string, Lane>, changed: Set<string>): void => {
     const { sequence, at, desk, caseId, event } = message;
     insertEvent.run(sequence, caseId, desk, at, event.bulk ?? null, JSON.stringify(event));
-    const events = eventsOf.all(caseId).map(
-      (row): StoredEvent => ({
-        sequence: Number(row.seq),
-        at: Number(row.at),
-        event: JSON.parse(String(row.json)) as CaseEvent,
-      }),
-    );
     const row = findCase.get(caseId);
     const before = workOf(row);
-    const { timeline: _timeline, ...kept } = foldCase(desk, caseId, events);
+    const { timeline: _timeline, ...kept } = foldCase(desk, caseId, eventsOf(caseId));
     const work: CaseWork = { ...kept, timeline: [] };
     if (row === undefined) {
       const lane = laneOfOwnCase.get(caseId);
@@ -409,6 +374,7 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
       nextSnoozeEnd(work),
       work.outcome?.outcome ?? null,
       work.outcome?.at ?? null,
+      tagsColumn(work.tags),
       work.mergedInto?.caseId ?? null,
       work.mergedInto?.sequence ?? null,
       caseId,
@@ -541,4 +507,9 @@ function nextSnoozeEnd({ snooze, snoozedUntil, ruleSnoozes }: CaseWork): number 
   const ends = ruleSnoozes.filter(({ expiredNoted }) => !expiredNoted).map(({ until }) => until);
   if (snooze !== null && !snooze.expiredNoted) ends.push(snoozedUntil);
   return ends.length === 0 ? 0 : Math.min(...ends);
+}
+
+/** Between any two of them stands what no tag can hold, so that one is found by a search for it with both its separators. */
+export function tagsColumn(tags: readonly string[]): string {
+  return tags.length === 0 ? '' : `\n${tags.join('\n')}\n`;
 }

@@ -12,9 +12,10 @@ import {
   type CaseStatus,
   verdictOf,
 } from './case-event.ts';
+import { tagsColumn } from './case-index.ts';
 import type { CaseTables } from './case-tables.ts';
 import type { CaseSummary } from './case-view.ts';
-import { type CaseWork, FOR_EVER, foldCase, type StoredEvent, UNTOUCHED } from './case-work.ts';
+import { type CaseWork, FOR_EVER, foldCase, UNTOUCHED } from './case-work.ts';
 
 /** Alerts that one case shows; the others are counted. */
 const ALERTS_SHOWN_MAX = 200;
@@ -103,10 +104,7 @@ export interface SnoozePreview {
   newest: AlertData[];
 }
 
-/** Cases that are seen: not merged into another one, and with something to see. */
-const SEEN = `c.root_id = c.case_id AND c.key_type IS NOT NULL AND (c.alerts > 0 OR c.version > 0)`;
-
-export function createCaseList({ db }: CaseTables): CaseList {
+export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
   /** One statement for each set of filters that was asked for. */
   const statements = new Map<string, StatementSync>();
   const prepared = (sql: string): StatementSync => {
@@ -134,7 +132,6 @@ export function createCaseList({ db }: CaseTables): CaseList {
     `SELECT a.json FROM work_case c JOIN case_alert a ON a.case_id = c.case_id WHERE c.root_id = ?
      ORDER BY a.first_seq DESC LIMIT ${ALERTS_SHOWN_MAX}`,
   );
-  const eventsOf = db.prepare('SELECT seq, at, json FROM case_event WHERE case_id = ? ORDER BY seq');
   const mergedFrom = db.prepare('SELECT case_id FROM work_case WHERE root_id = ? AND case_id <> ? ORDER BY case_id');
   const hiddenBy = db.prepare(
     'SELECT count(*) AS n FROM case_alert WHERE desk = ? AND key_type = ? AND key_value = ? AND hidden_by = ?',
@@ -197,32 +194,31 @@ export function createCaseList({ db }: CaseTables): CaseList {
   };
 
   const conditionsOf = (filter: CaseFilter, now: number): { sql: string; values: SQLInputValue[] } => {
-    const conditions = [SEEN];
+    const isActive = filter.active === true || (filter.status !== undefined && filter.status !== 'closed');
+    const conditions = [
+      isActive ? "c.queue = 'active'" : filter.status === 'closed' ? "c.queue = 'closed'" : "c.queue <> ''",
+    ];
     const values: SQLInputValue[] = [];
     const add = (condition: string, ...given: SQLInputValue[]): void => {
       conditions.push(condition);
       values.push(...given);
     };
-    const hasAlert = (condition: string): string =>
-      `EXISTS (SELECT 1 FROM work_case m JOIN case_alert a ON a.case_id = m.case_id WHERE m.root_id = c.case_id AND ${condition})`;
+    const ofAlerts = (condition: string): string =>
+      `c.case_id IN (SELECT m.root_id FROM case_alert a JOIN work_case m ON m.case_id = a.case_id WHERE ${condition})`;
     if (filter.desk !== undefined) add('c.desk = ?', filter.desk);
     if (filter.desks !== undefined) add(`c.desk IN (${filter.desks.map(() => '?').join(', ')})`, ...filter.desks);
-    if (filter.status === 'closed') add("c.status = 'closed'");
-    else if (filter.status === 'snoozed') add("c.status <> 'closed' AND c.snoozed_until > ?", now);
-    else if (filter.status !== undefined) add('c.status = ? AND c.snoozed_until <= ?', filter.status, now);
-    if (filter.active === true) add("c.status <> 'closed'");
+    // Active and closed are told apart by the queue already.
+    if (filter.active === true && filter.status === 'closed') conditions.push('false');
+    else if (filter.status === 'snoozed') add('c.snoozed_until > ?', now);
+    else if (filter.status !== undefined && filter.status !== 'closed')
+      add('c.status = ? AND c.snoozed_until <= ?', filter.status, now);
     if (filter.severity !== undefined) add('c.severity = ?', SEVERITIES.indexOf(filter.severity as never));
     if (filter.assignee === '') add('c.assignee IS NULL');
     else if (filter.assignee !== undefined) add('c.assignee = ?', filter.assignee);
     if (filter.outcome !== undefined) add('c.outcome = ?', filter.outcome);
-    if (filter.tag !== undefined)
-      add("EXISTS (SELECT 1 FROM json_each(c.work, '$.tags') t WHERE t.value = ?)", filter.tag);
-    if (filter.ruleId !== undefined) add(hasAlert('a.rule_id = ?'), filter.ruleId);
-    if (filter.servedMsisdn !== undefined)
-      add(
-        `c.case_id IN (SELECT m.root_id FROM case_alert a JOIN work_case m ON m.case_id = a.case_id WHERE a.served_msisdn = ?)`,
-        filter.servedMsisdn,
-      );
+    if (filter.tag !== undefined) add('instr(c.tags, ?) > 0', tagsColumn([filter.tag]));
+    if (filter.ruleId !== undefined) add(ofAlerts('a.rule_id = ?'), filter.ruleId);
+    if (filter.servedMsisdn !== undefined) add(ofAlerts('a.served_msisdn = ?'), filter.servedMsisdn);
     if (filter.keyValue !== undefined) add('c.key_value = ?', filter.keyValue);
     if (filter.isControl !== undefined) add('c.control = ?', filter.isControl ? 1 : 0);
     if (filter.isKeyAccount !== undefined) add('c.vip = ?', filter.isKeyAccount ? 1 : 0);
@@ -239,14 +235,14 @@ export function createCaseList({ db }: CaseTables): CaseList {
       const behind = after === undefined ? '' : `AND (c.${column}, c.case_id) ${descending ? '<' : '>'} (?, ?)`;
       const direction = descending ? 'DESC' : 'ASC';
       const rows = prepared(
-        `SELECT c.* FROM work_case c WHERE ${sql} ${behind}
+        `SELECT c.case_id, c.${column} FROM work_case c WHERE ${sql} ${behind}
          ORDER BY c.${column} ${direction}, c.case_id ${direction} LIMIT ?`,
       ).all(...values, ...(after === undefined ? [] : [after.value, after.caseId]), limit + 1);
       const total = Number(prepared(`SELECT count(*) AS n FROM work_case c WHERE ${sql}`).get(...values)?.n);
       const shown = rows.slice(0, limit);
       const last = rows.length > limit ? shown.at(-1) : undefined;
       return {
-        cases: shown.map((row) => summaryOf(row, now)),
+        cases: shown.map((row) => summaryOf(findCase.get(row.case_id)!, now)),
         next: last === undefined ? null : { value: Number(last[column]), caseId: String(last.case_id) },
         total,
       };
@@ -264,14 +260,7 @@ export function createCaseList({ db }: CaseTables): CaseList {
       const row = findCase.get(caseId);
       if (!isKnown(row)) return undefined;
       const desk = String(row.desk) as Desk;
-      const events = eventsOf.all(caseId).map(
-        (event): StoredEvent => ({
-          sequence: Number(event.seq),
-          at: Number(event.at),
-          event: JSON.parse(String(event.json)) as CaseEvent,
-        }),
-      );
-      const work = foldCase(desk, caseId, events);
+      const work = foldCase(desk, caseId, eventsOf(caseId));
       return {
         ...summaryOf(row, now),
         mergedFrom: mergedFrom.all(caseId, caseId).map((one) => String(one.case_id)),
@@ -290,19 +279,12 @@ export function createCaseList({ db }: CaseTables): CaseList {
       if (!isKnown(row)) return undefined;
       const desk = String(row.desk) as Desk;
       const work = workOf(row);
-      const events = eventsOf.all(caseId).map(
-        (event): StoredEvent => ({
-          sequence: Number(event.seq),
-          at: Number(event.at),
-          event: JSON.parse(String(event.json)) as CaseEvent,
-        }),
-      );
       const rules = rulesOf.all(caseId).map((rule) => String(rule.rule_id));
       const subscribers = subscribersOf.all(caseId).map((one) => String(one.served_msisdn));
       return {
         desk,
         version: Number(row.version),
-        work: events.length === 0 ? work : foldCase(desk, caseId, events),
+        work: foldCase(desk, caseId, eventsOf(caseId)),
         about: {
           key: { type: String(row.key_type), value: String(row.key_value) },
           openedAt: Number(row.opened_at),
@@ -356,8 +338,8 @@ export function createCaseList({ db }: CaseTables): CaseList {
     },
     countByStatus(now) {
       const rows = prepared(
-        `SELECT c.desk, CASE WHEN c.status <> 'closed' AND c.snoozed_until > ? THEN 'snoozed' ELSE c.status END AS shown,
-           count(*) AS cases FROM work_case c WHERE ${SEEN} GROUP BY c.desk, shown`,
+        `SELECT c.desk, CASE WHEN c.queue = 'active' AND c.snoozed_until > ? THEN 'snoozed' ELSE c.status END AS shown,
+           count(*) AS cases FROM work_case c WHERE c.queue <> '' GROUP BY c.desk, shown`,
       ).all(now);
       return rows.map((row) => ({
         desk: String(row.desk) as Desk,

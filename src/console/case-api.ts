@@ -1,17 +1,16 @@
 /** The calls of the case API that the console makes. */
-import type { AlertData, Desk, Severity } from '../alerts/alert.ts';
+import type { Desk, Severity } from '../alerts/alert.ts';
 import type { BulkResult } from '../cases/case-desk.ts';
 import type { CaseEvent, CaseEventInput, CaseStatus } from '../cases/case-event.ts';
-import type { CaseDetail as StoredDetail } from '../cases/case-list.ts';
+import type { CaseDetail, SnoozePreview } from '../cases/case-list.ts';
 import type { CaseSummary } from '../cases/case-view.ts';
+import type { Feedback } from '../cases/feedback.ts';
 import { get, sendJson } from './api.ts';
 
 /** Cases that the list shows at most; more are found by narrowing it. */
 export const CASES_SHOWN_MAX = 200;
 
-export type { BulkResult, CaseEvent, CaseStatus, CaseSummary };
-export type CaseDetail = StoredDetail;
-export type CaseAlert = AlertData;
+export type { BulkResult, CaseDetail, CaseEvent, CaseStatus, CaseSummary, Feedback, SnoozePreview };
 
 export interface CaseQuery {
   desk: Desk;
@@ -67,4 +66,18 @@ export function changeCases(
 
 export function undoChange(bulkId: string, by: string): Promise<BulkResult> {
   return sendJson(`v1/cases/bulk/${bulkId}/undo`, 'POST', by === '' ? {} : { by }) as Promise<BulkResult>;
+}
+
+export function getFeedback(desk: Desk, signal?: AbortSignal): Promise<Feedback> {
+  return get(`v1/feedback?desk=${desk}`, signal) as Promise<Feedback>;
+}
+
+export function getSnoozePreview(
+  caseId: string,
+  ruleId: string,
+  days: number,
+  signal?: AbortSignal,
+): Promise<SnoozePreview> {
+  const query = new URLSearchParams({ ruleId, days: String(days) });
+  return get(`v1/cases/${caseId}/snooze-preview?${query}`, signal) as Promise<SnoozePreview>;
 }

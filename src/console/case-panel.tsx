@@ -10,6 +10,7 @@ import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
 import { onCaseFrame } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
+import { RuleSnooze } from './rule-snooze.tsx';
 import { actionName, keyTypeName } from './slugs.ts';
 
 const NOTE_MAX = 4_000;
@@ -86,6 +87,9 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
             <Actions found={found} onAsk={(kind) => onAsk(kind, found)} onAct={(event) => void act(event)} />
             <Facts found={found} />
             <Alerts found={found} />
+            {found.mergedInto === null && (
+              <RuleSnooze key={`${found.caseId} ${found.version}`} found={found} onAct={(event) => void act(event)} />
+            )}
             <NoteForm
               key={found.caseId}
               found={found}

@@ -10,6 +10,7 @@ import { type CaseQuery, type CaseSummary, getCases, takeNextCase } from './case
 import { CaseDialog } from './case-dialog.tsx';
 import { CasePanel } from './case-panel.tsx';
 import { change, giveName, lastDone, myName, nameIsGiven, tellFailure, undo } from './case-work.ts';
+import { FeedbackDialog } from './feedback-dialog.tsx';
 import { Icon, SeverityIcon } from './icons.tsx';
 import { onCaseFrame } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
@@ -84,6 +85,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const [highlighted, setHighlighted] = useState('');
   const [asking, setAsking] = useState<{ kind: 'close' | 'snooze'; cases: CaseSummary[] }>();
+  const [showsFeedback, setShowsFeedback] = useState(false);
   const [reads, setReads] = useState(0);
   const [focusRequests, setFocusRequests] = useState(0);
   const body = useRef<HTMLTableSectionElement>(null);
@@ -232,7 +234,10 @@ export function CasesPage({ desk }: { desk: Desk }) {
               onChange={(event) => giveName(event.currentTarget.value.trim())}
             />
           )}
-          <button type="button" class="button primary last" disabled={me === ''} onClick={() => void takeNext()}>
+          <button type="button" class="button last" onClick={() => setShowsFeedback(true)}>
+            {messages.value.feedback.open}
+          </button>
+          <button type="button" class="button primary" disabled={me === ''} onClick={() => void takeNext()}>
             {t.takeNext}
           </button>
         </search>
@@ -356,6 +361,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
           onClose={close}
         />
       )}
+      {showsFeedback && <FeedbackDialog desk={desk} onClose={() => setShowsFeedback(false)} />}
       {asking !== undefined && (
         <CaseDialog
           kind={asking.kind}

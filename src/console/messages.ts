@@ -252,6 +252,32 @@ export const en = {
     ruleUntil: (rule: string, until: string, reason: string) => `${rule} until ${until}: ${reason}`,
     outcomeBecause: (outcome: string, reason: string) => `${outcome}: ${reason}`,
   },
+  feedback: {
+    open: 'Outcomes',
+    heading: (desk: string) => `What outcomes say: ${desk}`,
+    close: 'Close',
+    none: 'No case has been closed yet.',
+    rule: 'Rule',
+    closed: 'Closed cases',
+    right: 'Right',
+    wrong: 'Wrong',
+    precision: 'Precision',
+    treated: 'Saved with an offer',
+    control: 'Stayed in the control group',
+    cost: 'Cost of offers',
+  },
+  ruleSnooze: {
+    heading: 'Snooze a rule here',
+    rule: 'Rule',
+    forHowLong: 'For how long',
+    reason: 'Reason',
+    snooze: 'Snooze the rule',
+    end: 'End the snooze',
+    running: (rule: string, until: string, count: number, shown: string) =>
+      count === 1 ? `${rule} until ${until}, 1 alert hidden.` : `${rule} until ${until}, ${shown} alerts hidden.`,
+    preview: (span: string, alerts: string, cases: string, confirmed: string) =>
+      `In the last ${span} it would have hidden alerts: ${alerts}; cases: ${cases}, of which right: ${confirmed}.`,
+  },
   caseStatuses: { open: 'Open', acknowledged: 'Acknowledged', snoozed: 'Snoozed', closed: 'Closed' },
   outcomes: {
     confirmed: 'Confirmed',

@@ -30,7 +30,7 @@ import {
   SnoozePreviewQuerySchema,
   TakeNextSchema,
 } from './case-schemas.ts';
-import { natsAway, ProblemError } from './problem.ts';
+import { natsAway, ProblemError, RETRY_AFTER_SEC } from './problem.ts';
 import { mediaTypeOf, sentenceOf, textOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 
@@ -62,8 +62,14 @@ export function addCaseRoutes(
     try {
       return await work;
     } catch (error) {
-      if (isNoAnswer(error)) throw natsAway();
-      throw error;
+      if (!isNoAnswer(error)) throw error;
+      throw new ProblemError(
+        503,
+        'NATS did not answer, so whether this is stored is not known; send it again with the same id.',
+        {
+          headers: { 'Retry-After': RETRY_AFTER_SEC },
+        },
+      );
     }
   };
 
