@@ -792,6 +792,20 @@ describe('the audit log', () => {
     ]);
   });
 
+  it('and the letter itself say who has replayed a rejected record', async () => {
+    // What was ahead of the clock when it came, and is not any more.
+    const parties = { servedMsisdn: MSISDN, direction: 'mo', otherNumber: OTHER };
+    const record = { recordId: 'by', recordType: 'voice', eventTime: at, durationSec: 1, ...parties };
+    const { seq } = await bench.js.publish('deadletter.future', JSON.stringify(record));
+    const headers = person(['sre']);
+    const { length } = entries();
+    const replay = await ask(`/v1/deadletters/${seq}/replay`, headers, 'POST');
+    expect([replay.status, await replay.json()]).toMatchObject([200, { by: `person-${people}`, corrected: false }]);
+    expect(entries().slice(length)).toMatchObject([
+      { action: 'replayDeadLetter', result: 'done', who: { kind: 'user', id: `person-${people}` } },
+    ]);
+  });
+
   it('has what was denied, a flood of it in few entries', async () => {
     const headers = person(['sre']);
     for (let index = 0; index < 50; index++) await ask('/v1/alerts', headers);

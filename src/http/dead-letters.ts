@@ -99,7 +99,9 @@ export function addDeadLetterRoutes(
       const contentType = given && mediaTypeOf(request, Object.keys(USAGE_MEDIA_TYPES));
       if (!natsConnected()) throw natsAway();
       const seq = Number(request.params.seq);
-      const result: ReplayResult = await asked(deadLetters.replay(seq, { body: given, contentType }));
+      const { principal } = request;
+      const by = principal.kind === 'open' ? undefined : principal.id;
+      const result: ReplayResult = await asked(deadLetters.replay(seq, { body: given, contentType, by }));
       switch (result.kind) {
         case 'replayed':
           metrics.deadLetterReplaysTotal.inc({ result: result.duplicate ? 'duplicate' : 'sent' });
