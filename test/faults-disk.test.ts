@@ -198,7 +198,7 @@ const filesIn = (path: string): string[] =>
     .filter((name) => statSync(name).isFile())
     .sort();
 
-fault('R17', 'each file of the state folder damaged', 8 * MINUTE_MS, async (figures) => {
+fault('R17', 'each file of the state folder damaged', (isWhole ? 20 : 8) * MINUTE_MS, async (figures) => {
   const first = await startServe(serveArgs());
   const sending = publishing(file, broker.url, ['--rate', String(Math.ceil(records / 6))]);
   await until('three checkpoints', () => checkpoints(data).length === 3);
