@@ -227,6 +227,17 @@ describe('a damaged checkpoint', () => {
     expect(rejected.map(({ number }) => number)).toEqual([2, 1]);
   });
 
+  test('of a form that no release has written is passed over and named', async () => {
+    const { directory, path, bytes } = await damaged();
+    const older = Buffer.from(bytes);
+    older.writeUInt32LE(CHECKPOINT_FORMAT - 1, 8);
+    older.writeUInt32LE(crc32(older.subarray(0, 12)) >>> 0, 12);
+    await writeFile(path, older);
+    const { checkpoint, rejected } = await loadCheckpoint(directory);
+    expect(checkpoint!.number).toBe(1);
+    expect(rejected).toEqual([{ number: 2, reason: 'its format is older than any that was released' }]);
+  });
+
   test('of a newer program is refused by name, not passed over', async () => {
     const { directory, path, bytes } = await damaged();
     const newer = Buffer.from(bytes);

@@ -273,8 +273,12 @@ async function world(
       },
       failed(error) {
         if (!process.alive) return;
-        // A disk that is full ends the process, which says so and is started again.
-        if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOSPC') return die(process, 'ends: disk full');
+        // Without room a first start ends, and so does the last checkpoint; both say so.
+        const code = (error as { code?: string } | undefined)?.code;
+        if (code === 'ENOSPC' || code === 'checkpoint.disk') {
+          die(process, 'ends: disk full');
+          return;
+        }
         problem(`process ${process.number} failed: ${error instanceof Error ? error.stack : String(error)}`);
         die(process, 'fails');
       },
