@@ -81,6 +81,8 @@ export interface SimBroker {
   connect(process: SimProcess): SimConnection;
   /** All connections break; with `flushes` nothing else happens, without it what was not flushed may be gone. */
   restart(downMs: number, flushes: boolean): void;
+  /** No connection is broken, not even one whose process has not noticed. */
+  whole(): boolean;
   /** Breaks the connections for a moment. */
   cut(): void;
   /** Consumers are gone, or do not say a word any more. */
@@ -633,6 +635,7 @@ export function createBroker(options: {
         down = false;
       });
     },
+    whole: () => [...links].every(({ connected, broken }) => connected && !broken),
     cut() {
       trace('connections break');
       for (const link of [...links]) disconnect(link, random() * 2_000);

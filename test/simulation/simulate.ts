@@ -400,6 +400,7 @@ async function world(
       published &&
       live?.partition !== undefined &&
       !live.stopping &&
+      broker.whole() &&
       live.partition.source.connected() &&
       live.partition.pipeline.position().sequence >= usage.last &&
       live.partition.publisher.inFlight() === 0 &&
