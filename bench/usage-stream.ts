@@ -13,6 +13,8 @@ import { type Broker, startBroker } from '../src/source/broker.ts';
 import { connectNats } from '../src/source/connection.ts';
 import { ensureStreams, usageStream } from '../src/source/streams.ts';
 
+/** The rules that the first floor is about; with the whole pack many more windows and rules see each record. */
+export const TWELVE = ['F03', 'F05', 'F09', 'F23', 'F26', 'F27', 'A02', 'A07', 'A10', 'C01', 'C02', 'C09'];
 /** Of the usage streams of the benchmarks there is one. */
 export const STREAM = usageStream(0, 1);
 /** A long call in so many records of a filled stream. */

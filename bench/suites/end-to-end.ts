@@ -10,19 +10,23 @@
  * Latency: records are published at a steady rate; the long calls among them carry the time at which they were published.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { WebSocket } from 'ws';
 import type { AlertData } from '../../src/alerts/alert.ts';
-import { projectFolder } from '../../src/config.ts';
+import { DEFAULTS, projectFolder } from '../../src/config.ts';
+import { parseRules, readRuleFiles } from '../../src/rules/load.ts';
 import { median, quantile, type Report, rounded } from '../measurement.ts';
 import { monotonicMs, publishedAt, publishPaced } from '../paced-publisher.ts';
-import { type Bench, fillUsageStream, LONG_CALL, longCallsAmong, openBench } from '../usage-stream.ts';
+import { type Bench, fillUsageStream, LONG_CALL, longCallsAmong, openBench, TWELVE } from '../usage-stream.ts';
 import { readUsageStream } from './transport.ts';
 
 const REPETITIONS = 3;
+/** All shipped rules, and the twelve that the floors of rate and latency were set for. */
+const PACKS = ['all rules', 'twelve rules'] as const;
+type Pack = (typeof PACKS)[number];
 /** Longer than any run should take: what hangs ends with a message. */
 const RUN_LIMIT_MS = 300_000;
 /** After the last record of a latency run its alert has so long. */
@@ -47,74 +51,107 @@ export interface EndToEndOptions {
   /** Contains a checkpoint, which is written every 15 s. */
   measuredSeconds?: number;
   recordsPerLongCall?: number;
+  packs?: readonly Pack[];
 }
 
 export async function endToEndSuite(report: Report, options: EndToEndOptions = {}): Promise<void> {
-  const subscribers = options.subscribers ?? 200_000;
+  const { packs = PACKS, subscribers = 200_000 } = options;
   const bench = await openBench();
+  const twelve = folderOfTwelve();
   try {
     await measureRate(bench, report, {
       measured: options.records ?? 1_000_000,
       resident: options.residentRecords ?? subscribers * 4,
       subscribers,
       repetitions: options.repetitions ?? REPETITIONS,
+      packs,
+      folders: { 'all rules': DEFAULTS.rules, 'twelve rules': twelve },
     });
-    await measureLatency(bench, report, {
-      subscribers,
-      loads: options.loads ?? [
-        { rate: 20_000, batch: 1 },
-        { rate: 50_000, batch: 1 },
-      ],
-      warmUpSeconds: options.warmUpSeconds ?? 20,
-      measuredSeconds: options.measuredSeconds ?? 25,
-      recordsPerLongCall: options.recordsPerLongCall ?? 1_000,
-    });
+    for (const pack of packs) {
+      await measureLatency(bench, report, {
+        pack,
+        folder: pack === 'all rules' ? DEFAULTS.rules : twelve,
+        subscribers,
+        loads: options.loads ?? [
+          { rate: 20_000, batch: 1 },
+          { rate: 50_000, batch: 1 },
+        ],
+        warmUpSeconds: options.warmUpSeconds ?? 20,
+        measuredSeconds: options.measuredSeconds ?? 25,
+        recordsPerLongCall: options.recordsPerLongCall ?? 1_000,
+      });
+    }
   } finally {
+    rmSync(twelve, { recursive: true, force: true });
     await bench.close();
   }
+}
+
+/** A rules folder with the twelve and all lists, as a operator with few rules has it. */
+function folderOfTwelve(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ringfence-bench-rules-'));
+  const files = readRuleFiles(DEFAULTS.rules);
+  const rules = parseRules(files).sources.filter(({ rule }) => TWELVE.includes(rule.catalogue));
+  const kept = new Set(rules.map(({ file }) => file));
+  for (const { file, text } of files) {
+    if (!kept.has(file) && !file.endsWith('.csv')) continue;
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    writeFileSync(join(folder, file), text);
+  }
+  return folder;
 }
 
 async function measureRate(
   bench: Bench,
   report: Report,
-  options: { measured: number; resident: number; subscribers: number; repetitions: number },
+  options: {
+    measured: number;
+    resident: number;
+    subscribers: number;
+    repetitions: number;
+    packs: readonly Pack[];
+    folders: Record<Pack, string>;
+  },
 ): Promise<void> {
-  const { measured, resident, subscribers, repetitions } = options;
+  const { measured, resident, subscribers, repetitions, packs, folders } = options;
   const count = resident + measured;
   for (const batch of [1, 256]) {
     const lastSequence = await fillUsageStream(bench, { count, subscribers, batch });
-    const transportRates: number[] = [];
-    const runs: Digestion[] = [];
     // The first reading is warm-up for this process.
     await readUsageStream(bench, lastSequence);
-    for (let repetition = 0; repetition < repetitions; repetition++) {
-      transportRates.push(count / (await readUsageStream(bench, lastSequence)).seconds);
-      runs.push(await digest(bench, resident, count));
+    for (const pack of packs) {
+      const transportRates: number[] = [];
+      const runs: Digestion[] = [];
+      for (let repetition = 0; repetition < repetitions; repetition++) {
+        transportRates.push(count / (await readUsageStream(bench, lastSequence)).seconds);
+        runs.push(await digest(bench, resident, count, folders[pack]));
+      }
+      const show = (metric: string, value: number, unit: string): void =>
+        report({ metric, value, unit, subscribers, batch, variant: pack });
+      const middle = (figure: (run: Digestion, at: number) => number): number => median(runs.map(figure));
+      const rate = (run: Digestion): number => run.recordsPerSecond;
+      show('records_per_second', rounded(middle(rate)), '1/s');
+      show('transport_records_per_second', rounded(median(transportRates)), '1/s');
+      show(
+        'share_of_transport',
+        rounded(
+          middle((run, at) => rate(run) / transportRates[at]!),
+          3,
+        ),
+        'ratio',
+      );
+      show('cold_start_records_per_second', rounded(middle((run) => run.coldStartRecordsPerSecond)), '1/s');
+      show(
+        'cpu_microseconds_per_record',
+        rounded(
+          middle((run) => run.cpuMicrosecondsPerRecord),
+          2,
+        ),
+        'us',
+      );
+      show('alerts', longCallsAmong(count), 'count');
+      show('resident_set_bytes', Math.max(...runs.map((run) => run.residentSetBytes)), 'bytes');
     }
-    const show = (metric: string, value: number, unit: string): void =>
-      report({ metric, value, unit, subscribers, batch });
-    const middle = (figure: (run: Digestion, at: number) => number): number => median(runs.map(figure));
-    show('records_per_second', rounded(middle((run) => run.recordsPerSecond)), '1/s');
-    show('transport_records_per_second', rounded(median(transportRates)), '1/s');
-    show(
-      'share_of_transport',
-      rounded(
-        middle((run, at) => run.recordsPerSecond / transportRates[at]!),
-        3,
-      ),
-      'ratio',
-    );
-    show('cold_start_records_per_second', rounded(middle((run) => run.coldStartRecordsPerSecond)), '1/s');
-    show(
-      'cpu_microseconds_per_record',
-      rounded(
-        middle((run) => run.cpuMicrosecondsPerRecord),
-        2,
-      ),
-      'us',
-    );
-    show('alerts', longCallsAmong(count), 'count');
-    show('resident_set_bytes', Math.max(...runs.map((run) => run.residentSetBytes)), 'bytes');
   }
 }
 
@@ -128,9 +165,9 @@ interface Digestion {
 }
 
 /** One life of `serve` over the records that are in the stream. */
-async function digest(bench: Bench, resident: number, count: number): Promise<Digestion> {
+async function digest(bench: Bench, resident: number, count: number, rules: string): Promise<Digestion> {
   await bench.jsm.streams.purge('ALERTS');
-  const server = await startServer(bench.broker.url);
+  const server = await startServer(bench.broker.url, rules);
   try {
     const atReady = { ...(await server.figures()), at: performance.now() };
     const expected = longCallsAmong(count);
@@ -176,6 +213,9 @@ async function measureLatency(
   bench: Bench,
   report: Report,
   options: {
+    pack: Pack;
+    /** The rules folder. */
+    folder: string;
     subscribers: number;
     loads: readonly Load[];
     warmUpSeconds: number;
@@ -183,10 +223,10 @@ async function measureLatency(
     recordsPerLongCall: number;
   },
 ): Promise<void> {
-  const { subscribers, loads, ...pace } = options;
+  const { pack, folder, subscribers, loads, ...pace } = options;
   await bench.jsm.streams.purge('USAGE');
   await bench.jsm.streams.purge('ALERTS');
-  const server = await startServer(bench.broker.url);
+  const server = await startServer(bench.broker.url, folder);
   try {
     const samples: { published: number; latencyMs: number }[] = [];
     let arrived = () => {};
@@ -222,7 +262,7 @@ async function measureLatency(
       const latencies = Float64Array.from(
         samples.filter((sample) => sample.published >= published.measuredFrom).map(({ latencyMs }) => latencyMs),
       ).sort();
-      const variant = `${rate}/s`;
+      const variant = `${rate}/s, ${pack}`;
       const show = (metric: string, value: number, unit: string): void =>
         report({ metric, value, unit, subscribers, batch, variant });
       show('publish_to_client_p50', rounded(quantile(latencies, 0.5), 2), 'ms');
@@ -248,13 +288,13 @@ interface Server {
 }
 
 /** `serve` on free ports with an empty state; resolves at its ready line. */
-async function startServer(nats: string): Promise<Server> {
+async function startServer(nats: string, rules: string): Promise<Server> {
   const data = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
   const child = spawn(
     process.execPath,
     [
       join(projectFolder, 'src/main.ts'),
-      ...['serve', '--nats', nats, '--data', data, '--log-level', 'warn'],
+      ...['serve', '--nats', nats, '--data', data, '--rules', rules, '--log-level', 'warn'],
       ...['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'],
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },

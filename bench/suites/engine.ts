@@ -14,6 +14,7 @@ import { localTime } from '../../src/reference/local-time.ts';
 import { loadNumberingPlan } from '../../src/reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, versionOf } from '../../src/rules/load.ts';
 import { collectGarbage, memoryBytes, type Report, residentBytes, rounded } from '../measurement.ts';
+import { TWELVE } from '../usage-stream.ts';
 
 /**
  * Records drawn and decoded outside the clock before they are applied inside it: as many as the pipeline may have decoded
@@ -25,9 +26,6 @@ const GROUPS_TIMED = 16;
 const START_AT = Date.UTC(2026, 2, 2);
 /** How often a subscriber is heard of in a day of event time, as on a network where people use data. */
 const RECORDS_PER_SUBSCRIBER_DAY = 100;
-
-/** The rules that the first floor is about; with the whole pack many more windows and rules see each record. */
-const TWELVE = ['F03', 'F05', 'F09', 'F23', 'F26', 'F27', 'A02', 'A07', 'A10', 'C01', 'C02', 'C09'];
 
 interface Run {
   subscribers: number;
