@@ -389,7 +389,7 @@ export const near: fc.Arbitrary<DrawnCase> = fc.record({
 /** Which single calls are still remembered after weeks depends on how many came since. */
 const newerOverWeeks = newer.filter(({ feature: { aggregate } }) => !aggregate!.startsWith('call'));
 /** Over weeks: rules that look again, by themselves or at the end of an episode, do so once a day, or they would do nothing else. */
-export const far: fc.Arbitrary<DrawnCase> = fc.record({
+const overWeeks: fc.Arbitrary<DrawnCase> = fc.record({
   rules: rulesOf(fc.oneof(hourOfWeek, hourOfWeek, feature, newerOverWeeks)).map((drawnRules) =>
     drawnRules.map((one) => ({
       ...one,
@@ -398,9 +398,30 @@ export const far: fc.Arbitrary<DrawnCase> = fc.record({
     })),
   ),
   latenessMin: fc.constantFrom(0, 5, 60),
-  stream: fc.oneof(stream(weeks), stream(weekly)),
+  stream: stream(weeks),
   silenceMin: fc.integer({ min: 0, max: 800 }),
 });
+/** One rule over the same hour of other weeks, and streams that come back to one hour: nothing else hides what it says. */
+const oneHour: fc.Arbitrary<DrawnCase> = fc.record({
+  rules: fc
+    .tuple(hourOfWeek, fc.nat(200), fc.constantFrom<Rule['key']>('subscriber', 'account'))
+    .map(([one, n, key]) => [
+      ruleWith({
+        key,
+        on: ['voice', 'sms'],
+        features: { f0: one.feature },
+        bands: [{ severity: 'warning', score: 10, if: one.condition('f0', n) }],
+        suppress: { for: '1d' },
+      }),
+    ]),
+  latenessMin: fc.constantFrom(0, 60),
+  stream: stream(weekly),
+  silenceMin: fc.constant(0),
+});
+export const far: fc.Arbitrary<DrawnCase> = fc.oneof(
+  { weight: 2, arbitrary: overWeeks },
+  { weight: 1, arbitrary: oneHour },
+);
 export const drawnCase: fc.Arbitrary<DrawnCase> = fc.oneof(
   { weight: 5, arbitrary: near },
   { weight: 1, arbitrary: far },
