@@ -16,7 +16,7 @@ export interface Look {
   /** In order of arrival. */
   taken: readonly Taken[];
   now: number;
-  /** The record that made the rule look, where the feature has just taken it. */
+  /** The record that made the rule look. */
   own: UsageRecord | undefined;
   of(record: UsageRecord): number | string | boolean;
   holds(where: string | undefined, record: UsageRecord): boolean;
@@ -200,7 +200,7 @@ function membersOf({ feature, taken, now, of, holds, windowMs, withinMs }: Look)
   return inside.filter(({ joined, fate }) => fate === 'failed' || (fate === '' && now >= joined + withinMs)).length;
 }
 
-/** Records since the newest one of another kind. A subscriber who has made none that counts has nothing to end. */
+/** Records that count since the newest one of another kind; one that only takes part finds the run as it is. A subscriber who has made none that counts has nothing to end. */
 function runLength({ taken, own, now, of, windowMs, turns }: Look): number {
   if (own === undefined || !turns.some(({ record }) => record === own)) return Number.NaN;
   const begun = turns.findIndex(({ counts }) => counts);

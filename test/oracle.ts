@@ -322,7 +322,7 @@ function featureValue(
       feature,
       taken,
       now,
-      own: own !== undefined && seen.includes(own) ? own : undefined,
+      own,
       of,
       holds: recordHolds,
       windowMs,
