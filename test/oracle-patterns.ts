@@ -200,7 +200,10 @@ function membersOf({ feature, taken, now, of, holds, windowMs, withinMs }: Look)
   return inside.filter(({ joined, fate }) => fate === 'failed' || (fate === '' && now >= joined + withinMs)).length;
 }
 
-/** Records that count since the newest one of another kind; one that only takes part finds the run as it is. A subscriber who has made none that counts has nothing to end. */
+/**
+ * Records that count since the newest one of another kind; one that only takes part finds the run as it is. A subscriber who has
+ * made none that counts has nothing to end.
+ */
 function runLength({ taken, own, now, of, windowMs, turns }: Look): number {
   if (own === undefined || !turns.some(({ record }) => record === own)) return Number.NaN;
   const begun = turns.findIndex(({ counts }) => counts);
