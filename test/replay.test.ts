@@ -78,7 +78,7 @@ describe('a replay', () => {
     expect(summary.alerts).toBe(ids(alerts));
     for (const desk of ['fraud', 'arrears', 'retention'] as const)
       expect(summary.byDesk[desk]).toBe(ids(alerts.filter((alert) => alert.desk === desk)));
-    expect(summary.byRule).toHaveLength(83);
+    expect(summary.byRule).toHaveLength(82);
     for (const rule of summary.byRule) {
       const own = alerts.filter(({ ruleId }) => ruleId === rule.ruleId);
       expect([rule.alerts, rule.revisions, rule.subscribers]).toEqual([
