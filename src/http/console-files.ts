@@ -22,11 +22,11 @@ export async function addConsoleFiles(app: FastifyInstance, consoleDir: string):
     );
     return;
   }
-  await app.register(async (files) => {
+  await app.register((files, _options, done) => {
     files.addHook('onRoute', (route) => {
       route.config = { ...route.config, harmless: true };
     });
-    await files.register(fastifyStatic, {
+    files.register(fastifyStatic, {
       root: consoleDir,
       wildcard: false,
       cacheControl: false,
@@ -36,5 +36,6 @@ export async function addConsoleFiles(app: FastifyInstance, consoleDir: string):
         reply.header('Cache-Control', hashed ? 'public, max-age=31536000, immutable' : 'no-cache');
       },
     });
+    done();
   });
 }
