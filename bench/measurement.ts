@@ -52,12 +52,6 @@ export async function collectGarbage(): Promise<void> {
   collect();
 }
 
-/** Objects and typed arrays that are alive; to be asked after `collectGarbage`. */
-export function memoryBytes(): number {
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
 /** Resident memory of this process now, in bytes; it holds what was freed and not given back as well. */
 export const residentBytes = (): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) * 1024;

@@ -13,7 +13,7 @@ import type { UsageRecord } from '../../src/record/usage-record.ts';
 import { localTime } from '../../src/reference/local-time.ts';
 import { loadNumberingPlan } from '../../src/reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, versionOf } from '../../src/rules/load.ts';
-import { collectGarbage, memoryBytes, type Report, residentBytes, rounded } from '../measurement.ts';
+import { collectGarbage, type Report, residentBytes, rounded } from '../measurement.ts';
 import { TWELVE } from '../usage-stream.ts';
 
 /**
@@ -105,7 +105,7 @@ async function measure(report: Report, run: Run): Promise<void> {
   const show = (metric: string, value: number, unit: string): void =>
     report({ metric, value, unit, subscribers, variant });
   await collectGarbage();
-  const memoryBefore = memoryBytes();
+  const memoryBefore = residentBytes();
   const engine = newEngine(run);
   const alerts: AlertData[] = [];
   // A profile and three draws for each subscriber.
@@ -123,7 +123,8 @@ async function measure(report: Report, run: Run): Promise<void> {
     await breathe();
   }
   await collectGarbage();
-  const memoryGrowth = memoryBytes() - memoryBefore;
+  // Of shared memory, in which the state lies, only the system keeps count.
+  const memoryGrowth = residentBytes() - memoryBefore;
   const filled = engine.stats();
 
   const source = mixedRecords({
