@@ -101,16 +101,28 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     const first = await publish({ severity: 'info' });
     const page = await open('#/cases/fraud?lang=en');
     await row(page, first.number).waitFor();
-    const before = await rows(page).allInnerTexts();
-    const urgent = await publish({ severity: 'critical' });
-    await page.getByRole('button', { name: '1 case is new or back' }).waitFor();
+    const newer = page.getByRole('button', { name: '1 case is new or back' });
+    const urgent: string[] = [];
+    let before = 0;
+    // A case that comes while the page reads its list once more, because the live feed has begun, is in the list at once.
+    do {
+      before = await rows(page).count();
+      urgent.push((await publish({ severity: 'critical' })).number);
+    } while (
+      urgent.length < 5 &&
+      !(await newer.waitFor({ timeout: 3_000 }).then(
+        () => true,
+        () => false,
+      ))
+    );
+    await newer.waitFor();
     await post(first.caseId, { type: 'assign', assignee: 'Ben', by: 'Ben' });
     await row(page, first.number).getByText('Ben').waitFor();
-    expect(await rows(page).count()).toBe(before.length);
-    await page.getByRole('button', { name: '1 case is new or back' }).click();
-    await row(page, urgent.number).waitFor();
+    expect(await rows(page).count()).toBe(before);
+    await newer.click();
+    await row(page, urgent.at(-1)!).waitFor();
     // What is due first stands first.
-    expect(await rows(page).first().innerText()).toContain(urgent.number);
+    expect(await rows(page).first().innerText()).toContain(urgent[0]);
   });
 
   test('many at once, with the keyboard, and who was too late is told', async () => {
