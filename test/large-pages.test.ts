@@ -33,17 +33,20 @@ const offered = (): boolean => {
   }
 };
 
-describe('large pages (the first is skipped where the system offers none)', () => {
-  test.skipIf(!offered())('are asked for by starting again in the same process, with the same arguments', () => {
-    const { lines, last } = run();
-    expect(lines).toHaveLength(3);
-    expect(last).toEqual({
-      pid: Number(lines[0]),
-      tunables: 'glibc.malloc.hugetlb=1',
-      arguments: ['one', 'two words'],
-    });
-    expect(run('glibc.malloc.check=0').last.tunables).toBe('glibc.malloc.check=0:glibc.malloc.hugetlb=1');
-  });
+describe('large pages', () => {
+  test.skipIf(!offered())(
+    'are asked for by starting again in the same process, with the same arguments (skipped where the system offers none)',
+    () => {
+      const { lines, last } = run();
+      expect(lines).toHaveLength(3);
+      expect(last).toEqual({
+        pid: Number(lines[0]),
+        tunables: 'glibc.malloc.hugetlb=1',
+        arguments: ['one', 'two words'],
+      });
+      expect(run('glibc.malloc.check=0').last.tunables).toBe('glibc.malloc.check=0:glibc.malloc.hugetlb=1');
+    },
+  );
 
   test('are left as the environment says', () => {
     const { lines, last } = run('glibc.malloc.hugetlb=0');

@@ -60,7 +60,7 @@ async function storedIn(url: string, stream = 'USAGE'): Promise<Stored[]> {
 
 const recordsOf = ({ body }: Stored): RawRecord[] => [JSON.parse(body)].flat();
 
-describe.skipIf(findNatsServer() === undefined)('publish (needs nats-server)', () => {
+describe.skipIf(findNatsServer() === undefined)('publish (skipped where no nats-server is found)', () => {
   let broker: Broker;
   let sentences: string[] = [];
   const options = (more: { batch?: number; partitions?: number; rate?: number } = {}) => ({
@@ -246,7 +246,7 @@ describe.skipIf(findNatsServer() === undefined)('publish (needs nats-server)', (
 });
 
 describe.skipIf(findNatsServer() === undefined)(
-  'publish to a broker that takes 4,096 bytes (needs nats-server)',
+  'publish to a broker that takes 4,096 bytes (skipped where no nats-server is found)',
   () => {
     let broker: Broker;
     beforeEach(async () => {
