@@ -5,18 +5,27 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { beforeAll } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { createRandom } from '../src/feed/random.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { loadCheckpoint } from '../src/state/checkpoint.ts';
 import { CHECKPOINT_STEPS, PUBLISH_STEPS } from './crash-point.ts';
-import { compareAlerts, crashingAt, expectSame, fault, isWhole, killsWanted, recordsWanted } from './faults.ts';
+import {
+  compareAlerts,
+  crashingAt,
+  expectSame,
+  fault,
+  freshForEach,
+  isWhole,
+  killsWanted,
+  recordsWanted,
+  writeFew,
+} from './faults.ts';
 import {
   alertsIn,
   countIn,
   createFollower,
-  endProcesses,
   linesOf,
   publish,
   publishing,
@@ -53,20 +62,15 @@ let few = 0;
 let fewAlerts: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
-  few = writePopulation(fewFile, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
-  fewAlerts = await replayed(fewFile);
+  ({ records: few, expected: fewAlerts } = await writeFew(fewFile));
 }, MINUTE_MS);
-let folders = 0;
 let data = '';
-beforeEach(async () => {
-  broker = await startBroker();
-  data = join(folder.path, `data-${folders++}`);
+const freshPath = freshForEach(folder, {
+  take(fresh) {
+    ({ broker, data } = fresh);
+  },
+  broker: () => broker,
 });
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
 
 const serveArgs = (more: string[] = []) => ({
   nats: broker.url,
@@ -76,7 +80,7 @@ const serveArgs = (more: string[] = []) => ({
 
 /** The stream as it is, as a file: with an outage in it, records may be in it twice and in another order than sent. */
 async function dump(): Promise<string> {
-  const path = join(folder.path, `stream-${folders++}.ndjson`);
+  const path = freshPath('stream.ndjson');
   writeFileSync(path, `${(await storedRecords(broker.url)).join('\n')}\n`);
   return path;
 }

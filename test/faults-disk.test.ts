@@ -17,11 +17,11 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { beforeAll } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
-import { type Broker, startBroker } from '../src/source/broker.ts';
+import type { Broker } from '../src/source/broker.ts';
 import { CHECKPOINT_FORMAT } from '../src/state/checkpoint.ts';
-import { compareAlerts, expectSame, fault, isWhole } from './faults.ts';
+import { compareAlerts, expectSame, fault, freshForEach, isWhole, writeFew } from './faults.ts';
 import {
   alertsIn,
   countIn,
@@ -31,14 +31,12 @@ import {
   publishing,
   readiness,
   recordsTaken,
-  replayed,
   type Serving,
   scrape,
   startServe,
   temporaryFolder,
   tryServe,
   until,
-  writePopulation,
 } from './serving.ts';
 
 const MINUTE_MS = 60_000;
@@ -50,20 +48,15 @@ let records = 0;
 let expected: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
-  records = writePopulation(file, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
-  expected = await replayed(file);
+  ({ records, expected } = await writeFew(file));
 }, MINUTE_MS);
-let folders = 0;
 let data = '';
-beforeEach(async () => {
-  broker = await startBroker();
-  data = join(folder.path, `data-${folders++}`);
+freshForEach(folder, {
+  take(fresh) {
+    ({ broker, data } = fresh);
+  },
+  broker: () => broker,
 });
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
 
 const oftenCheckpointed = ['--checkpoint-interval-sec', '0.5'];
 const serveArgs = () => ({ nats: broker.url, data, args: oftenCheckpointed });

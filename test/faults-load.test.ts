@@ -8,16 +8,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeEach, expect } from 'vitest';
+import { expect } from 'vitest';
 import { WebSocket } from 'ws';
 import { alertEvent, alertSubject } from '../src/alerts/alert.ts';
-import { type Broker, startBroker } from '../src/source/broker.ts';
-import { compareAlerts, expectSame, type Figures, fault, isWhole } from './faults.ts';
+import type { Broker } from '../src/source/broker.ts';
+import { compareAlerts, expectSame, type Figures, fault, freshForEach, isWhole } from './faults.ts';
 import { alertWith, type Frame } from './http-gateway.ts';
 import {
   alertsIn,
   countIn,
-  endProcesses,
   publish,
   readiness,
   recordsTaken,
@@ -48,17 +47,13 @@ const RECORDS = isWhole ? 400_000 : 10_000;
 
 const folder = temporaryFolder();
 let broker: Broker;
-let folders = 0;
 let data = '';
-beforeEach(async () => {
-  broker = await startBroker();
-  data = join(folder.path, `data-${folders++}`);
+freshForEach(folder, {
+  take(fresh) {
+    ({ broker, data } = fresh);
+  },
+  broker: () => broker,
 });
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
 
 /** Resident memory of a process, bytes. */
 const residentBytes = ({ pid }: Serving): number =>

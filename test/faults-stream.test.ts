@@ -7,19 +7,18 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest';
+import { beforeAll, describe, expect } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
 import { createRandom } from '../src/feed/random.ts';
 import type { SubscriberView } from '../src/http/schemas.ts';
 import { rulesMessage } from '../src/rules/message.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { compareAlerts, expectSame, fault, isWhole } from './faults.ts';
+import { compareAlerts, expectSame, fault, freshForEach, isWhole, writeFew } from './faults.ts';
 import {
   alertsIn,
   countIn,
   createFollower,
-  endProcesses,
   linesOf,
   publish,
   publishing,
@@ -38,7 +37,6 @@ import {
   tryServe,
   until,
   whenReady,
-  writePopulation,
 } from './serving.ts';
 
 const MINUTE_MS = 60_000;
@@ -55,20 +53,15 @@ let records = 0;
 let expected: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
-  records = writePopulation(file, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
-  expected = await replayed(file);
+  ({ records, expected } = await writeFew(file));
 }, MINUTE_MS);
-let folders = 0;
 let data = '';
-beforeEach(async () => {
-  broker = await startBroker();
-  data = join(folder.path, `data-${folders++}`);
+const freshPath = freshForEach(folder, {
+  take(fresh) {
+    ({ broker, data } = fresh);
+  },
+  broker: () => broker,
 });
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
 
 const serveArgs = (config?: string) => ({
   nats: broker.url,
@@ -79,7 +72,7 @@ const serveArgs = (config?: string) => ({
 const allAlerts = (wanted = expected.length): Promise<boolean> =>
   until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= wanted);
 const write = (lines: readonly string[]): string => {
-  const path = join(folder.path, `lines-${folders++}.ndjson`);
+  const path = freshPath('lines.ndjson');
   writeFileSync(path, `${lines.join('\n')}\n`);
   return path;
 };
@@ -133,7 +126,7 @@ fault('R9', 'one record in ten twice, inside and beyond the horizon', 2 * MINUTE
   expectSame((await serving.end()).code, 0);
 
   // With a horizon that holds them all, they change nothing.
-  data = join(folder.path, `data-${folders++}`);
+  data = freshPath('data');
   await broker.stop();
   broker = await startBroker();
   const wide = await startServe(serveArgs());
@@ -159,7 +152,7 @@ fault('R10', 'records up to five minutes out of order', 3 * MINUTE_MS, async (fi
   const windowsOf = async (order: readonly string[]): Promise<Record<string, unknown>> => {
     await broker.stop();
     broker = await startBroker();
-    data = join(folder.path, `data-${folders++}`);
+    data = freshPath('data');
     const serving = await startServe(serveArgs());
     await publish(write(order), broker.url, ['--batch', '16']);
     await taken(serving.ops, order.length);
@@ -270,7 +263,7 @@ fault('R13', 'poison between good records', 3 * MINUTE_MS, async (figures) => {
 
 fault('R15', 'rules exchanged under load, right and wrong ones', 5 * MINUTE_MS, async (figures) => {
   const text = readFileSync(join(projectFolder, 'rules/fraud/long-call.yaml'), 'utf8');
-  const rules = join(folder.path, `rules-${folders++}`);
+  const rules = freshPath('rules');
   mkdirSync(join(rules, 'fraud'), { recursive: true });
   writeFileSync(join(rules, 'fraud/long-call.yaml'), text);
   const serving = await startServe({ ...serveArgs(), rules });
@@ -434,7 +427,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
   });
 
   fault('R7', 'store of the broker rolled back', MINUTE_MS, async (figures) => {
-    const earlier = join(folder.path, `earlier-${folders++}`);
+    const earlier = freshPath('earlier');
     const serving = await startServe({ nats: broker.url, data });
     await send(broker.url, voices('a', 5));
     await taken(serving.ops, 5);

@@ -6,9 +6,19 @@
  * RINGFENCE_FAULTS_RECORDS make the kills and the records of R1 and R3 other numbers, e.g. 200 and 5000000.
  */
 import { join } from 'node:path';
-import { expect, type TestContext, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, type TestContext, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
-import { expectSameAlerts, forgetLogs, logTails, revisionOf } from './serving.ts';
+import { type Broker, startBroker } from '../src/source/broker.ts';
+import {
+  endProcesses,
+  expectSameAlerts,
+  forgetLogs,
+  logTails,
+  replayed,
+  revisionOf,
+  type temporaryFolder,
+  writePopulation,
+} from './serving.ts';
 
 /** The whole, with pass marks that are times; they hold on a machine that does nothing else. */
 export const isWhole = process.env['RINGFENCE_FAULTS'] === 'whole';
@@ -46,6 +56,31 @@ export function fault(
       throw error;
     }
   });
+}
+
+/**
+ * Each fault gets a broker of its own and a data folder that is not there yet. At its end its processes are ended and the broker
+ * that is in use by then is stopped. Returns what names one more file or folder.
+ */
+export function freshForEach(
+  folder: ReturnType<typeof temporaryFolder>,
+  use: { take(fresh: { broker: Broker; data: string }): void; broker(): Broker },
+): (kind: string) => string {
+  let paths = 0;
+  const freshPath = (kind: string): string => join(folder.path, `${kind}-${paths++}`);
+  beforeEach(async () => use.take({ broker: await startBroker(), data: freshPath('data') }));
+  afterEach(async () => {
+    await endProcesses();
+    await use.broker().stop();
+  });
+  afterAll(() => folder.remove());
+  return freshPath;
+}
+
+/** Writes the few records with which most faults are tried; what an undisturbed run makes of them. */
+export async function writeFew(file: string): Promise<{ records: number; expected: AlertData[] }> {
+  const records = writePopulation(file, { seed: 12, subscribers: isWhole ? 100 : 40, recordsPerSubscriberDay: 2 });
+  return { records, expected: await replayed(file) };
 }
 
 /** One value against another, with what explains a difference. */
