@@ -31,7 +31,7 @@ export interface BackfillSource {
 export interface BackfillRun {
   /** Resolves when everything before the message that makes the set live has been read; rejects with what ended it. */
   ready: Promise<Backfill>;
-  /** Messages of the stream that are still to be read. */
+  /** Messages of the stream that are still to be read, the one that makes the set live among them: 0 only when it has been. */
   pending(): number;
   /** Ends it; `ready` never resolves then. */
   stop(): void;
@@ -50,6 +50,7 @@ export function startBackfill(options: {
   const { backfill, sequence, futureMsMax } = options;
   let reader: Source | undefined;
   let stopped = false;
+  let finished = false;
 
   const read = async (): Promise<Backfill> => {
     const { source, whole } = await options.open();
@@ -65,7 +66,10 @@ export function startBackfill(options: {
         for (const { data, subject, timeMs } of messages) {
           if (subject.endsWith('.tick')) backfill.tick(timeMs);
           else if (subject.endsWith('.rules')) {
-            if ((readPartList(data) ?? readRulesMessage(data))?.prepared === sequence) return backfill;
+            if ((readPartList(data) ?? readRulesMessage(data))?.prepared === sequence) {
+              finished = true;
+              return backfill;
+            }
           } else if (!subject.endsWith('.prepare') && !subject.endsWith('.part')) {
             for (const record of decodeMessage(data, { eventTimeMax: timeMs + futureMsMax }).records) {
               if (!begun) {
@@ -94,7 +98,7 @@ export function startBackfill(options: {
   const ready = read();
   return {
     ready,
-    pending: () => reader?.pending() ?? 0,
+    pending: () => (finished ? 0 : Math.max(1, reader?.pending() ?? 0)),
     stop() {
       stopped = true;
       void reader?.close();
