@@ -34,6 +34,7 @@ import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { Value, ValueType } from './rules/compile.ts';
 import type { CompiledBand, CompiledFeature, CompiledRule } from './rules/compiled-rule.ts';
+import type { DebtScore } from './rules/debt.ts';
 import type { PreparedRules } from './rules/message.ts';
 import type { BackfillSpan, Registry, RegistryEntry } from './rules/registry.ts';
 import { isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
@@ -189,6 +190,8 @@ export interface SubscriberView {
     unbilled: number;
     creditLimit: number | null;
     exposureRatio: number | null;
+    /** By the bad-debt model, currency units; null where there is none for the account. */
+    expectedLoss: number | null;
   } | null;
   balance: number | null;
   lifecycleStage: string | null;
@@ -1189,6 +1192,13 @@ export function createEngine(options: EngineOptions): Engine {
     const value: NonNullable<AlertData['value']> = {};
     if (key === 'account' && ruleSet.ledger !== undefined)
       value.exposure = round(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope));
+    if (key === 'account' && ruleSet.debt !== undefined) {
+      const probability = ruleSet.debt.probability(scope);
+      if (probability === probability) {
+        value.badDebtProbability = round(probability);
+        value.expectedLoss = round(ruleSet.debt.expectedLoss(scope));
+      }
+    }
     const { valuation } = ruleSet;
     const subscriber = valuation === undefined || servedMsisdn === '' ? 0 : names.find(servedMsisdn);
     if (valuation !== undefined && subscriber !== 0) {
@@ -1313,6 +1323,15 @@ export function createEngine(options: EngineOptions): Engine {
     };
   };
 
+  /** Adds the score of the bound account and returns what is expected to be lost; null where the model does not apply. */
+  const debtOf = (debt: DebtScore, view: SubscriberView): number | null => {
+    const probability = debt.probability(scope);
+    if (probability !== probability) return null;
+    const contributions = debt.contributions(scope).map(({ name, value }) => ({ name, value: round(value) }));
+    view.scores.push({ name: 'badDebtProbability', value: round(probability), contributions });
+    return round(debt.expectedLoss(scope));
+  };
+
   const inspectSubscriber = (msisdn: string): SubscriberView | undefined => {
     const subscriber = names.find(msisdn);
     if (subscriber === 0 || !find(SUBSCRIBER, subscriber)) return undefined;
@@ -1371,6 +1390,7 @@ export function createEngine(options: EngineOptions): Engine {
           if (value > 0) view.scores.push({ name: desk, value: round(value), contributions: [] });
         }
       }
+      const expectedLoss = keyType === ACCOUNT && ruleSet.debt !== undefined ? debtOf(ruleSet.debt, view) : null;
       if (keyType === ACCOUNT && ruleSet.ledger !== undefined) {
         const ledger = ruleSet.ledger;
         const days = Math.floor(ledger.pastDueMs(scope) / 86_400_000);
@@ -1394,6 +1414,7 @@ export function createEngine(options: EngineOptions): Engine {
           unbilled: round(unbilled),
           creditLimit: creditLimit > 0 ? creditLimit : null,
           exposureRatio: creditLimit > 0 ? round((unpaid + unbilled) / creditLimit) : null,
+          expectedLoss,
         };
       }
     }
@@ -1714,10 +1735,10 @@ const endedReason = (cause: LocalizedText, last: LocalizedText): LocalizedText =
   'zh-CN': `因${cause['zh-CN']}而解除；${last['zh-CN']}`,
 });
 
-/** Rule files, and the model beside them. */
+/** Rule files, and the models beside them. */
 function filesOf(sources: readonly RuleSource[]): { file: string; text: string }[] {
-  const model = sources.find((source) => source.model !== undefined)?.model;
-  return [...(model === undefined ? [] : [model]), ...sources].map(({ file, text }) => ({ file, text }));
+  const models = sources.find((source) => source.models !== undefined)?.models ?? [];
+  return [...models, ...sources].map(({ file, text }) => ({ file, text }));
 }
 
 const round = (value: number): number => Math.round(value * 1e6) / 1e6;

@@ -75,11 +75,12 @@ const subscriber: SubscriberView = {
     unbilled: 0,
     creditLimit: null,
     exposureRatio: null,
+    expectedLoss: null,
   },
   balance: null,
   lifecycleStage: null,
   value: null,
-  scores: DESKS.map((desk) => ({ name: desk, value: 1, contributions: [] })),
+  scores: [...DESKS, 'churnProbability', 'badDebtProbability'].map((name) => ({ name, value: 1, contributions: [] })),
   openAlerts: DESKS.map((desk) => ({ alertId: desk, ruleId: `${desk}.rule`, severity: 'info', desk, since: 1 })),
 };
 
@@ -296,7 +297,8 @@ describe('the table of access', () => {
       const view = (await (await ask(`/v1/subscribers/${MSISDN}`, caller)).json()) as SubscriberView;
       expect(view.features.map(({ feature }) => feature)).toEqual([`of-${own}`]);
       expect(view.openAlerts.map(({ desk }) => desk)).toEqual([own]);
-      expect(view.scores.map(({ name }) => name)).toEqual([own]);
+      const model = { fraud: [], arrears: ['badDebtProbability'], retention: ['churnProbability'] }[own];
+      expect(view.scores.map(({ name }) => name)).toEqual([own, ...model]);
       expect(view.ledger === null).toBe(own === 'fraud');
       for (const other of DESKS) {
         const mine = other === own;

@@ -40,9 +40,9 @@ const parsed = parseRules(files);
 
 function newEngine({ twelve = false }: Run): Engine {
   const engine = createEngine({ numberingPlan: loadNumberingPlan(numberingPlanFile), localTime: localTime('UTC') });
-  // The model of life cycle and churn came later than the twelve.
+  // The models of churn and bad debt came later than the twelve.
   const sources = twelve
-    ? parsed.sources.filter(({ rule }) => TWELVE.includes(rule.catalogue)).map(({ model: _, ...source }) => source)
+    ? parsed.sources.filter(({ rule }) => TWELVE.includes(rule.catalogue)).map(({ models: _, ...source }) => source)
     : parsed.sources;
   const problems = engine.useRules(sources, versionOf(files), [], parsed.lists);
   if (problems.length > 0) throw new Error(`the shipped rules are wrong: ${problems[0]!.message}`);

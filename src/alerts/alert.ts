@@ -66,6 +66,8 @@ export interface AlertData {
     churnProbability?: number;
     expectedSaveValue?: number;
     exposure?: number;
+    badDebtProbability?: number;
+    expectedLoss?: number;
     lifecycleStage?: string;
   };
   /** Event time since which every feature of the rule has seen this key's records; a cold feature says so here. */

@@ -8,6 +8,7 @@ import { Command } from 'commander';
 import { DESKS } from '../alerts/alert.ts';
 import { DEFAULTS, projectFolder } from '../config.ts';
 import { createMetrics } from '../metrics.ts';
+import { debtModelSchema } from '../rules/debt.ts';
 import { parseRules, readRuleFiles } from '../rules/load.ts';
 import { modelSchema } from '../rules/model.ts';
 import { ruleSchema } from '../rules/rule.ts';
@@ -45,13 +46,14 @@ export async function generatedDocuments(): Promise<Record<string, string>> {
   return {
     'rules/rule.schema.json': schemaText(ruleSchema),
     'rules/model.schema.json': schemaText(modelSchema),
+    'rules/debt-model.schema.json': schemaText(debtModelSchema),
     'rules/README.md': [
       '# Shipped rules',
       '',
       `Written by \`npm run docs\`: ${sources.length} rules, one file a rule, its tests beside its thresholds. [LANGUAGE.md](LANGUAGE.md) says how to`,
       'write one, and `rule.schema.json` completes and checks them in an editor. `ringfence rules explain --rule <id>` shows windows, memory',
       'and time, `ringfence rules test` runs the tests. Conditions ask the [lists](lists/README.md); life cycle, value and churn have their',
-      'figures in [models/retention.yaml](models/retention.yaml).',
+      'figures in [models/retention.yaml](models/retention.yaml), bad debt in [models/arrears.yaml](models/arrears.yaml).',
       '',
       ...byDesk,
     ].join('\n'),

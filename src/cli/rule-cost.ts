@@ -62,9 +62,10 @@ export function createRuleCosts(
       return revenue !== undefined && operatorIds.includes(revenue) ? [rule.id] : [];
     }),
   );
+  for (const { rule, text } of all) if (/\bdebt\./.test(text)) asksModel.add(rule.id);
 
   return (source) => {
-    const { model: _, ...plain } = source;
+    const { models: _, ...plain } = source;
     const alone = asksModel.has(source.rule.id) ? source : plain;
     return { ...memoryOf(alone, world), nanosecondsPerRecord: timeOf(engineWith([alone]), engineWith([]), records) };
   };

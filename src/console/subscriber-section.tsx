@@ -202,6 +202,7 @@ function LedgerBlock({ ledger }: { ledger: SubscriberView['ledger'] }) {
         <Fact name={t.unbilled}>{money(ledger.unbilled)}</Fact>
         {ledger.creditLimit !== null && <Fact name={t.creditLimit}>{money(ledger.creditLimit)}</Fact>}
         {ledger.exposureRatio !== null && <Fact name={t.exposureRatio}>{f.percent(ledger.exposureRatio)}</Fact>}
+        {ledger.expectedLoss !== null && <Fact name={t.expectedLoss}>{money(ledger.expectedLoss)}</Fact>}
       </dl>
       {ledger.openInvoices.length === 0 ? (
         <p class="note">{t.noOpenInvoices}</p>

@@ -14,6 +14,12 @@ import { RevealSchema, SubscriberParamsSchema, type SubscriberView } from './sch
 /** Desks that see what an account owes: the one that collects it, and the one that makes offers to it. */
 const LEDGER_DESKS = ['arrears', 'retention'] as const;
 
+/** Scores of a model and the desk that works with it; the others are called by their desk. */
+const SCORE_DESKS: Readonly<Record<string, string>> = {
+  churnProbability: 'retention',
+  badDebtProbability: 'arrears',
+};
+
 export function addSubscriberRoutes(
   routes: Routes,
   options: { inspectSubscriber(msisdn: string): SubscriberView | undefined; reveal: Reveal; refs: NumberRefs },
@@ -74,7 +80,7 @@ function ownParts(view: SubscriberView, principal: Principal): SubscriberView {
     ...view,
     features,
     ledger: LEDGER_DESKS.some(isOwn) ? view.ledger : null,
-    scores: view.scores.filter(({ name }) => isOwn((DESKS as readonly string[]).includes(name) ? name : 'retention')),
+    scores: view.scores.filter(({ name }) => isOwn(SCORE_DESKS[name] ?? name)),
     openAlerts: view.openAlerts.filter(({ desk }) => isOwn(desk)),
   };
 }

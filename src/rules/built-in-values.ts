@@ -19,6 +19,8 @@ const GROWS_WITH_TIME: ReadonlySet<string> = new Set([
   'knownFor',
   ...LEDGER_GROWS.map((name) => `ledger.${name}`),
   'tickets.oldestAge',
+  'debt.probability',
+  'debt.expectedLoss',
 ]);
 
 export interface BuiltInValues {
@@ -78,6 +80,10 @@ export function builtInValues(draft: RuleDraft, set: SetDraft, shared: SharedOpe
       compiled.reachMs = Math.max(compiled.reachMs, looksForMs(set.valuation!.model));
       return { name, window: '', entry: shared.revenueEntry(), ...found };
     }
+    if (key === 'account' && !isModel && group === 'debt') {
+      const found = set.debt?.names.get(name);
+      return found === undefined ? undefined : { name, window: '', entry: shared.ledger().entry, ...found };
+    }
     return undefined;
   };
   const lookUp = (name: string): CompiledFeature | undefined => {
@@ -112,6 +118,7 @@ export function builtInValues(draft: RuleDraft, set: SetDraft, shared: SharedOpe
         'lastSeenAt',
         'currencyPerSdr',
         ...(key === 'account' ? LEDGER_NAMES.map((name) => `ledger.${name}`) : []),
+        ...(key === 'account' && !isModel ? [...(set.debt?.names.keys() ?? [])] : []),
         ...(key === 'subscriber' ? [...TICKET_NAMES.map((name) => `tickets.${name}`), 'balance'] : []),
         ...(key === 'subscriber' && !isModel ? [...(set.valuation?.names.keys() ?? [])] : []),
         ...recordEnvironment.names(),
@@ -125,7 +132,7 @@ export function builtInValues(draft: RuleDraft, set: SetDraft, shared: SharedOpe
       const mentions = (...prefixes: string[]): boolean =>
         names.some((name) => prefixes.some((prefix) => name.startsWith(prefix)));
       const { triggers } = draft;
-      if (mentions('ledger.')) triggers.add(set.stepOf(keyType, ['invoice', 'payment'], '', always));
+      if (mentions('ledger.', 'debt.')) triggers.add(set.stepOf(keyType, ['invoice', 'payment'], '', always));
       if (mentions('tickets.')) triggers.add(set.stepOf(keyType, ['care'], '', always));
       if (mentioned.has('balance')) triggers.add(set.stepOf(keyType, ['topup', 'transfer'], '', always));
       if (mentions(...MODEL_GROUPS)) triggers.add(set.stepOf(keyType, [...REVENUE_TYPES], '', always));

@@ -14,6 +14,7 @@ import {
   parseLists,
   type ReferenceLists,
 } from '../reference/lists.ts';
+import { isDebtModelFile } from './debt.ts';
 import { isModelFile } from './model.ts';
 import { describeProblem, parseRule, type RuleProblem, type RuleSource } from './rule.ts';
 
@@ -52,16 +53,19 @@ export function parseRules(files: readonly { file: string; text: string }[]): {
 } {
   const sources: RuleSource[] = [];
   const { lists, problems } = parseLists(files);
-  const model = files.find(({ file }) => isModelFile(file));
+  const models = files.filter(({ file }) => isModelFile(file));
+  const retention = models.find(({ file }) => !isDebtModelFile(file));
+  const debt = models.find(({ file }) => isDebtModelFile(file));
   for (const { file, text } of files) {
     if (isListFile(file)) continue;
     if (isModelFile(file)) {
-      if (file !== model!.file)
-        problems.push({ file, line: 1, column: 1, message: `${model!.file} is the model already` });
+      const first = (isDebtModelFile(file) ? debt : retention)!;
+      if (file !== first.file)
+        problems.push({ file, line: 1, column: 1, message: `${first.file} is the model already` });
       continue;
     }
     const parsed = parseOnce(file, text);
-    if ('source' in parsed) sources.push(model === undefined ? parsed.source : { ...parsed.source, model });
+    if ('source' in parsed) sources.push(models.length === 0 ? parsed.source : { ...parsed.source, models });
     else problems.push(...parsed.problems);
   }
   return { sources, lists: lists.files.length === 0 ? undefined : lists, problems };

@@ -23,6 +23,7 @@ import { compileBands } from './bands.ts';
 import { type BuiltInValues, builtInValues } from './built-in-values.ts';
 import type { ValueType } from './compile.ts';
 import { type CompiledFeature, type CompiledRule, EPISODE_UNITS } from './compiled-rule.ts';
+import { createDebtScore, type DebtModel, type DebtScore, isDebtModelFile, parseDebtModel } from './debt.ts';
 import { parseDuration } from './expression.ts';
 import { compileFeatures } from './features.ts';
 import { type Model, parseModel } from './model.ts';
@@ -65,6 +66,8 @@ export interface RuleSet {
   profile: Profile | undefined;
   /** Life cycle, value and churn, where there is a model beside the rules. */
   valuation: Valuation | undefined;
+  /** How likely an account is not to pay, where there is a model of that. */
+  debt: DebtScore | undefined;
   score: Score;
   /** Derived values that any expression mentions; the others are not worked out. */
   uses: ReadonlySet<string>;
@@ -87,18 +90,29 @@ export function compileRuleSet(
   }
 
   // The model comes first: on the same regular look a rule sees today's stage, not yesterday's.
-  const modelFile = sources.find(({ model }) => model !== undefined)?.model;
-  const parsedModel = modelFile === undefined ? undefined : parseModel(modelFile.file, modelFile.text);
-  if (parsedModel !== undefined && 'problems' in parsedModel) problems.push(...parsedModel.problems);
-  const model = parsedModel !== undefined && 'model' in parsedModel ? parsedModel : undefined;
+  const models = sources.find((source) => source.models !== undefined)?.models ?? [];
+  const parsedAs = <T extends object>(
+    isKind: (file: string) => boolean,
+    parse: (file: string, text: string) => T | { problems: RuleProblem[] },
+  ): T | undefined => {
+    const found = models.find(({ file }) => isKind(file));
+    if (found === undefined) return undefined;
+    const parsed = parse(found.file, found.text);
+    if (!('problems' in parsed)) return parsed;
+    problems.push(...parsed.problems);
+    return undefined;
+  };
+  const model = parsedAs((file) => !isDebtModelFile(file), parseModel);
+  const debt = parsedAs(isDebtModelFile, parseDebtModel);
+  const modelSources = [model, debt].flatMap((parsed) => (parsed === undefined ? [] : [parsed.source]));
 
   /** A key that stands for several makes a rule for each of them. */
-  const keyed = (model === undefined ? sources : [model.source, ...sources]).flatMap((source) =>
+  const keyed = [...modelSources, ...sources].flatMap((source) =>
     (KEY_GROUPS[source.rule.key] ?? [source.rule.key]).map((key) => ({ source, key })),
   );
   const seenIds = new Map<string, RuleSource>();
   const drafts = keyed.map(({ source, key }) => {
-    const isModel = source === model?.source;
+    const isModel = modelSources.includes(source);
     const draft = draftRule(source, { key, isModel, set, shared });
     const other = seenIds.get(source.rule.id);
     if (other !== undefined && other !== source)
@@ -109,7 +123,8 @@ export function compileRuleSet(
     // What a rule mentions of its built-in values, and so what makes it look, is known only after its conditions.
     set.whenLaidOut.push(() => {
       compileBands(draft, builtIns);
-      if (isModel) compileModel(model.model, { draft, builtIns, set, shared });
+      if (source === model?.source) compileModel(model.model, { draft, builtIns, set, shared });
+      else if (source === debt?.source) compileDebtModel(debt.model, { draft, builtIns, set, shared });
       else addTriggers(draft, builtIns, set);
     });
     return draft;
@@ -216,6 +231,7 @@ export function compileRuleSet(
       uses: set.uses,
       ...shared.made,
       valuation: set.valuation,
+      debt: set.debt,
       score: shared.score.operator,
       features: [...shown.values()],
       fresh: registry.fresh,
@@ -254,25 +270,43 @@ function addTriggers(draft: RuleDraft, builtIns: BuiltInValues, set: SetDraft): 
   for (const step of triggers) step.rules.add(compiled);
 }
 
+interface ModelParts {
+  draft: RuleDraft;
+  builtIns: BuiltInValues;
+  set: SetDraft;
+  shared: SharedOperators;
+}
+
+/** Compiles an expression of a model. */
+const readerOf =
+  (draft: RuleDraft, builtIns: BuiltInValues) =>
+  (text: string, path: (string | number)[], type: ValueType): Reader => {
+    const value = draft.compile(draft.parse(text, path), builtIns.environment, path, type);
+    return (value?.evaluate as Reader | undefined) ?? (() => Number.NaN);
+  };
+
+/** The score is worked out when a rule or a person asks; the model itself never looks. */
+function compileDebtModel(model: DebtModel, parts: ModelParts): void {
+  const { draft, builtIns, set, shared } = parts;
+  const reader = readerOf(draft, builtIns);
+  const applies = draft.compile(draft.parse(model.applies, ['applies']), builtIns.environment, ['applies'], 'boolean');
+  // People see its ledger beside it, whatever the formula asks.
+  shared.ledger();
+  set.debt = createDebtScore(model, {
+    applies: (scope) => applies?.evaluate(scope) === true,
+    exposure: reader(model.exposure, ['exposure'], 'number'),
+    values: model.inputs.map(({ value }, index) => reader(value, ['inputs', index, 'value'], 'number')),
+  });
+}
+
 /**
  * Turns the draft into what looks at each subscriber once a day instead of judging bands. Revenue is kept of every subscriber
  * as soon as there is a model, because ranks are among all of them.
  */
-function compileModel(
-  model: Model,
-  {
-    draft,
-    builtIns,
-    set,
-    shared,
-  }: { draft: RuleDraft; builtIns: BuiltInValues; set: SetDraft; shared: SharedOperators },
-): void {
+function compileModel(model: Model, { draft, builtIns, set, shared }: ModelParts): void {
   const { compiled } = draft;
   const { lifecycle, churn } = model;
-  const reader = (text: string, path: (string | number)[], type: ValueType): Reader => {
-    const value = draft.compile(draft.parse(text, path), builtIns.environment, path, type);
-    return (value?.evaluate as Reader | undefined) ?? (() => Number.NaN);
-  };
+  const reader = readerOf(draft, builtIns);
   const readers = {
     tenureMs: reader(lifecycle.tenure, ['lifecycle', 'tenure'], 'duration'),
     lastUsageAt: reader(lifecycle.lastUsageAt, ['lifecycle', 'lastUsageAt'], 'time'),

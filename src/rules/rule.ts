@@ -415,8 +415,8 @@ export interface RuleSource {
   file: string;
   text: string;
   rule: Rule;
-  /** The model of life cycle, value and churn that lies in the same folder of rules (model.ts), where there is one. */
-  model?: { file: string; text: string };
+  /** The models that lie in the same folder of rules: of life cycle, value and churn (model.ts), of bad debt (debt.ts). */
+  models?: readonly { file: string; text: string }[];
   /** Position of the value at this path, plus `offset` characters inside a text. */
   positionOf(path: readonly (string | number)[], offset?: number): { line: number; column: number };
 }

@@ -14,6 +14,7 @@ import type { ColumnKind, Panes } from '../state/panes.ts';
 import type { Rankings } from '../state/rankings.ts';
 import type { Environment } from './compile.ts';
 import type { CompiledRule } from './compiled-rule.ts';
+import type { DebtScore } from './debt.ts';
 import type { Predicate, Step as RecordStep } from './plan.ts';
 import { type BackfillSpan, draftRegistry, type Registry, type RegistryDraft, type RegistryEntry } from './registry.ts';
 import { KEY_TYPES, type KeyType, type RuleProblem } from './rule.ts';
@@ -79,6 +80,8 @@ export interface SetDraft {
   whenLaidOut: (() => void)[];
   /** Where there is a model: it comes first, so that rules find its names. */
   valuation: Valuation | undefined;
+  /** Likewise for bad debt. */
+  debt: DebtScore | undefined;
 }
 
 export const always = (): boolean => true;
@@ -136,5 +139,6 @@ export function draftRuleSet(options: CompileOptions): SetDraft {
     whenRead: [],
     whenLaidOut: [],
     valuation: undefined,
+    debt: undefined,
   };
 }
