@@ -116,7 +116,7 @@ const promise = (day: number, untilDay: number): UsageRecord =>
     event: 'paymentPromised',
     attributes: { promiseAt: BEGIN + untilDay * DAY_MS },
   });
-const after = (
+const seenAt = (
   records: UsageRecord[],
   day: number,
   engine = engineOf(),
@@ -139,7 +139,7 @@ describe('the shipped model', () => {
   const old = profile(-1, { activatedAt: BEGIN - 400 * DAY_MS, paymentType: 'postpaid', creditLimit: 200 });
 
   test('an account that owes nothing has the intercept alone', () => {
-    const { view } = after([old, invoice(0, 14, 100), payment(2, 100)], 10);
+    const { view } = seenAt([old, invoice(0, 14, 100), payment(2, 100)], 10);
     const { p, ...parts } = partsOf(view);
     expect(Object.keys(parts)).toEqual(['intercept', ...model.inputs.map(({ name }) => name)]);
     expect(Object.values(parts).slice(1)).toEqual(model.inputs.map(() => 0));
@@ -149,7 +149,7 @@ describe('the shipped model', () => {
 
   test('each input counts by its own figure', () => {
     const steady = Array.from({ length: 28 }, (_, day) => call(day + 0.1, 1));
-    const { view } = after(
+    const { view } = seenAt(
       [
         profile(-30, { activatedAt: BEGIN - 30 * DAY_MS, paymentType: 'postpaid', creditLimit: 200 }),
         invoice(-1, 0, 100),
@@ -174,15 +174,15 @@ describe('the shipped model', () => {
 
   test('a new account is one up to 180 days, not a moment longer', () => {
     const on = (day: number): number =>
-      partsOf(after([profile(0, { activatedAt: BEGIN, creditLimit: 10 })], day).view)['newAccount']!;
+      partsOf(seenAt([profile(0, { activatedAt: BEGIN, creditLimit: 10 })], day).view)['newAccount']!;
     expect([on(180) > 0, on(180.001) > 0]).toEqual([true, false]);
   });
 
   test('prepaid accounts, and those of which nothing is known, have no score', () => {
     const prepaid = profile(0, { paymentType: 'prepaid', creditLimit: 50 });
-    expect(partsOf(after([prepaid, call(1, 3)], 2).view)['p']).toBeNaN();
-    expect(partsOf(after([call(1, 3)], 2).view)['p']).toBeNaN();
-    expect(after([call(1, 3)], 2).view.ledger!.expectedLoss).toBeNull();
+    expect(partsOf(seenAt([prepaid, call(1, 3)], 2).view)['p']).toBeNaN();
+    expect(partsOf(seenAt([call(1, 3)], 2).view)['p']).toBeNaN();
+    expect(seenAt([call(1, 3)], 2).view.ledger!.expectedLoss).toBeNull();
   });
 
   test('it rises with the time past due and with what is used, and falls with a payment', () => {
@@ -193,11 +193,11 @@ describe('the shipped model', () => {
         fc.integer({ min: 1, max: 500 }),
         (day, later, more) => {
           const bill = [old, invoice(0, 14, 100)];
-          const p = partsOf(after(bill, day).view)['p']!;
-          expect(partsOf(after(bill, day + later).view)['p']!).toBeGreaterThan(p);
-          const used = partsOf(after([...bill, call(day - 1, more)], day).view)['p']!;
+          const p = partsOf(seenAt(bill, day).view)['p']!;
+          expect(partsOf(seenAt(bill, day + later).view)['p']!).toBeGreaterThan(p);
+          const used = partsOf(seenAt([...bill, call(day - 1, more)], day).view)['p']!;
           expect(used).toBeGreaterThan(p);
-          expect(partsOf(after([...bill, payment(day - 1, 100)], day).view)['p']!).toBeLessThan(p);
+          expect(partsOf(seenAt([...bill, payment(day - 1, 100)], day).view)['p']!).toBeLessThan(p);
         },
       ),
       { numRuns: 10 },
@@ -228,7 +228,7 @@ describe('a rule that asks for it', () => {
       .replace('lossGivenDefault: 0.65', 'lossGivenDefault: 0.6');
 
   test('fires with the first look at which both thresholds are reached', () => {
-    const { alerts } = after([invoice(0, 1, 200)], 40, engineOf([rule], change));
+    const { alerts } = seenAt([invoice(0, 1, 200)], 40, engineOf([rule], change));
     const fired = alerts.filter(({ ruleId }) => ruleId === rule.id);
     expect(fired.map(({ status }) => status)).toEqual(['firing']);
     const day = (fired[0]!.eventTime - BEGIN) / DAY_MS;
@@ -241,7 +241,7 @@ describe('a rule that asks for it', () => {
 
   test('just does not fire an hour before, or where less would be lost', () => {
     const silent = (day: number, amount: number): boolean =>
-      !after([invoice(0, 1, amount)], day, engineOf([rule], change)).alerts.some(({ ruleId }) => ruleId === rule.id);
+      !seenAt([invoice(0, 1, amount)], day, engineOf([rule], change)).alerts.some(({ ruleId }) => ruleId === rule.id);
     expect(silent(36.99, 200)).toBe(true);
     expect(silent(37.01, 199)).toBe(true);
   });
