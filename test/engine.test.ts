@@ -737,6 +737,7 @@ describe('what a person sees of a subscriber', () => {
       unbilled: 0.03,
       creditLimit: 100,
       exposureRatio: 0.3002,
+      expectedLoss: null,
     });
     expect(view.openAlerts).toEqual([
       {
