@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { caseKeyOf } from '../src/cases/case-alert.ts';
 import { caseIdOf } from '../src/cases/case-event.ts';
+import type { GatewayOptions } from '../src/http/server.ts';
 import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
 import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
 
@@ -19,9 +20,18 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
   let browser: Browser;
   let context: BrowserContext | undefined;
   let problems: string[] = [];
+  const entries: object[] = [];
+  const lists: GatewayOptions['lists'] = {
+    all: () => [{ name: 'hotNumbers', rows: 1, kinds: { number: 1 } }],
+    async add(list, entry) {
+      if (list !== 'hotNumbers') return { problem: `There is no list ${list}.` };
+      entries.push({ list, ...entry });
+      return { added: true };
+    },
+  };
   beforeAll(async () => {
     bench = await startBench();
-    gateway = await bench.start({ consoleDir: builtConsole });
+    gateway = await bench.start({ consoleDir: builtConsole, lists });
     browser = await openBrowser();
   });
   afterAll(async () => {
@@ -55,7 +65,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await bench.publishAlert(alert);
     return { caseId: caseIdOf(alert.desk, caseKeyOf(alert), alert.alertId), number };
   };
-  const rows = (page: Page) => page.locator('table.cases tbody tr');
+  const rows = (page: Page) => page.locator('table.cases tbody tr[aria-rowindex]');
   const row = (page: Page, number: string) => rows(page).filter({ hasText: number });
   const panel = (page: Page) => page.getByRole('complementary');
   const post = (caseId: string, event: object) =>
@@ -168,6 +178,101 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     const figures = page.getByRole('dialog').getByRole('row', { name: 'arrears.snoozed' });
     expect((await figures.innerText()).split(/\s+/)).toEqual(['arrears.snoozed', '1', '0', '1', '0%']);
     expect(await seriousViolations(page)).toEqual([]);
+  });
+
+  test.each([
+    { language: 'en', words: { done: '1 case with a promise recorded.', promise: '120 by', entry: 'hotNumbers:' } },
+    { language: 'zh-CN', words: { done: '1 个案件已记录付款承诺。', promise: '付款120', entry: 'hotNumbers:' } },
+  ])(
+    'in $language: a promise to pay lets the case sleep, an offer and an entry of a list are written down',
+    async ({ language, words }) => {
+      const ask = (page: Page, question: string) => panel(page).locator(`button[data-question=${question}]`).click();
+      const dialog = (page: Page) => page.getByRole('dialog');
+      const owed = await publish({ desk: 'arrears' });
+      let page = await open(`#/cases/arrears?case=${owed.caseId}&lang=${language}`);
+      await ask(page, 'promise');
+      expect(await seriousViolations(page)).toEqual([]);
+      const day = new Date(Date.now() + 3 * 86_400_000).toISOString().slice(0, 10);
+      await dialog(page).locator('input[name=promiseAt]').fill(day);
+      await dialog(page).locator('input[name=amount]').fill('120');
+      await dialog(page).locator('button[type=submit]').click();
+      await page.getByText(words.done).waitFor();
+      await panel(page).locator('.case-promises').getByText(words.promise).waitFor();
+      const { status, snoozedUntil } = (await (await fetch(`${gateway.url}/v1/cases/${owed.caseId}`)).json()) as {
+        status: string;
+        snoozedUntil: number;
+      };
+      expect([status, new Date(snoozedUntil).toISOString().slice(0, 10)]).toEqual(['snoozed', day]);
+      await context?.close();
+
+      const leaving = await publish({ desk: 'retention' });
+      page = await open(`#/cases/retention?case=${leaving.caseId}&lang=${language}`);
+      await ask(page, 'offer');
+      await dialog(page).locator('input[name=offerId]').fill('bonus-10gb');
+      await dialog(page).locator('input[name=cost]').fill('7.5');
+      await dialog(page).locator('input[value=accepted]').check();
+      await dialog(page).locator('button[type=submit]').click();
+      await panel(page).locator('table.data').getByText('bonus-10gb').waitFor();
+      expect(await seriousViolations(page)).toEqual([]);
+      await context?.close();
+
+      const caller = await publish();
+      page = await open(`#/cases/fraud?case=${caller.caseId}&lang=${language}`);
+      await ask(page, 'listEntry');
+      // The number of the case is there already.
+      expect(await dialog(page).locator('input[name=value]').inputValue()).toBe(caller.number);
+      await dialog(page).locator('input[name=list]').fill('hotNumbers');
+      await dialog(page).locator('input[name=note]').fill(HOSTILE);
+      await dialog(page).locator('button[type=submit]').click();
+      await panel(page).locator('.timeline').getByText(words.entry).waitFor();
+      expect(entries.at(-1)).toEqual({ list: 'hotNumbers', kind: 'number', value: caller.number, note: HOSTILE });
+    },
+  );
+
+  test('cases are merged, tagged and given to somebody; all that match are changed at once, and put back', async () => {
+    const [one, two] = [await publish(), await publish()];
+    const page = await open('#/cases/fraud?lang=en&columns=severity,due,tags,status,assignee');
+    const dialog = page.getByRole('dialog');
+    await row(page, two.number).waitFor({ state: 'detached' });
+    await page.getByText('More filters').click();
+    await page.getByRole('checkbox', { name: 'Subject', exact: true }).check();
+    await page.getByText('More filters').click();
+    await row(page, one.number).getByRole('checkbox').check();
+    await row(page, two.number).getByRole('checkbox').check();
+    await page.locator('.bulk-bar').getByRole('button', { name: 'Merge' }).click();
+    await dialog.locator(`input[value="${one.caseId}"]`).check();
+    await dialog.getByRole('button', { name: 'Merge' }).click();
+    await page.getByText('1 case merged into another.').waitFor();
+    await row(page, two.number).waitFor({ state: 'detached' });
+    await row(page, one.number).getByRole('checkbox').check();
+    await page.locator('.bulk-bar').getByRole('button', { name: 'Tag' }).click();
+    await dialog.getByLabel('Add, with commas between').fill(`call back, ${HOSTILE.slice(0, 30)}`);
+    await dialog.getByRole('button', { name: 'Tag' }).click();
+    await row(page, one.number).getByText('call back').waitFor();
+    // Everything with the tag, whether it is on the screen or not.
+    await page.goto(`${gateway.url}/#/cases/fraud?lang=en&tag=call+back`);
+    await rows(page).nth(0).waitFor();
+    expect(await rows(page).count()).toBe(1);
+    await page.getByRole('checkbox', { name: 'Choose all' }).check();
+    await page.locator('.bulk-bar').getByRole('button', { name: 'Assign', exact: true }).click();
+    await dialog.getByLabel('Assignee').fill('Ben');
+    await dialog.getByRole('button', { name: 'Assign' }).click();
+    await row(page, one.number).getByText('Ben').waitFor();
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('1 case put back.').waitFor();
+    await row(page, one.number).getByText('Ben').waitFor({ state: 'detached' });
+  });
+
+  test('a snooze that ends soon is said before it does', async () => {
+    const { caseId, number } = await publish({ desk: 'retention' });
+    await post(caseId, { type: 'snooze', until: Date.now() + 20 * 60_000, reason: 'calls back', by: 'Ben' });
+    const page = await open('#/cases/retention?lang=en');
+    await page.getByText('1 snooze ends within an hour.').waitFor();
+    await page.getByRole('button', { name: 'Show', exact: true }).click();
+    await row(page, number)
+      .getByText(/^Snoozed, \d+ (min|minutes?) left|^Snoozed, .* left/)
+      .waitFor();
+    expect(page.url()).toContain('ending=yes');
   });
 
   test('every filter is in the address, and a case has one too', async () => {

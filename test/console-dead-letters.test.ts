@@ -66,7 +66,10 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
     await until('the letters', async () => (await countIn(broker.url, 'DEADLETTER')) >= before + bodies.length);
     return bodies.map((_, at) => before + 1 + at);
   };
-  const rows = (page: Page): Locator => page.locator('table.letters tbody tr');
+  const rows = (page: Page): Locator => page.locator('table.letters tbody tr[aria-rowindex]');
+  /** All that have been read, in sight or not. */
+  const listed = async (page: Page): Promise<number> =>
+    Number(await page.locator('table.letters').getAttribute('aria-rowcount')) - 1;
   const panel = (page: Page): Locator => page.getByRole('complementary');
   const applied = async (): Promise<number> =>
     (await scrape(serving.ops)).value('ringfence_records_total', { result: 'applied' });
@@ -156,9 +159,9 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
   test('more than a page is shown when asked for', async () => {
     await reject(...Array.from({ length: 60 }, () => voice({ durationSec: -1, recordType: 'data' })));
     const page = await open('#/deadletters?lang=en');
-    await expect.poll(() => rows(page).count()).toBe(50);
+    await expect.poll(() => listed(page)).toBe(50);
     await page.getByRole('button', { name: 'Show older ones' }).click();
-    await expect.poll(() => rows(page).count()).toBeGreaterThan(60);
+    await expect.poll(() => listed(page)).toBeGreaterThan(60);
     expect(await page.getByRole('button', { name: 'Show older ones' }).count()).toBe(0);
   });
 

@@ -199,6 +199,7 @@ const MATRIX = `
   listDeadLetters       .     +      .       +    .    deadletters:read
   getDeadLetter         .     +      .       +    .    deadletters:read
   replayDeadLetter      .     +      .       +    .    deadletters:write
+  listLists             +     +      +       .    .    rules:read
   getOperations         +     +      +       +    +    operations:read
   listAudit             .     .      .       .    +    audit:read
   signOut               +     +      +       +    +    -

@@ -64,6 +64,7 @@ describe('descriptions', () => {
         'GET /v1/cases/{id}/snooze-preview',
         'GET /v1/feedback',
         'GET /v1/labels',
+        'GET /v1/lists',
         'POST /v1/cases/bulk',
         'POST /v1/cases/bulk/{bulkId}/undo',
         'POST /v1/cases/next',

@@ -104,7 +104,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           check: () => [],
           save: async () => ({ kind: 'conflict', detail: 'No rules in this test.' }),
         },
-        addListEntry: async () => ({ problem: 'No lists in this test.' }),
+        lists: { all: () => [], add: async () => ({ problem: 'No lists in this test.' }) },
         operations: createOperations({ metrics, ready: () => true, natsConnected: () => true }),
         metrics,
         log: createLog({ level: 'silent' }),

@@ -58,6 +58,7 @@ export const ROUTE_ACCESS = {
   getFeedback: { may: desks, scope: 'cases:read', desk: 'filter' },
   // A file of whole numbers: for who sees them anyway.
   getLabels: { may: ['lead'], scope: 'cases:read', desk: 'filter' },
+  listLists: { may: desks, scope: 'rules:read', desk: 'none' },
   getSubscriber: { may: desks, scope: 'subscribers:read', desk: 'fields' },
   revealSubscriber: { may: desks, desk: 'fields' },
   listRules: { may: ROLES, scope: 'rules:read', desk: 'filter' },

@@ -88,6 +88,10 @@ const bodies = {
     channel: Type.Optional(slug),
     result: Type.Enum(['made', 'accepted', 'declined'], { type: 'string' }),
   },
+  promise: {
+    promiseAt: instantMs('When it is to be paid; the case comes back then.'),
+    amount: Type.Optional(Type.Number({ minimum: 0, maximum: 1e15, description: 'Account currency units.' })),
+  },
   action: { action: slug, note: Type.Optional(reason) },
   listEntry: {
     list: Type.String({ pattern: '^[a-z][A-Za-z0-9-]{0,63}$' }),

@@ -39,12 +39,15 @@ export interface CaseFilter {
   /** Empty: nobody. */
   assignee?: string | undefined;
   outcome?: string | undefined;
+  lane?: string | undefined;
   tag?: string | undefined;
   servedMsisdn?: string | undefined;
   keyValue?: string | undefined;
   isControl?: boolean | undefined;
   isKeyAccount?: boolean | undefined;
   isOverdue?: boolean | undefined;
+  /** A snooze of it or of a rule ends before that time, Unix epoch ms. */
+  snoozeEndsBefore?: number | undefined;
   /** Opened at or after, and before; Unix epoch ms. */
   from?: number | undefined;
   to?: number | undefined;
@@ -92,6 +95,7 @@ export interface CaseDetail extends CaseSummary {
   timeline: { sequence: number; at: number; effect: string; event: CaseEvent }[];
   ruleSnoozes: (Omit<CaseWork['ruleSnoozes'][number], 'expiredNoted'> & { hiddenAlerts: number })[];
   offers: CaseWork['offers'];
+  promises: CaseWork['promises'];
   closing: CaseWork['outcome'];
 }
 
@@ -175,6 +179,7 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
       isKeyAccount: row.vip === 1,
       value: lead?.value ?? null,
       suggestedActions: lead?.suggestedActions ?? [],
+      lane: row.lane === null ? null : String(row.lane),
       assignee: work.assignee,
       tags: work.tags,
       snoozedUntil: isSnoozed ? work.snoozedUntil : null,
@@ -216,6 +221,7 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
     if (filter.assignee === '') add('c.assignee IS NULL');
     else if (filter.assignee !== undefined) add('c.assignee = ?', filter.assignee);
     if (filter.outcome !== undefined) add('c.outcome = ?', filter.outcome);
+    if (filter.lane !== undefined) add('c.lane = ?', filter.lane);
     if (filter.tag !== undefined) add('instr(c.tags, ?) > 0', tagsColumn([filter.tag]));
     if (filter.ruleId !== undefined) add(ofAlerts('a.rule_id = ?'), filter.ruleId);
     if (filter.servedMsisdn !== undefined) add(ofAlerts('a.served_msisdn = ?'), filter.servedMsisdn);
@@ -223,6 +229,8 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
     if (filter.isControl !== undefined) add('c.control = ?', filter.isControl ? 1 : 0);
     if (filter.isKeyAccount !== undefined) add('c.vip = ?', filter.isKeyAccount ? 1 : 0);
     if (filter.isOverdue !== undefined) add(filter.isOverdue ? 'c.due_at < ?' : 'c.due_at >= ?', now);
+    if (filter.snoozeEndsBefore !== undefined)
+      add('c.snooze_ends_at > 0 AND c.snooze_ends_at < ?', filter.snoozeEndsBefore);
     if (filter.from !== undefined) add('c.opened_at >= ?', filter.from);
     if (filter.to !== undefined) add('c.opened_at < ?', filter.to);
     return { sql: conditions.join(' AND '), values };
@@ -271,6 +279,7 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
           hiddenAlerts: Number(hiddenBy.get(desk, row.key_type, row.key_value, snooze.id)?.n),
         })),
         offers: work.offers,
+        promises: work.promises,
         closing: work.outcome,
       };
     },

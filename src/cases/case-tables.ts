@@ -8,7 +8,7 @@ import type { CaseEvent } from './case-event.ts';
 import type { StoredEvent } from './case-work.ts';
 
 /** Counts up when the tables change. */
-const FORM = 2;
+const FORM = 3;
 
 const TABLES = `
   -- One row an alert, in its newest revision. case_id: where it belongs; null where a snoozed rule hides it.
@@ -43,7 +43,7 @@ const TABLES = `
     status TEXT NOT NULL DEFAULT 'open', assignee TEXT, snoozed_until INTEGER NOT NULL DEFAULT 0, snooze_ends_at INTEGER NOT NULL DEFAULT 0,
     outcome TEXT, closed_at INTEGER,
     -- Tags, each between two separators; which list shows it: active, closed, or none of them.
-    tags TEXT NOT NULL DEFAULT '', queue TEXT NOT NULL DEFAULT '',
+    tags TEXT NOT NULL DEFAULT '', queue TEXT NOT NULL DEFAULT '', lane TEXT,
     alerts INTEGER NOT NULL DEFAULT 0, firing INTEGER NOT NULL DEFAULT 0, severity INTEGER NOT NULL DEFAULT 0,
     score REAL NOT NULL DEFAULT 0, vip INTEGER NOT NULL DEFAULT 0, last_alert_at INTEGER NOT NULL DEFAULT 0,
     respond_by INTEGER NOT NULL DEFAULT 0, close_by INTEGER NOT NULL DEFAULT 0, due_at INTEGER NOT NULL DEFAULT 0

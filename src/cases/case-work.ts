@@ -66,6 +66,14 @@ export interface Offer {
   by: string;
 }
 
+/** What a debtor has said: the case sleeps until then. */
+export interface PaymentPromise {
+  promiseAt: number;
+  amount: number | null;
+  at: number;
+  by: string;
+}
+
 export interface CaseWork {
   status: 'open' | 'acknowledged' | 'closed';
   assignee: string | null;
@@ -88,6 +96,7 @@ export interface CaseWork {
   closures: { from: number; to: number }[];
   ruleSnoozes: RuleSnooze[];
   offers: Offer[];
+  promises: PaymentPromise[];
   notes: number;
   /** The newest word on what the case is about. */
   about: About | null;
@@ -106,6 +115,7 @@ const emptyWork = (): CaseWork => ({
   closures: [],
   ruleSnoozes: [],
   offers: [],
+  promises: [],
   notes: 0,
   about: null,
   timeline: [],
@@ -153,6 +163,8 @@ export function refusalOf(
         : 'notSnoozed';
     case 'offer':
       return desk === 'retention' ? undefined : 'otherDesk';
+    case 'promise':
+      return desk === 'arrears' ? undefined : 'otherDesk';
     case 'undo': {
       const target = work.timeline.find((entry) => entry.event.id === event.eventId);
       return target?.effect === 'applied' && !NOT_UNDONE.has(target.event.type) ? undefined : 'noSuchEvent';
@@ -280,6 +292,12 @@ function apply(work: CaseWork, { event, at, sequence }: StoredEvent): void {
         at,
         by: event.by,
       });
+      break;
+    case 'promise':
+      work.promises.push({ promiseAt: event.promiseAt, amount: event.amount ?? null, at, by: event.by });
+      // A promise is a snooze to the day of payment: nobody calls before, somebody looks after.
+      work.snoozedUntil = event.promiseAt;
+      work.snooze = { id: event.id, reason: '', by: event.by, expiredNoted: false };
       break;
     case 'expired': {
       const snooze = work.ruleSnoozes.find((one) => one.id === event.snoozeId) ?? work.snooze!;

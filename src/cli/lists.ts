@@ -10,30 +10,16 @@ import { ExitCode, RingfenceError } from '../errors.ts';
 import {
   isListFile,
   LIST_BYTES_MAX,
-  LIST_KINDS,
   type ListProblem,
+  type ListSummary,
   listFile,
+  listSummary,
   NUMBERING_PLAN,
   parseList,
   type ReferenceList,
 } from '../reference/lists.ts';
 import { readRuleFiles } from '../rules/load.ts';
 import { requireForm } from './output.ts';
-
-interface ListSummary {
-  name: string;
-  rows: number;
-  kinds: Partial<Record<(typeof LIST_KINDS)[number], number>>;
-}
-
-function summaryOf(list: ReferenceList): ListSummary {
-  const kinds: ListSummary['kinds'] = {};
-  for (const kind of LIST_KINDS) {
-    const count = list.valuesOf(kind).length;
-    if (count > 0) kinds[kind] = count;
-  }
-  return { name: list.name, rows: list.size, kinds };
-}
 
 const describeSummary = ({ name, rows, kinds }: ListSummary): string =>
   `${name.padEnd(20)} ${String(rows).padStart(9)} rows  ${Object.entries(kinds)
@@ -106,7 +92,7 @@ export function importList(
       cause: error,
     });
   }
-  return { imported: summaryOf(parsed.list), replacedRows: replaced?.size ?? null, path: target };
+  return { imported: listSummary(parsed.list), replacedRows: replaced?.size ?? null, path: target };
 }
 
 /** All lists of a folder. @throws RingfenceError with a line for everything that is wrong */
@@ -116,7 +102,7 @@ function listsOf(directory: string): ListSummary[] {
     .map(({ file, text }) => {
       const parsed = parseList(file, text);
       if ('problems' in parsed) throw listError(parsed.problems, join(directory, file));
-      return summaryOf(parsed.list);
+      return listSummary(parsed.list);
     });
 }
 

@@ -14,7 +14,7 @@ import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, isDiskTrouble, RingfenceError } from '../errors.ts';
 import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
-import type { AddListEntry } from '../http/cases.ts';
+import type { ListsAccess } from '../http/lists.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
 import type { RulesAccess, SavedRule } from '../http/rules.ts';
@@ -22,7 +22,7 @@ import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway, type GatewayOptions } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
-import { listFile, parseList, withListEntry } from '../reference/lists.ts';
+import { type ListSummary, listFile, listSummary, parseList, withListEntry } from '../reference/lists.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { observedFeatures } from '../rules/compiled-rule.ts';
@@ -275,9 +275,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     );
 
     /** One entry of a case more in a reference list, which travels with the rules. */
-    const addListEntry: AddListEntry = (list, entry) => {
+    const addListEntry: ListsAccess['add'] = (list, entry) => {
       const file = listFile(list);
-      const result = Promise.withResolvers<Awaited<ReturnType<AddListEntry>>>();
+      const result = Promise.withResolvers<Awaited<ReturnType<ListsAccess['add']>>>();
       const add = async (): Promise<void> => {
         const { text, added } = withListEntry(files.find((one) => one.file === file)?.text, entry);
         if (!added) return result.resolve({ added });
@@ -292,6 +292,11 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       };
       inTurn(add).catch(result.reject);
       return result.promise;
+    };
+
+    const listSummaries = (): ListSummary[] => {
+      const { lists } = partitions[0]!.engine.ruleSet();
+      return (lists?.names() ?? []).map((name) => listSummary(lists!.get(name)!));
     };
 
     const readChangedRules = async (): Promise<void> => {
@@ -325,7 +330,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       deadLetters,
       inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
       rules,
-      addListEntry,
+      lists: { all: listSummaries, add: addListEntry },
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
       access,
       oidc,

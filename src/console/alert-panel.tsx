@@ -6,6 +6,7 @@ import { Score } from './alert-table.tsx';
 import { ApiError, revealAlert } from './api.ts';
 import { Fact } from './fact.tsx';
 import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
+import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
 import { may } from './session.ts';
 import { actionName, enablerName, fraudTypeName, keyTypeName, stageName, tierName } from './slugs.ts';
@@ -33,27 +34,27 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
     alert === undefined ? (msisdn === '' ? t.panel.alert : t.subscriber.heading) : alert.title[locale.value];
   return (
     <aside class="panel" ref={panelRef} tabIndex={-1} aria-labelledby="panel-heading">
-      <header class={alert === undefined ? 'panel-header' : `panel-header ${alert.severity}`}>
-        <div class="panel-title">
-          {alert !== undefined && (
-            <p class="panel-state">
-              <span class={`severity ${alert.severity}`}>
-                <SeverityIcon severity={alert.severity} />
-                {t.severity[alert.severity]}
-              </span>
-              <span class={`status ${alert.status}`}>
-                <StatusIcon status={alert.status} />
-                {t.status[alert.status]}
-              </span>
-              <time dateTime={new Date(alert.eventTime).toISOString()}>{format.value.dateTime(alert.eventTime)}</time>
-            </p>
-          )}
-          <h2 id="panel-heading">{heading}</h2>
-        </div>
-        <button type="button" class="icon-button" aria-label={t.panel.close} title={t.panel.close} onClick={onClose}>
-          <Icon name="close" />
-        </button>
-      </header>
+      <PanelHeader
+        id="panel-heading"
+        look={alert?.severity ?? ''}
+        title={heading}
+        close={t.panel.close}
+        onClose={onClose}
+      >
+        {alert !== undefined && (
+          <>
+            <span class={`severity ${alert.severity}`}>
+              <SeverityIcon severity={alert.severity} />
+              {t.severity[alert.severity]}
+            </span>
+            <span class={`status ${alert.status}`}>
+              <StatusIcon status={alert.status} />
+              {t.status[alert.status]}
+            </span>
+            <time dateTime={new Date(alert.eventTime).toISOString()}>{format.value.dateTime(alert.eventTime)}</time>
+          </>
+        )}
+      </PanelHeader>
       <div class="panel-body">
         {shown !== undefined && <AlertDetails alert={shown} />}
         {alert?.subscriberRef !== undefined && may('revealAlert') && (

@@ -7,20 +7,31 @@ import type { CaseSummary } from '../cases/case-view.ts';
 import type { Feedback } from '../cases/feedback.ts';
 import { get, sendJson } from './api.ts';
 
-/** Cases that the list shows at most; more are found by narrowing it. */
-export const CASES_SHOWN_MAX = 200;
+/** As many as one bulk action changes. */
+export const BULK_CASES_MAX = 1_000;
+/** The server's largest page. */
+export const CASE_PAGE_MAX = 200;
 
 export type { BulkResult, CaseDetail, CaseEvent, CaseStatus, CaseSummary, Feedback, SnoozePreview };
 
+/** Filters as the server takes them; see `CasesQuerySchema`. */
 export interface CaseQuery {
   desk: Desk;
-  /** `active`: all but the closed ones. */
-  status: CaseStatus | 'active';
-  severity: Severity | '';
-  /** Undefined: everybody; empty: nobody. */
-  assignee: string | undefined;
+  active?: boolean;
+  status?: CaseStatus;
+  severity?: Severity;
+  ruleId?: string;
+  /** Empty: nobody. */
+  assignee?: string;
+  tag?: string;
+  lane?: string;
   /** A number, or the reference of one. */
-  subscriber: string;
+  servedMsisdn?: string;
+  isKeyAccount?: boolean;
+  isOverdue?: boolean;
+  snoozeEndsBefore?: number;
+  /** Opened at that time or later. */
+  from?: number;
 }
 
 export interface CasePage {
@@ -29,16 +40,16 @@ export interface CasePage {
   total: number;
 }
 
-/** The cases that are due first. */
-export function getCases(query: CaseQuery, signal?: AbortSignal): Promise<CasePage> {
-  const { desk, status, severity, assignee, subscriber } = query;
-  const parameters = new URLSearchParams({ desk, limit: String(CASES_SHOWN_MAX) });
-  if (status === 'active') parameters.set('active', 'true');
-  else parameters.set('status', status);
-  if (status === 'closed') parameters.set('order', 'newest');
-  if (severity !== '') parameters.set('severity', severity);
-  if (assignee !== undefined) parameters.set('assignee', assignee);
-  if (subscriber !== '') parameters.set('servedMsisdn', subscriber);
+/** One page of cases; a cursor is the `next` of the page before. */
+export function getCases(
+  query: CaseQuery,
+  page: { order?: string; limit?: number; cursor?: string | null },
+  signal?: AbortSignal,
+): Promise<CasePage> {
+  const { order = 'due', limit = CASE_PAGE_MAX, cursor = null } = page;
+  const given = Object.entries({ ...query, order, limit }).map(([name, value]) => [name, String(value)]);
+  const parameters = new URLSearchParams(given);
+  if (cursor !== null) parameters.set('cursor', cursor);
   return get(`v1/cases?${parameters}`, signal) as Promise<CasePage>;
 }
 
@@ -55,17 +66,26 @@ export function takeNextCase(desk: Desk, by: string): Promise<CaseDetail | undef
   return sendJson('v1/cases/next', 'POST', { desk, ...(by !== '' && { by }) }) as Promise<CaseDetail | undefined>;
 }
 
-export function changeCases(
-  cases: readonly { caseId: string; version: number }[],
-  by: string,
-  event: CaseEventInput,
-): Promise<BulkResult> {
-  const named = cases.map(({ caseId, version }) => ({ caseId, version }));
-  return sendJson('v1/cases/bulk', 'POST', { cases: named, event, ...(by !== '' && { by }) }) as Promise<BulkResult>;
+/** Cases that are named, or all that a filter finds. */
+export type Subjects =
+  | { kind: 'named'; cases: readonly { caseId: string; version: number }[] }
+  | { kind: 'all'; filter: CaseQuery };
+
+export function changeCases(subjects: Subjects, by: string, event: CaseEventInput): Promise<BulkResult> {
+  const which =
+    subjects.kind === 'all'
+      ? { filter: subjects.filter }
+      : { cases: subjects.cases.map(({ caseId, version }) => ({ caseId, version })) };
+  return sendJson('v1/cases/bulk', 'POST', { ...which, event, ...(by !== '' && { by }) }) as Promise<BulkResult>;
 }
 
 export function undoChange(bulkId: string, by: string): Promise<BulkResult> {
   return sendJson(`v1/cases/bulk/${bulkId}/undo`, 'POST', by === '' ? {} : { by }) as Promise<BulkResult>;
+}
+
+export async function getListNames(signal?: AbortSignal): Promise<string[]> {
+  const { lists } = (await get('v1/lists', signal)) as { lists: { name: string }[] };
+  return lists.map(({ name }) => name);
 }
 
 export function getFeedback(desk: Desk, signal?: AbortSignal): Promise<Feedback> {

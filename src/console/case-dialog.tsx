@@ -1,9 +1,15 @@
-/** The question before a case is closed or snoozed: a typed outcome, or an end, each with a reason. */
+/**
+ * The questions before something is done to a case or to several: an outcome, an end with a reason, an offer, an entry of a
+ * list ... Each is one form with a few fields; what the fields say becomes one event.
+ */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import type { CaseEventInput } from '../cases/case-event.ts';
+import { ApiError } from './api.ts';
+import { type CaseSummary, getListNames } from './case-api.ts';
 import { Icon } from './icons.tsx';
-import { format, messages } from './locale.ts';
+import { format, locale, messages } from './locale.ts';
+import { MergeTarget } from './merge-target.tsx';
 
 /** Outcomes by desk, in the order in which they are asked for; the server refuses any other. */
 const OUTCOMES = {
@@ -11,51 +17,80 @@ const OUTCOMES = {
   arrears: ['paid', 'promise', 'brokenPromise', 'dispute', 'writtenOff'],
   retention: ['saved', 'declined', 'unreachable', 'releasedByPolicy', 'churnedAnyway'],
 } as const satisfies Record<Desk, readonly string[]>;
+const OFFER_RESULTS = ['made', 'accepted', 'declined'] as const;
+/** The kinds of entries that a desk adds by hand; the others come as whole files. */
+const ENTRY_KINDS = ['number', 'prefix', 'imsi', 'imei', 'cell', 'sender'] as const;
 
 const HOUR_MS = 3_600_000;
 const SNOOZES_MS = [HOUR_MS, 4 * HOUR_MS, 24 * HOUR_MS, 168 * HOUR_MS];
 const REASON_MAX = 500;
+const SLUG = '[A-Za-z0-9][A-Za-z0-9._\\-]*';
+
+export const CASE_QUESTIONS = [
+  'close',
+  'snooze',
+  'assign',
+  'tag',
+  'merge',
+  'offer',
+  'promise',
+  'listEntry',
+  'reopen',
+] as const;
+export type CaseQuestion = (typeof CASE_QUESTIONS)[number];
+
+interface Field {
+  name: string;
+  label: string;
+  kind: 'text' | 'long' | 'number' | 'date' | 'moment' | 'select' | 'radio';
+  options?: readonly (readonly [value: string, label: string])[];
+  optional?: boolean;
+  pattern?: string;
+  lengthMax?: number;
+  /** Values that are offered while somebody types. */
+  known?: readonly string[];
+}
+
+type Values = Record<string, string>;
 
 export interface CaseDialogProps {
-  kind: 'close' | 'snooze';
+  kind: CaseQuestion;
   desk: Desk;
-  cases: number;
+  /** What it is about; `count` where there are more than are known here. */
+  cases: readonly CaseSummary[];
+  count: number;
+  /** People and tags that others have used. */
+  knownPeople: readonly string[];
+  knownTags: readonly string[];
   onDecide(event: CaseEventInput): void;
   onCancel(): void;
 }
 
-export function CaseDialog({ kind, desk, cases, onDecide, onCancel }: CaseDialogProps) {
+export function CaseDialog(props: CaseDialogProps) {
+  const { kind, desk, cases, count, onDecide, onCancel } = props;
   const t = messages.value.cases;
+  const q = messages.value.caseQuestions[kind];
   const dialog = useRef<HTMLDialogElement>(null);
-  const [outcome, setOutcome] = useState('');
-  const [snoozeMs, setSnoozeMs] = useState(SNOOZES_MS[0]!);
-  const [reason, setReason] = useState('');
-  const [offerId, setOfferId] = useState('');
-  const [cost, setCost] = useState('');
-  useEffect(() => dialog.current?.showModal(), []);
-  const decide = (): void => {
-    const said = reason.trim();
-    if (kind === 'snooze') {
-      onDecide({ type: 'snooze', until: Date.now() + snoozeMs, reason: said });
-      return;
-    }
-    onDecide({
-      type: 'outcome',
-      outcome,
-      ...(said !== '' && { reason: said }),
-      ...(offerId.trim() !== '' && { offerId: offerId.trim() }),
-      ...(cost !== '' && { cost: Number(cost) }),
-    } as CaseEventInput);
-  };
-  const isComplete = kind === 'close' ? outcome !== '' : reason.trim() !== '';
+  const [lists, setLists] = useState<readonly string[]>([]);
+  const fields = fieldsOf(props, lists);
+  const [values, setValues] = useState<Values>(() => startOf(props, fields));
+  useEffect(() => {
+    dialog.current?.showModal();
+    if (kind !== 'listEntry') return;
+    // The names are only offered; without them one can still be typed.
+    getListNames().then(setLists, (error: unknown) => {
+      if (!(error instanceof ApiError)) throw error;
+    });
+  }, []);
+  const set = (name: string, value: string): void => setValues((before) => ({ ...before, [name]: value }));
+  const isComplete =
+    fields.every(({ name, optional }) => optional === true || (values[name] ?? '').trim() !== '') &&
+    (kind !== 'tag' || `${values['add']}${values['remove']}`.trim() !== '') &&
+    (kind !== 'merge' || (values['into'] ?? '') !== '');
   return (
     <dialog ref={dialog} class="case-dialog" aria-labelledby="case-dialog-heading" onClose={onCancel}>
       <header>
-        <h2 id="case-dialog-heading">
-          {kind === 'close'
-            ? t.closeCases(cases, format.value.number(cases))
-            : t.snoozeCases(cases, format.value.number(cases))}
-        </h2>
+        <h2 id="case-dialog-heading">{q.heading(count, format.value.number(count))}</h2>
         <button type="button" class="icon-button" aria-label={t.cancel} onClick={() => dialog.current?.close()}>
           <Icon name="close" />
         </button>
@@ -64,72 +99,251 @@ export function CaseDialog({ kind, desk, cases, onDecide, onCancel }: CaseDialog
         method="dialog"
         onSubmit={(event) => {
           event.preventDefault();
-          if (isComplete) decide();
+          if (isComplete) onDecide(eventOf(kind, values));
         }}
       >
-        {kind === 'close' ? (
-          <fieldset class="choices">
-            <legend>{t.outcome}</legend>
-            {OUTCOMES[desk].map((name) => (
-              <label key={name}>
-                <input type="radio" name="outcome" value={name} onChange={() => setOutcome(name)} />
-                <span>{messages.value.outcomes[name]}</span>
-              </label>
-            ))}
-          </fieldset>
-        ) : (
-          <label class="field">
-            <span>{t.snoozeFor}</span>
-            <select value={String(snoozeMs)} onChange={(event) => setSnoozeMs(Number(event.currentTarget.value))}>
-              {SNOOZES_MS.map((ms) => (
-                <option key={ms} value={ms}>
-                  {format.value.span(ms)}
-                </option>
-              ))}
-            </select>
-          </label>
+        {kind === 'merge' && (
+          <MergeTarget desk={desk} cases={cases} chosen={values['into'] ?? ''} onChoose={(id) => set('into', id)} />
         )}
-        {kind === 'close' && desk === 'retention' && (
-          <div class="field-pair">
-            <label class="field">
-              <span>{t.offer}</span>
-              <input
-                value={offerId}
-                maxLength={64}
-                pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
-                onInput={(event) => setOfferId(event.currentTarget.value)}
-              />
-            </label>
-            <label class="field">
-              <span>{t.cost}</span>
-              <input
-                type="number"
-                min="0"
-                step="0.01"
-                value={cost}
-                onInput={(event) => setCost(event.currentTarget.value)}
-              />
-            </label>
-          </div>
-        )}
-        <label class="field">
-          <span>{kind === 'close' ? t.reasonOptional : t.reason}</span>
-          <textarea
-            rows={3}
-            maxLength={REASON_MAX}
-            value={reason}
-            onInput={(event) => setReason(event.currentTarget.value)}
-          />
-        </label>
+        {kind === 'promise' && <p class="hint">{t.promiseHint}</p>}
+        {kind === 'listEntry' && <p class="hint">{t.listEntryHint}</p>}
+        {fields.map((field) => (
+          <FieldInput key={field.name} field={field} value={values[field.name] ?? ''} onInput={set} />
+        ))}
         <div class="button-group">
           <button type="button" class="button" onClick={() => dialog.current?.close()}>
             {t.cancel}
           </button>
           <button type="submit" class="button primary" disabled={!isComplete}>
-            {kind === 'close' ? t.close : t.snooze}
+            {q.submit}
           </button>
         </div>
       </form>
     </dialog>
+  );
+}
+
+function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[] {
+  const { kind, desk, knownPeople, knownTags } = props;
+  const t = messages.value.cases;
+  const { outcomes, offerResults, entryKinds } = messages.value;
+  const reason = { name: 'reason', label: t.reason, kind: 'long', lengthMax: REASON_MAX } as const;
+  const offer: Field[] = [
+    { name: 'offerId', label: t.offer, kind: 'text', pattern: SLUG, lengthMax: 64, optional: kind === 'close' },
+    { name: 'cost', label: t.cost, kind: 'number', optional: true },
+  ];
+  switch (kind) {
+    case 'close':
+      return [
+        {
+          name: 'outcome',
+          label: t.outcome,
+          kind: 'radio',
+          options: OUTCOMES[desk].map((name) => [name, outcomes[name]]),
+        },
+        ...(desk === 'retention' ? offer : []),
+        { ...reason, label: t.reasonOptional, optional: true },
+      ];
+    case 'snooze':
+      return [
+        {
+          name: 'snoozeMs',
+          label: t.snoozeFor,
+          kind: 'select',
+          options: SNOOZES_MS.map((ms) => [String(ms), format.value.span(ms)]),
+        },
+        { name: 'until', label: t.snoozeUntil, kind: 'moment', optional: true },
+        reason,
+      ];
+    case 'assign':
+      return [{ name: 'assignee', label: t.assignee, kind: 'text', lengthMax: 128, known: knownPeople }];
+    case 'tag':
+      return [
+        { name: 'add', label: t.tagAdd, kind: 'text', lengthMax: 40, optional: true, known: knownTags },
+        { name: 'remove', label: t.tagRemove, kind: 'text', lengthMax: 40, optional: true, known: knownTags },
+      ];
+    case 'merge':
+      return [];
+    case 'offer':
+      return [
+        ...offer,
+        { name: 'channel', label: t.channel, kind: 'text', pattern: SLUG, lengthMax: 64, optional: true },
+        {
+          name: 'result',
+          label: t.result,
+          kind: 'radio',
+          options: OFFER_RESULTS.map((name) => [name, offerResults[name]]),
+        },
+      ];
+    case 'promise':
+      return [
+        { name: 'promiseAt', label: t.promiseAt, kind: 'date' },
+        { name: 'amount', label: t.promiseAmount, kind: 'number', optional: true },
+      ];
+    case 'listEntry':
+      return [
+        {
+          name: 'list',
+          label: t.list,
+          kind: 'text',
+          pattern: '[a-z][A-Za-z0-9\\-]*',
+          lengthMax: 64,
+          known: knownLists,
+        },
+        {
+          name: 'kind',
+          label: t.entryKind,
+          kind: 'select',
+          options: ENTRY_KINDS.map((name) => [name, entryKinds[name]]),
+        },
+        { name: 'value', label: t.entryValue, kind: 'text', lengthMax: 256 },
+        { name: 'note', label: t.note, kind: 'text', lengthMax: 200, optional: true },
+      ];
+    case 'reopen':
+      return [reason];
+  }
+}
+
+/** What stands in the fields before anybody has typed. A masked number would go into a list as a mask, so it is left out. */
+function startOf({ kind, cases }: CaseDialogProps, fields: readonly Field[]): Values {
+  const values: Values = {};
+  for (const { name, kind: look, options } of fields) values[name] = look === 'select' ? options![0]![0] : '';
+  const [first] = cases;
+  if (kind === 'listEntry' && first?.servedMsisdn && /^\d+$/.test(first.servedMsisdn))
+    values['value'] = first.servedMsisdn;
+  return values;
+}
+
+function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
+  const said = (name: string): string => (values[name] ?? '').trim();
+  const text = (name: string) => (said(name) === '' ? {} : { [name]: said(name) });
+  const number = (name: string) => (said(name) === '' ? {} : { [name]: Number(said(name)) });
+  const tags = (name: string): string[] =>
+    said(name)
+      .split(/[,，]/)
+      .map((tag) => tag.trim())
+      .filter((tag) => tag !== '');
+  switch (kind) {
+    case 'close':
+      return {
+        type: 'outcome',
+        outcome: said('outcome'),
+        ...text('reason'),
+        ...text('offerId'),
+        ...number('cost'),
+      } as CaseEventInput;
+    case 'snooze': {
+      const until = said('until') === '' ? Date.now() + Number(said('snoozeMs')) : new Date(said('until')).getTime();
+      return { type: 'snooze', until, reason: said('reason') };
+    }
+    case 'assign':
+      return { type: 'assign', assignee: said('assignee') };
+    case 'tag':
+      return { type: 'tag', add: tags('add'), remove: tags('remove') };
+    case 'merge':
+      return { type: 'merge', into: said('into') };
+    case 'offer':
+      return {
+        type: 'offer',
+        offerId: said('offerId'),
+        result: said('result'),
+        ...number('cost'),
+        ...text('channel'),
+      } as CaseEventInput;
+    case 'promise':
+      // To the end of that day, as the one who promised would say.
+      return { type: 'promise', promiseAt: new Date(`${said('promiseAt')}T23:59:59`).getTime(), ...number('amount') };
+    case 'listEntry':
+      return {
+        type: 'listEntry',
+        list: said('list'),
+        kind: said('kind'),
+        value: said('value'),
+        ...text('note'),
+      } as CaseEventInput;
+    case 'reopen':
+      return { type: 'reopen', reason: said('reason') };
+  }
+}
+
+/** A moment as the field wants it: of this place, to the minute. */
+const momentOf = (at: number): string =>
+  new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+
+function FieldInput(props: { field: Field; value: string; onInput(name: string, value: string): void }) {
+  const { field, value, onInput } = props;
+  const { name, label, kind, options = [], optional = false, known } = field;
+  const given = (event: { currentTarget: { value: string } }): void => onInput(name, event.currentTarget.value);
+  if (kind === 'radio') {
+    return (
+      <fieldset class="choices">
+        <legend>{label}</legend>
+        {options.map(([option, text]) => (
+          <label key={option}>
+            <input type="radio" name={name} value={option} checked={value === option} onChange={given} />
+            <span>{text}</span>
+          </label>
+        ))}
+      </fieldset>
+    );
+  }
+  const id = `case-${name}`;
+  const limits = { id, name, required: !optional, maxLength: field.lengthMax ?? 64 };
+  const listId = known === undefined || known.length === 0 ? undefined : `known-${name}`;
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {kind === 'select' && (
+        <select id={id} name={name} value={value} onChange={given}>
+          {options.map(([option, text]) => (
+            <option key={option} value={option}>
+              {text}
+            </option>
+          ))}
+        </select>
+      )}
+      {kind === 'long' && <textarea {...limits} rows={3} value={value} onInput={given} />}
+      {kind === 'number' && (
+        <input
+          id={id}
+          type="number"
+          name={name}
+          required={!optional}
+          min="0"
+          step="0.01"
+          value={value}
+          onInput={given}
+        />
+      )}
+      {(kind === 'date' || kind === 'moment') && (
+        <input
+          id={id}
+          type={kind === 'date' ? 'date' : 'datetime-local'}
+          lang={locale.value}
+          name={name}
+          required={!optional}
+          min={kind === 'date' ? momentOf(Date.now()).slice(0, 10) : momentOf(Date.now())}
+          value={value}
+          onInput={given}
+        />
+      )}
+      {kind === 'text' && (
+        <input
+          {...limits}
+          {...(field.pattern !== undefined && { pattern: field.pattern })}
+          autocomplete="off"
+          list={listId}
+          value={value}
+          onInput={given}
+        />
+      )}
+      {listId !== undefined && (
+        <datalist id={listId}>
+          {known!.map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
+      )}
+    </div>
   );
 }

@@ -4,10 +4,12 @@ import type { CaseEventInput } from '../cases/case-event.ts';
 import { completeAlert } from './alert-intake.ts';
 import { ApiError } from './api.ts';
 import { type CaseDetail, type CaseEvent, getCase, postCaseEvent } from './case-api.ts';
+import type { CaseQuestion } from './case-dialog.tsx';
 import { change, myName, tellFailure } from './case-work.ts';
 import { Fact } from './fact.tsx';
-import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
-import { onCaseFrame } from './live-alerts.ts';
+import { SeverityIcon, StatusIcon } from './icons.tsx';
+import { PanelHeader } from './list-page.tsx';
+import { onCaseFrames } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
 import { RuleSnooze } from './rule-snooze.tsx';
@@ -20,7 +22,7 @@ export interface CasePanelProps {
   /** Counts up when something was done outside of the panel. */
   reads: number;
   panelRef: { current: HTMLElement | null };
-  onAsk(kind: 'close' | 'snooze', found: CaseDetail): void;
+  onAsk(kind: CaseQuestion, found: CaseDetail): void;
   onChanged(): void;
   onClose(): void;
 }
@@ -47,34 +49,36 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
   }, [caseId, reads, seen]);
   useEffect(
     () =>
-      onCaseFrame((frame) => {
-        if (frame.kind === 'casesResync' || (frame.kind === 'case' && frame.case.caseId === caseId))
-          setSeen((count) => count + 1);
+      onCaseFrames((frames) => {
+        const isAbout = frames.some(
+          (frame) => frame.kind === 'casesResync' || (frame.kind === 'case' && frame.case.caseId === caseId),
+        );
+        if (isAbout) setSeen((count) => count + 1);
       }),
     [caseId],
   );
   const act = async (event: CaseEventInput): Promise<void> => {
     if (found === undefined) return;
-    if ((await change([found], event)) !== undefined) onChanged();
+    if ((await change({ kind: 'named', cases: [found] }, event)) !== undefined) onChanged();
   };
   const title = found?.title?.[locale.value] ?? t.case;
   return (
     <aside class="panel" ref={panelRef} tabIndex={-1} aria-labelledby="case-heading">
-      <header class={`panel-header ${found?.severity ?? 'info'}`}>
-        <div class="panel-title">
-          {found !== undefined && (
-            <p class="panel-state">
-              <SeverityIcon severity={found.severity} />
-              {messages.value.severity[found.severity]}
-              <span class={`case-status ${found.status}`}>{messages.value.caseStatuses[found.status]}</span>
-            </p>
-          )}
-          <h2 id="case-heading">{title}</h2>
-        </div>
-        <button type="button" class="icon-button" aria-label={t.closePanel} title={t.closePanel} onClick={onClose}>
-          <Icon name="close" />
-        </button>
-      </header>
+      <PanelHeader
+        id="case-heading"
+        look={found?.severity ?? 'info'}
+        title={title}
+        close={t.closePanel}
+        onClose={onClose}
+      >
+        {found !== undefined && (
+          <>
+            <SeverityIcon severity={found.severity} />
+            {messages.value.severity[found.severity]}
+            <span class={`case-status ${found.status}`}>{messages.value.caseStatuses[found.status]}</span>
+          </>
+        )}
+      </PanelHeader>
       <div class="panel-body">
         {failure !== '' && (
           <p class="note" role="alert">
@@ -86,6 +90,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
           <>
             <Actions found={found} onAsk={(kind) => onAsk(kind, found)} onAct={(event) => void act(event)} />
             <Facts found={found} />
+            <Offers found={found} />
             <Alerts found={found} />
             {found.mergedInto === null && (
               <RuleSnooze key={`${found.caseId} ${found.version}`} found={found} onAct={(event) => void act(event)} />
@@ -108,7 +113,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
 
 interface ActionsProps {
   found: CaseDetail;
-  onAsk(kind: 'close' | 'snooze'): void;
+  onAsk(kind: CaseQuestion): void;
   onAct(event: CaseEventInput): void;
 }
 
@@ -122,10 +127,19 @@ function Actions({ found, onAsk, onAct }: ActionsProps) {
       </p>
     );
   }
+  const questions: CaseQuestion[] = [
+    'assign',
+    'tag',
+    'merge',
+    ...(found.desk === 'fraud' ? (['listEntry'] as const) : []),
+    ...(found.desk === 'arrears' ? (['promise'] as const) : []),
+    // Whoever is held out gets none, or the comparison would be worth nothing.
+    ...(found.desk === 'retention' && !found.isControl ? (['offer'] as const) : []),
+  ];
   if (found.status === 'closed') {
     return (
       <div class="case-actions">
-        <button type="button" class="button" onClick={() => onAct({ type: 'reopen', reason: t.reopenReason })}>
+        <button type="button" class="button" onClick={() => onAsk('reopen')}>
           {t.reopen}
         </button>
       </div>
@@ -157,6 +171,11 @@ function Actions({ found, onAsk, onAct }: ActionsProps) {
           {t.snooze}
         </button>
       )}
+      {questions.map((kind) => (
+        <button key={kind} type="button" class="button" data-question={kind} onClick={() => onAsk(kind)}>
+          {messages.value.caseQuestions[kind].button}
+        </button>
+      ))}
       <button type="button" class="button primary" onClick={() => onAsk('close')}>
         {t.close}
       </button>
@@ -193,6 +212,72 @@ function Facts({ found }: { found: CaseDetail }) {
         <Fact name={t.suggested}>{found.suggestedActions.map((slug) => actionName(slug)).join(', ')}</Fact>
       )}
     </dl>
+  );
+}
+
+/** What was offered and what came of it; what was promised. */
+function Offers({ found }: { found: CaseDetail }) {
+  const t = messages.value.cases;
+  const f = format.value;
+  const { offers, promises, closing } = found;
+  return (
+    <>
+      {offers.length > 0 && (
+        <section aria-labelledby="case-offers">
+          <h3 id="case-offers">{t.offers}</h3>
+          <table class="data">
+            <thead>
+              <tr>
+                <th scope="col">{t.offer}</th>
+                <th scope="col">{t.result}</th>
+                <th scope="col" class="numeric">
+                  {t.cost}
+                </th>
+                <th scope="col">{t.agent}</th>
+                <th scope="col">{t.openedAt}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {offers.map((offer) => (
+                <tr key={`${offer.at} ${offer.offerId} ${offer.result}`}>
+                  <th scope="row">
+                    <code>{offer.offerId}</code>
+                  </th>
+                  <td>{messages.value.offerResults[offer.result as 'made']}</td>
+                  <td class="numeric">{offer.cost === null ? '–' : f.decimal(offer.cost, 2)}</td>
+                  <td>
+                    <bdi>{offer.by}</bdi>
+                  </td>
+                  <td>{f.time(offer.at)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+      {closing?.offerId != null && (
+        <dl class="facts">
+          <Fact name={t.offer}>
+            <code>{closing.offerId}</code>
+          </Fact>
+          {closing.cost !== null && <Fact name={t.cost}>{f.decimal(closing.cost, 2)}</Fact>}
+        </dl>
+      )}
+      {promises.length > 0 && (
+        <section aria-labelledby="case-promises">
+          <h3 id="case-promises">{t.promises}</h3>
+          <ul class="case-promises">
+            {promises.map((promise) => (
+              <li key={promise.at} class={promise.promiseAt < now.value && found.status !== 'closed' ? 'alarming' : ''}>
+                {promise.amount === null
+                  ? t.promiseUntil(f.day(promise.promiseAt), promise.by)
+                  : t.promiseOf(f.decimal(promise.amount, 2), f.day(promise.promiseAt), promise.by)}
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+    </>
   );
 }
 
@@ -317,7 +402,9 @@ function detailOf(event: CaseEvent): string {
     case 'reopen':
       return event.reason;
     case 'offer':
-      return event.offerId;
+      return messages.value.cases.offerResult(event.offerId, messages.value.offerResults[event.result]);
+    case 'promise':
+      return f.day(event.promiseAt);
     case 'action':
       return actionName(event.action);
     case 'listEntry':

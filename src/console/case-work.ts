@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
-import { type BulkResult, changeCases, undoChange } from './case-api.ts';
+import { type BulkResult, changeCases, postCaseEvent, type Subjects, undoChange } from './case-api.ts';
 import { session } from './session.ts';
 
 const STORAGE_KEY = 'ringfence.name';
@@ -27,11 +27,18 @@ export type Done =
 export const lastDone = signal<Done | undefined>(undefined);
 
 /** Each change goes as a bulk action, even of one case, so that it can be taken back. */
-export async function change(
-  cases: readonly { caseId: string; version: number }[],
-  event: CaseEventInput,
-): Promise<BulkResult | undefined> {
-  return told(event.type, () => changeCases(cases, myName(), event));
+export async function change(subjects: Subjects, event: CaseEventInput): Promise<BulkResult | undefined> {
+  return told(event.type, () => {
+    if (event.type === 'listEntry' && subjects.kind === 'named') return addEntry(subjects.cases[0]!.caseId, event);
+    return changeCases(subjects, myName(), event);
+  });
+}
+
+/** An entry is in its list for good, so there is no bulk action and no way back. */
+async function addEntry(caseId: string, event: CaseEventInput): Promise<BulkResult> {
+  const by = myName();
+  const { version } = await postCaseEvent(caseId, { ...event, ...(by !== '' && { by }) });
+  return { bulkId: '', done: [{ caseId, sequence: version }], refused: [] };
 }
 
 export async function undo(bulkId: string): Promise<BulkResult | undefined> {

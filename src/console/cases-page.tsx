@@ -1,101 +1,92 @@
 /**
- * The cases of a desk: what is due first, with filters, take next, and actions on one or many with undo. What changes while
- * somebody reads changes in its row; rows never move by themselves, new ones wait behind a button.
+ * The cases of a desk: what is due first, with filters and views, take next, and actions on one or many with undo. What changes
+ * while somebody reads changes in its row; rows never move by themselves, new ones wait behind a button.
  */
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Desk } from '../alerts/alert.ts';
 import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
-import { type CaseQuery, type CaseSummary, getCases, takeNextCase } from './case-api.ts';
-import { CaseDialog } from './case-dialog.tsx';
+import { BULK_CASES_MAX, type CaseQuery, type CaseSummary, getCases, type Subjects, takeNextCase } from './case-api.ts';
+import { CaseDialog, type CaseQuestion } from './case-dialog.tsx';
 import { CasePanel } from './case-panel.tsx';
-import { change, giveName, lastDone, myName, nameIsGiven, tellFailure, undo } from './case-work.ts';
+import { CaseTable, ENDING_SOON_MS } from './case-table.tsx';
+import { CaseToolbar } from './case-toolbar.tsx';
+import { change, lastDone, myName, tellFailure, undo } from './case-work.ts';
 import { FeedbackDialog } from './feedback-dialog.tsx';
-import { Icon, SeverityIcon } from './icons.tsx';
-import { onCaseFrame } from './live-alerts.ts';
-import { format, locale, messages, now } from './locale.ts';
-import { CASE_FILTERS, type CaseFilterStatus, type CaseWho, formatPlace, go, place } from './location.ts';
+import { Icon } from './icons.tsx';
+import { goToSearch, StepButtons, usePanelFocus } from './list-page.tsx';
+import { stepFrom } from './list-table.tsx';
+import { useCases } from './listed-cases.ts';
+import { format, messages } from './locale.ts';
+import { type CASE_AGES, go, type Place, place } from './location.ts';
 import { useShortcuts } from './shortcuts.tsx';
 
-interface Listed {
-  rows: CaseSummary[];
-  total: number;
-  loading: boolean;
-  failure: string;
-}
+const HOUR_MS = 3_600_000;
+const AGES_MS: Record<(typeof CASE_AGES)[number], number> = {
+  '': 0,
+  '1h': HOUR_MS,
+  '24h': 24 * HOUR_MS,
+  '7d': 168 * HOUR_MS,
+  '30d': 720 * HOUR_MS,
+};
+/** Times in a question are cut to this, so that the same filters ask the same question for a while. */
+const STEP_MS = 60_000;
+const ENDING_CHECK_MS = 60_000;
 
-const NOTHING: Listed = { rows: [], total: 0, loading: true, failure: '' };
-
-/** The list, kept fresh in place; `newer` counts cases that are not in it and may belong there. */
-function useCases(query: CaseQuery): { listed: Listed; newer: number; refresh(): void } {
-  const [listed, setListed] = useState(NOTHING);
-  const [newer, setNewer] = useState<ReadonlySet<string>>(new Set());
-  const [reads, setReads] = useState(0);
-  const asked = JSON.stringify(query);
-  useEffect(() => setListed(NOTHING), [asked]);
-  useEffect(() => {
-    const stopped = new AbortController();
-    getCases(query, stopped.signal).then(
-      ({ cases, total }) => {
-        setListed({ rows: cases, total, loading: false, failure: '' });
-        setNewer(new Set());
-      },
-      (error: unknown) => {
-        if (stopped.signal.aborted) return;
-        if (!(error instanceof ApiError)) throw error;
-        setListed((before) => ({ ...before, loading: false, failure: error.message }));
-      },
-    );
-    return () => stopped.abort();
-  }, [asked, reads]);
-  useEffect(
-    () =>
-      onCaseFrame((frame) => {
-        if (frame.kind === 'casesResync') return setReads((count) => count + 1);
-        if (frame.kind !== 'case' || frame.case.desk !== query.desk) return;
-        const { case: changed } = frame;
-        setListed((before) => {
-          const at = before.rows.findIndex(({ caseId }) => caseId === changed.caseId);
-          if (at >= 0) return { ...before, rows: before.rows.with(at, changed) };
-          // Where nothing is shown, nothing can move.
-          if (before.rows.length === 0) setReads((count) => count + 1);
-          else if (changed.mergedInto === null && (changed.status !== 'closed' || query.status === 'closed'))
-            setNewer((ids) => new Set([...ids, changed.caseId]));
-          return before;
-        });
-      }),
-    [asked],
-  );
-  return { listed, newer: newer.size, refresh: () => setReads((count) => count + 1) };
+/** What the address asks of the server. */
+function queryOf(desk: Desk, { cases, filters }: Pick<Place, 'cases' | 'filters'>, me: string): CaseQuery {
+  const { status, who, severity, ruleId, tag, lane, age, keyAccounts, overdue, endingSoon } = cases;
+  const minute = Math.floor(Date.now() / STEP_MS) * STEP_MS;
+  return {
+    desk,
+    ...(status === 'active' ? { active: true } : { status }),
+    ...(who !== 'all' && { assignee: who === 'mine' ? me : '' }),
+    ...(severity !== '' && { severity }),
+    ...(ruleId !== '' && { ruleId }),
+    ...(tag !== '' && { tag }),
+    ...(lane !== '' && { lane }),
+    ...(filters.subscriber !== '' && { servedMsisdn: filters.subscriber }),
+    ...(keyAccounts && { isKeyAccount: true }),
+    ...(overdue && { isOverdue: true }),
+    ...(endingSoon && { snoozeEndsBefore: minute + ENDING_SOON_MS }),
+    ...(age !== '' && { from: minute - AGES_MS[age] }),
+  };
 }
 
 export function CasesPage({ desk }: { desk: Desk }) {
   const t = messages.value.cases;
-  const { caseStatus, caseWho, caseSeverity, filters, caseId: openId } = place.value;
+  const { cases: wanted, filters, caseId: openId } = place.value;
   const me = myName();
-  const assignee = caseWho === 'mine' ? me : caseWho === 'nobody' ? '' : undefined;
-  const { listed, newer, refresh } = useCases({
-    desk,
-    status: caseStatus,
-    severity: caseSeverity,
-    assignee,
-    subscriber: filters.subscriber,
-  });
+  // Made anew only when the address changes: the passing of time alone must not read the list again.
+  const asked = JSON.stringify([desk, wanted, filters.subscriber, me]);
+  const query = useRef<{ asked: string; query: CaseQuery }>(undefined);
+  if (query.current?.asked !== asked) query.current = { asked, query: queryOf(desk, place.value, me) };
+  const order = wanted.status === 'closed' && wanted.order === 'due' ? 'newest' : wanted.order;
+  const { listed, newer, indexOf, more, refresh } = useCases(query.current.query, order);
   const { rows, total, loading, failure } = listed;
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  /** Not only what has been read, but all that the filters find. */
+  const [choosesAll, setChoosesAll] = useState(false);
   const [highlighted, setHighlighted] = useState('');
-  const [asking, setAsking] = useState<{ kind: 'close' | 'snooze'; cases: CaseSummary[] }>();
+  const [asking, setAsking] = useState<{ kind: CaseQuestion; cases: readonly CaseSummary[]; all: boolean }>();
   const [showsFeedback, setShowsFeedback] = useState(false);
   const [reads, setReads] = useState(0);
   const [focusRequests, setFocusRequests] = useState(0);
-  const body = useRef<HTMLTableSectionElement>(null);
+  const [topRequests, setTopRequests] = useState(0);
   const search = useRef<HTMLInputElement>(null);
-  const panel = useRef<HTMLElement>(null);
   const panelOpen = openId !== '';
+  const panel = usePanelFocus(panelOpen);
   const active = openId || highlighted;
-  const chosenRows = rows.filter(({ caseId }) => chosen.has(caseId));
+  const activeIndex = active === '' ? -1 : indexOf(active);
+  const chosenRows = chosen.size === 0 ? [] : rows.filter(({ caseId }) => chosen.has(caseId));
   /** What an action is about: what is chosen, else the case that is open or highlighted. */
-  const subject = chosenRows.length > 0 ? chosenRows : rows.filter(({ caseId }) => caseId === active);
+  const subject = chosenRows.length > 0 ? chosenRows : rows.slice(Math.max(0, activeIndex), activeIndex + 1);
+
+  const choose = (ids: ReadonlySet<string>): void => {
+    setChosen(ids);
+    setChoosesAll(false);
+  };
+  useEffect(() => choose(new Set()), [asked]);
 
   const open = (caseId: string): void => {
     setHighlighted(caseId);
@@ -106,28 +97,29 @@ export function CasesPage({ desk }: { desk: Desk }) {
     setFocusRequests((count) => count + 1);
   };
   const move = (step: number): void => {
-    if (rows.length === 0) return;
-    const from = rows.findIndex(({ caseId }) => caseId === active);
-    const to = from < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, from + step));
-    setHighlighted(rows[to]!.caseId);
-    if (panelOpen) go({ caseId: rows[to]!.caseId }, 'replace');
+    const to = rows[stepFrom(activeIndex, step, rows.length)]?.caseId;
+    if (to === undefined) return;
+    setHighlighted(to);
+    if (panelOpen) go({ caseId: to }, 'replace');
     setFocusRequests((count) => count + 1);
   };
   const toggle = (caseId: string): void => {
     const next = new Set(chosen);
     if (!next.delete(caseId)) next.add(caseId);
-    setChosen(next);
+    choose(next);
   };
   const changed = (): void => {
-    setChosen(new Set());
+    choose(new Set());
     setReads((count) => count + 1);
     refresh();
   };
-  const act = async (cases: CaseSummary[], event: CaseEventInput): Promise<void> => {
-    if (cases.length === 0) return;
+  const act = async (cases: readonly CaseSummary[], event: CaseEventInput, all = false): Promise<void> => {
+    const subjects = event.type === 'merge' ? cases.filter(({ caseId }) => caseId !== event.into) : cases;
+    if (subjects.length === 0) return;
     // What nobody has looked at must not be closed with it.
-    const seen = event.type === 'outcome' && cases.length === 1 ? { seenUntil: cases[0]!.lastAlertAt } : {};
-    if ((await change(cases, { ...event, ...seen } as CaseEventInput)) !== undefined) changed();
+    const seen = event.type === 'outcome' && subjects.length === 1 ? { seenUntil: subjects[0]!.lastAlertAt } : {};
+    const which: Subjects = all ? { kind: 'all', filter: query.current!.query } : { kind: 'named', cases: subjects };
+    if ((await change(which, { ...event, ...seen } as CaseEventInput)) !== undefined) changed();
   };
   const takeNext = async (): Promise<void> => {
     try {
@@ -142,184 +134,109 @@ export function CasesPage({ desk }: { desk: Desk }) {
       tellFailure(error);
     }
   };
+  const ask = (kind: CaseQuestion): void => {
+    if (subject.length > 0) setAsking({ kind, cases: subject, all: choosesAll });
+  };
   useShortcuts((key, event) => {
     if (key === 'j') move(1);
     else if (key === 'k') move(-1);
     else if (key === 'Enter' && highlighted !== '') open(highlighted);
     else if (key === 'Escape' && panelOpen) close();
     else if (key === 'x' && active !== '') toggle(active);
-    else if (key === 'a') void act(subject, { type: 'acknowledge' });
-    else if (key === 'e' && subject.length > 0) setAsking({ kind: 'close', cases: subject });
-    else if (key === 's' && subject.length > 0) setAsking({ kind: 'snooze', cases: subject });
-    else if (key === '/') {
-      event.preventDefault();
-      search.current?.focus();
-      search.current?.select();
-    }
+    else if (key === 'a') void act(subject, { type: 'acknowledge' }, choosesAll);
+    else if (key === 'e') ask('close');
+    else if (key === 's') ask('snooze');
+    else if (key === '/') goToSearch(search, event);
   });
-  useLayoutEffect(() => {
-    if (focusRequests > 0) body.current?.querySelector<HTMLElement>('tr.active a')?.focus();
-  }, [focusRequests]);
-  useLayoutEffect(() => {
-    if (panelOpen && document.activeElement?.matches('tr.active a')) panel.current?.focus();
-  }, [panelOpen]);
 
-  const tabStop = rows.some(({ caseId }) => caseId === active) ? active : rows[0]?.caseId;
+  const knownRules = [...new Set(rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ ruleIds }) => ruleIds))];
+  const knownPeople = [...new Set(rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ assignee }) => assignee ?? []))].sort();
+  const knownTags = [...new Set(rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ tags }) => tags))].sort();
   return (
     <div class={panelOpen ? 'desk with-panel' : 'desk'}>
       <section class="queue" aria-labelledby="cases-heading">
         <h1 id="cases-heading" class="visually-hidden">
           {t.heading(messages.value.nav[desk])}
         </h1>
-        <search class="toolbar" aria-label={messages.value.queue.filters}>
-          <a class="button" href={formatPlace({ ...place.value, page: 'desk', caseId: '' })}>
-            {t.toAlerts}
-          </a>
-          <select
-            aria-label={t.status}
-            value={caseStatus}
-            onChange={(event) => go({ caseStatus: event.currentTarget.value as CaseFilterStatus }, 'replace')}
-          >
-            {CASE_FILTERS.map((name) => (
-              <option key={name} value={name}>
-                {name === 'active' ? t.allActive : messages.value.caseStatuses[name]}
-              </option>
-            ))}
-          </select>
-          <select
-            aria-label={t.assignee}
-            value={caseWho}
-            onChange={(event) => go({ caseWho: event.currentTarget.value as CaseWho }, 'replace')}
-          >
-            <option value="all">{t.everybody}</option>
-            <option value="mine">{t.mine}</option>
-            <option value="nobody">{t.nobodys}</option>
-          </select>
-          <select
-            aria-label={messages.value.queue.severity}
-            value={caseSeverity}
-            onChange={(event) => go({ caseSeverity: event.currentTarget.value as Severity | '' }, 'replace')}
-          >
-            <option value="">{t.anySeverity}</option>
-            {[...SEVERITIES].reverse().map((severity) => (
-              <option key={severity} value={severity}>
-                {messages.value.severity[severity]}
-              </option>
-            ))}
-          </select>
-          <div class="search">
-            <Icon name="search" />
-            <input
-              ref={search}
-              type="search"
-              autocomplete="off"
-              spellcheck={false}
-              maxLength={64}
-              aria-label={t.searchLabel}
-              placeholder={t.searchPlaceholder}
-              value={filters.subscriber}
-              onChange={(event) =>
-                go({ filters: { ...filters, subscriber: event.currentTarget.value.trim() } }, 'replace')
-              }
-            />
-          </div>
-          {nameIsGiven() && (
-            <input
-              class="my-name"
-              autocomplete="username"
-              maxLength={64}
-              aria-label={t.myName}
-              placeholder={t.myName}
-              value={me}
-              onChange={(event) => giveName(event.currentTarget.value.trim())}
-            />
-          )}
-          <button type="button" class="button last" onClick={() => setShowsFeedback(true)}>
-            {messages.value.feedback.open}
-          </button>
-          <button type="button" class="button primary" disabled={me === ''} onClick={() => void takeNext()}>
-            {t.takeNext}
-          </button>
-        </search>
+        <CaseToolbar
+          desk={desk}
+          search={search}
+          knownRules={knownRules}
+          knownLanes={[]}
+          onTakeNext={() => void takeNext()}
+          onFeedback={() => setShowsFeedback(true)}
+        />
+        <EndingSoon desk={desk} reads={reads} />
         <DoneBar onUndo={(bulkId) => void undo(bulkId).then((result) => result && changed())} />
         {chosen.size > 0 && (
           <div class="bulk-bar">
-            <span>{t.chosen(format.value.number(chosen.size))}</span>
-            <button type="button" class="button" onClick={() => void act(chosenRows, { type: 'acknowledge' })}>
+            <span>{t.chosen(format.value.number(choosesAll ? total : chosen.size))}</span>
+            {chosen.size === rows.length && total > rows.length && !choosesAll && (
+              <button type="button" class="button" onClick={() => setChoosesAll(true)}>
+                {t.chooseMatching(format.value.number(Math.min(total, BULK_CASES_MAX)))}
+              </button>
+            )}
+            {choosesAll && total > BULK_CASES_MAX && (
+              <span class="muted">{t.chooseLimited(format.value.number(BULK_CASES_MAX))}</span>
+            )}
+            <button
+              type="button"
+              class="button"
+              onClick={() => void act(chosenRows, { type: 'acknowledge' }, choosesAll)}
+            >
               {t.acknowledge}
             </button>
             {me !== '' && (
               <button
                 type="button"
                 class="button"
-                onClick={() => void act(chosenRows, { type: 'assign', assignee: me })}
+                onClick={() => void act(chosenRows, { type: 'assign', assignee: me }, choosesAll)}
               >
                 {t.assignToMe}
               </button>
             )}
-            <button type="button" class="button" onClick={() => setAsking({ kind: 'snooze', cases: chosenRows })}>
-              {t.snooze}
-            </button>
-            <button type="button" class="button" onClick={() => setAsking({ kind: 'close', cases: chosenRows })}>
-              {t.close}
-            </button>
-            <button type="button" class="button" onClick={() => setChosen(new Set())}>
+            {(['assign', 'tag', 'snooze', 'merge', 'close'] as const).map(
+              (kind) =>
+                !(choosesAll && kind === 'merge') && (
+                  <button key={kind} type="button" class="button" onClick={() => ask(kind)}>
+                    {messages.value.caseQuestions[kind].button}
+                  </button>
+                ),
+            )}
+            <button type="button" class="button" onClick={() => choose(new Set())}>
               {t.chooseNone}
             </button>
           </div>
         )}
         <div class="queue-body">
           {newer > 0 && (
-            <button type="button" class="new-pill" onClick={refresh}>
+            <button
+              type="button"
+              class="new-pill"
+              onClick={() => {
+                refresh();
+                setTopRequests((count) => count + 1);
+              }}
+            >
               <Icon name="arrowUp" />
               {t.newer(newer, format.value.number(newer))}
             </button>
           )}
-          <div class="table-scroller">
-            <table class="alerts cases" aria-label={t.heading(messages.value.nav[desk])}>
-              <thead>
-                <tr>
-                  <th scope="col" class="c-choose">
-                    <input
-                      type="checkbox"
-                      aria-label={t.chooseAll}
-                      checked={rows.length > 0 && chosen.size === rows.length}
-                      onChange={(event) =>
-                        setChosen(new Set(event.currentTarget.checked ? rows.map(({ caseId }) => caseId) : []))
-                      }
-                    />
-                  </th>
-                  {(['severity', 'due', 'case', 'subject', 'alerts', 'assignee', 'status'] as const).map((column) => (
-                    <th key={column} scope="col" class={`c-case-${column}`}>
-                      {column === 'severity' ? messages.value.queue.severity : t[column]}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody
-                ref={body}
-                onKeyDown={(event) => {
-                  const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
-                  const step = steps[event.key];
-                  if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-                  event.preventDefault();
-                  move(step);
-                }}
-              >
-                {rows.map((row) => (
-                  <Row
-                    key={row.caseId}
-                    row={row}
-                    active={row.caseId === active}
-                    chosen={chosen.has(row.caseId)}
-                    tabStop={row.caseId === tabStop}
-                    onOpen={open}
-                    onChoose={toggle}
-                  />
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <CaseTable
+            desk={desk}
+            rows={rows}
+            total={total}
+            columns={wanted.columns}
+            activeIndex={activeIndex}
+            chosen={chosen}
+            focusRequests={focusRequests}
+            topRequests={topRequests}
+            onOpen={open}
+            onChoose={toggle}
+            onChooseAll={(all) => choose(new Set(all ? rows.map(({ caseId }) => caseId) : []))}
+            onMove={move}
+            onEnd={more}
+          />
           {rows.length === 0 && failure === '' && (
             <div class="empty">
               <p>{loading ? t.loading : t.empty}</p>
@@ -334,20 +251,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
               {t.failed(failure)}
             </span>
           )}
-          <div class="button-group">
-            <button
-              type="button"
-              class="icon-button"
-              aria-label={t.previous}
-              title={t.previous}
-              onClick={() => move(-1)}
-            >
-              <Icon name="up" />
-            </button>
-            <button type="button" class="icon-button" aria-label={t.next} title={t.next} onClick={() => move(1)}>
-              <Icon name="down" />
-            </button>
-          </div>
+          <StepButtons previous={t.previous} next={t.next} onMove={move} />
         </footer>
       </section>
       {panelOpen && (
@@ -356,7 +260,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
           caseId={openId}
           reads={reads}
           panelRef={panel}
-          onAsk={(kind, found) => setAsking({ kind, cases: [found] })}
+          onAsk={(kind, found) => setAsking({ kind, cases: [found], all: false })}
           onChanged={changed}
           onClose={close}
         />
@@ -366,14 +270,59 @@ export function CasesPage({ desk }: { desk: Desk }) {
         <CaseDialog
           kind={asking.kind}
           desk={desk}
-          cases={asking.cases.length}
+          cases={asking.cases}
+          count={asking.all ? Math.min(total, BULK_CASES_MAX) : asking.cases.length}
+          knownPeople={knownPeople}
+          knownTags={knownTags}
           onCancel={() => setAsking(undefined)}
           onDecide={(event) => {
             setAsking(undefined);
-            void act(asking.cases, event);
+            void act(asking.cases, event, asking.all);
           }}
         />
       )}
+    </div>
+  );
+}
+
+/** Rows that are looked through for what a field offers. */
+const KNOWN_ROWS_MAX = 1_000;
+
+/** A snooze ends by itself; this says so before it does. */
+function EndingSoon({ desk, reads }: { desk: Desk; reads: number }) {
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    const stopped = new AbortController();
+    const look = (): void => {
+      const query = { desk, active: true, snoozeEndsBefore: Date.now() + ENDING_SOON_MS };
+      getCases(query, { limit: 1 }, stopped.signal).then(
+        ({ total }) => setCount(total),
+        (error: unknown) => {
+          // It is asked again in a minute, and the list itself says that the server is away.
+          if (!stopped.signal.aborted && !(error instanceof ApiError)) throw error;
+        },
+      );
+    };
+    look();
+    const timer = setInterval(look, ENDING_CHECK_MS);
+    return () => {
+      stopped.abort();
+      clearInterval(timer);
+    };
+  }, [desk, reads]);
+  const { cases } = place.value;
+  if (count === 0 || cases.endingSoon) return null;
+  const t = messages.value.cases;
+  return (
+    <div class="done-bar" role="status">
+      <span>{t.endingSoon(count, format.value.number(count))}</span>
+      <button
+        type="button"
+        class="button"
+        onClick={() => go({ cases: { ...cases, status: 'active', endingSoon: true } })}
+      >
+        {t.showThem}
+      </button>
     </div>
   );
 }
@@ -400,7 +349,7 @@ function DoneBar({ onUndo }: { onUndo(bulkId: string): void }) {
               {t.refused(done.result.refused.length, format.value.number(done.result.refused.length))}
             </span>
           )}
-          {done.type !== 'undo' && done.result.done.length > 0 && (
+          {done.type !== 'undo' && done.type !== 'listEntry' && done.result.done.length > 0 && (
             <button type="button" class="button" onClick={() => onUndo(done.result.bulkId)}>
               {t.undo}
             </button>
@@ -408,64 +357,5 @@ function DoneBar({ onUndo }: { onUndo(bulkId: string): void }) {
         </>
       )}
     </div>
-  );
-}
-
-interface RowProps {
-  row: CaseSummary;
-  active: boolean;
-  chosen: boolean;
-  tabStop: boolean;
-  onOpen(caseId: string): void;
-  onChoose(caseId: string): void;
-}
-
-function Row({ row, active, chosen, tabStop, onOpen, onChoose }: RowProps) {
-  const t = messages.value.cases;
-  const { caseId, severity, sla, key } = row;
-  const title = row.title?.[locale.value] ?? t.case;
-  const leftMs = sla.dueAt === null ? 0 : sla.dueAt - now.value;
-  return (
-    // The link inside is the control; the rest of the row only makes it larger for the mouse.
-    <tr
-      class={`${severity}${active ? ' active' : ''}`}
-      onClick={(event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey || window.getSelection()?.type === 'Range') return;
-        if ((event.target as HTMLElement).closest('input') !== null) return;
-        event.preventDefault();
-        onOpen(caseId);
-      }}
-    >
-      <td class="c-choose">
-        <input type="checkbox" aria-label={t.choose(title)} checked={chosen} onChange={() => onChoose(caseId)} />
-      </td>
-      <td class="c-case-severity">
-        <SeverityIcon severity={severity} /> {messages.value.severity[severity]}
-      </td>
-      <td class={`c-case-due${sla.dueAt !== null && leftMs < 0 ? ' alarming' : ''}`}>
-        {sla.dueAt !== null && (
-          <time dateTime={new Date(sla.dueAt).toISOString()} title={format.value.dateTime(sla.dueAt)}>
-            {leftMs < 0 ? t.overdueBy(format.value.span(-leftMs)) : t.dueIn(format.value.span(leftMs))}
-          </time>
-        )}
-      </td>
-      <td class="c-case-case">
-        <a
-          href={formatPlace({ ...place.value, caseId })}
-          tabIndex={tabStop ? 0 : -1}
-          aria-current={active ? 'true' : undefined}
-        >
-          {title}
-        </a>
-      </td>
-      <td class="c-case-subject">
-        <code>{key.value}</code>
-      </td>
-      <td class="c-case-alerts">{format.value.number(row.alerts)}</td>
-      <td class="c-case-assignee">{row.assignee ?? ''}</td>
-      <td class="c-case-status">
-        <span class={`case-status ${row.status}`}>{messages.value.caseStatuses[row.status]}</span>
-      </td>
-    </tr>
   );
 }

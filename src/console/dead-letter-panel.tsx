@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { DeadLetterView } from '../http/schemas.ts';
 import { ApiError, getDeadLetter, replayDeadLetter } from './api.ts';
 import { Fact } from './fact.tsx';
-import { Icon } from './icons.tsx';
+import { PanelHeader } from './list-page.tsx';
 import { format, messages } from './locale.ts';
 import { letterReasonName } from './slugs.ts';
 
@@ -36,19 +36,17 @@ export function DeadLetterPanel({ seq, panelRef, onClose, onReplayed }: DeadLett
   }, [seq, reads]);
   return (
     <aside class="panel" ref={panelRef} tabIndex={-1} aria-labelledby="letter-heading">
-      <header class="panel-header warning">
-        <div class="panel-title">
-          {letter !== undefined && (
-            <p class="panel-state">
-              <time dateTime={new Date(letter.storedAt).toISOString()}>{format.value.dateTime(letter.storedAt)}</time>
-            </p>
-          )}
-          <h2 id="letter-heading">{letter === undefined ? t.letter : letterReasonName(letter.reason)}</h2>
-        </div>
-        <button type="button" class="icon-button" aria-label={t.close} title={t.close} onClick={onClose}>
-          <Icon name="close" />
-        </button>
-      </header>
+      <PanelHeader
+        id="letter-heading"
+        look="warning"
+        title={letter === undefined ? t.letter : letterReasonName(letter.reason)}
+        close={t.close}
+        onClose={onClose}
+      >
+        {letter !== undefined && (
+          <time dateTime={new Date(letter.storedAt).toISOString()}>{format.value.dateTime(letter.storedAt)}</time>
+        )}
+      </PanelHeader>
       <div class="panel-body">
         {failure !== '' && (
           <p class="note" role="alert">

@@ -2,11 +2,13 @@
  * Records that were rejected: a list that can be narrowed by reason and source, and beside it the one that is open. New ones
  * come in at the top by asking every few seconds; nobody waits for a rejected record with a hand on the mouse.
  */
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { DeadLetterHeadView } from '../http/schemas.ts';
 import { ApiError, getDeadLetters } from './api.ts';
 import { DeadLetterPanel } from './dead-letter-panel.tsx';
-import { Icon, StatusIcon } from './icons.tsx';
+import { StatusIcon } from './icons.tsx';
+import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { type ListLayout, ListRow, ListTable, type RowPlace, stepFrom } from './list-table.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, LETTER_REASONS, type LetterReason, place } from './location.ts';
 import { useShortcuts } from './shortcuts.tsx';
@@ -15,6 +17,9 @@ import { letterReasonName } from './slugs.ts';
 const POLL_MS = 5_000;
 /** Letters that the list holds; older ones are found by narrowing it. */
 const LETTERS_MAX = 5_000;
+const LAYOUTS: readonly ListLayout[] = [
+  { fromPx: 0, rowPx: 34, columns: ['storedAt', 'reason', 'field', 'source', 'size', 'replayed'] },
+];
 
 interface Letters {
   /** Newest first. */
@@ -89,11 +94,11 @@ export function DeadLettersPage() {
   const { rows, next, loading, failure } = letters;
   const [highlighted, setHighlighted] = useState(0);
   const [focusRequests, setFocusRequests] = useState(0);
-  const body = useRef<HTMLTableSectionElement>(null);
   const search = useRef<HTMLInputElement>(null);
-  const panel = useRef<HTMLElement>(null);
   const panelOpen = openSeq > 0;
+  const panel = usePanelFocus(panelOpen);
   const active = openSeq || highlighted;
+  const activeIndex = rows.findIndex(({ seq }) => seq === active);
 
   const open = (seq: number): void => {
     setHighlighted(seq);
@@ -104,11 +109,10 @@ export function DeadLettersPage() {
     setFocusRequests((count) => count + 1);
   };
   const move = (step: number): void => {
-    if (rows.length === 0) return;
-    const from = rows.findIndex(({ seq }) => seq === active);
-    const to = from < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, from + step));
-    setHighlighted(rows[to]!.seq);
-    if (panelOpen) go({ letter: rows[to]!.seq }, 'replace');
+    const to = rows[stepFrom(activeIndex, step, rows.length)]?.seq;
+    if (to === undefined) return;
+    setHighlighted(to);
+    if (panelOpen) go({ letter: to }, 'replace');
     setFocusRequests((count) => count + 1);
   };
   useShortcuts((key, event) => {
@@ -116,22 +120,10 @@ export function DeadLettersPage() {
     else if (key === 'k') move(-1);
     else if (key === 'Enter' && highlighted > 0) open(highlighted);
     else if (key === 'Escape' && panelOpen) close();
-    else if (key === '/') {
-      event.preventDefault();
-      search.current?.focus();
-      search.current?.select();
-    }
+    else if (key === '/') goToSearch(search, event);
   });
-  useLayoutEffect(() => {
-    if (focusRequests > 0) body.current?.querySelector<HTMLElement>('tr.active a')?.focus();
-  }, [focusRequests]);
-  // Whoever opens a letter with the keyboard wants to read it: the panel takes the focus, and gives it back on closing.
-  useLayoutEffect(() => {
-    if (panelOpen && document.activeElement?.matches('tr.active a')) panel.current?.focus();
-  }, [panelOpen]);
 
   const isFiltered = letterReason !== '' || letterSource !== '';
-  const tabStop = rows.some(({ seq }) => seq === active) ? active : rows[0]?.seq;
   return (
     <div class={panelOpen ? 'desk with-panel' : 'desk'}>
       <section class="queue" aria-labelledby="letters-heading">
@@ -151,57 +143,30 @@ export function DeadLettersPage() {
               </option>
             ))}
           </select>
-          <div class="search">
-            <Icon name="search" />
-            <input
-              ref={search}
-              type="search"
-              autocomplete="off"
-              spellcheck={false}
-              maxLength={64}
-              aria-label={t.sourceLabel}
-              placeholder={t.sourcePlaceholder}
-              value={letterSource}
-              onChange={(event) => go({ letterSource: event.currentTarget.value.trim() }, 'replace')}
-            />
-          </div>
+          <SearchField
+            field={search}
+            label={t.sourceLabel}
+            placeholder={t.sourcePlaceholder}
+            value={letterSource}
+            onSearch={(source) => go({ letterSource: source }, 'replace')}
+          />
           <button type="button" class="button last" onClick={refresh}>
             {t.refresh}
           </button>
         </search>
         <div class="queue-body">
-          <div class="table-scroller">
-            <table class="alerts letters" aria-label={t.heading}>
-              <thead>
-                <tr>
-                  {(['storedAt', 'reason', 'field', 'source', 'size', 'replayed'] as const).map((column) => (
-                    <th key={column} scope="col" class={`c-${column}`}>
-                      {t[column]}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody
-                ref={body}
-                onKeyDown={(event) => {
-                  const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
-                  const step = steps[event.key];
-                  if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
-                  event.preventDefault();
-                  move(step);
-                }}
-              >
-                {rows.map((letter) => (
-                  <Row
-                    key={letter.seq}
-                    letter={letter}
-                    active={letter.seq === active}
-                    tabStop={letter.seq === tabStop}
-                    onOpen={open}
-                  />
-                ))}
-              </tbody>
-            </table>
+          <ListTable
+            label={t.heading}
+            look="alerts letters"
+            layouts={LAYOUTS}
+            heads={(column) => t[column as 'reason']}
+            count={rows.length}
+            keyOf={(index) => rows[index]!.seq}
+            activeIndex={activeIndex}
+            focusRequests={focusRequests}
+            row={(where) => <Row place={where} letter={rows[where.index]!} onOpen={open} />}
+            onMove={move}
+          >
             {next !== null && rows.length < LETTERS_MAX && (
               <p class="more">
                 <button type="button" class="button" onClick={more}>
@@ -209,7 +174,7 @@ export function DeadLettersPage() {
                 </button>
               </p>
             )}
-          </div>
+          </ListTable>
           {rows.length === 0 && next === null && failure === '' && (
             <div class="empty">
               <p>{loading ? t.loading : isFiltered ? t.nothingMatches : t.empty}</p>
@@ -224,10 +189,7 @@ export function DeadLettersPage() {
               {t.failed(failure)}
             </span>
           )}
-          <div class="button-group">
-            <StepButton label={t.previous} icon="up" onClick={() => move(-1)} />
-            <StepButton label={t.next} icon="down" onClick={() => move(1)} />
-          </div>
+          <StepButtons previous={t.previous} next={t.next} onMove={move} />
         </footer>
       </section>
       {panelOpen && (
@@ -237,42 +199,20 @@ export function DeadLettersPage() {
   );
 }
 
-function StepButton({ label, icon, onClick }: { label: string; icon: 'up' | 'down'; onClick(): void }) {
-  return (
-    <button type="button" class="icon-button" aria-label={label} title={label} onClick={onClick}>
-      <Icon name={icon} />
-    </button>
-  );
-}
-
-interface RowProps {
-  letter: DeadLetterHeadView;
-  active: boolean;
-  tabStop: boolean;
-  onOpen(seq: number): void;
-}
-
-function Row({ letter, active, tabStop, onOpen }: RowProps) {
+function Row(props: { place: RowPlace; letter: DeadLetterHeadView; onOpen(seq: number): void }) {
+  const { place: where, letter, onOpen } = props;
   const t = messages.value.deadLetters;
   const f = format.value;
   return (
-    // The link inside is the control; the rest of the row only makes it larger for the mouse.
-    <tr
-      class={active ? 'active' : ''}
-      onClick={(event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey || window.getSelection()?.type === 'Range') return;
-        event.preventDefault();
-        onOpen(letter.seq);
-      }}
-    >
+    <ListRow place={where} look="" onOpen={() => onOpen(letter.seq)}>
       <td class="c-storedAt">
         <time dateTime={new Date(letter.storedAt).toISOString()}>{f.time(letter.storedAt)}</time>
       </td>
       <td class="c-reason">
         <a
           href={formatPlace({ ...place.value, letter: letter.seq })}
-          tabIndex={tabStop ? 0 : -1}
-          aria-current={active ? 'true' : undefined}
+          tabIndex={where.tabIndex}
+          aria-current={where.active ? 'true' : undefined}
         >
           {letterReasonName(letter.reason)}
         </a>
@@ -291,6 +231,6 @@ function Row({ letter, active, tabStop, onOpen }: RowProps) {
           </span>
         )}
       </td>
-    </tr>
+    </ListRow>
   );
 }

@@ -5,6 +5,8 @@ import { AlertPanel } from './alert-panel.tsx';
 import { AlertTable } from './alert-table.tsx';
 import { QUEUE_ALERTS_MAX, type QueueCounts, type QueueFilters, type QueueRule } from './desk-queue.ts';
 import { Icon, SeverityIcon } from './icons.tsx';
+import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { stepFrom } from './list-table.tsx';
 import { flushDesks, liveDesks } from './live-alerts.ts';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
@@ -20,7 +22,6 @@ export function DeskPage({ desk }: { desk: Desk }) {
   const { filters, sort, alertId, msisdn } = place.value;
   const t = messages.value;
   const search = useRef<HTMLInputElement>(null);
-  const panel = useRef<HTMLElement>(null);
   const [highlightedId, setHighlightedId] = useState('');
   const [touched, setTouched] = useState({ pointer: false, scrolled: false });
   const [focusRequests, setFocusRequests] = useState(0);
@@ -41,6 +42,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
   const rows = queue.rows();
   const counts = queue.counts();
   const panelOpen = alertId !== '' || msisdn !== '';
+  const panel = usePanelFocus(panelOpen);
 
   const open = (id: string): void => {
     setHighlightedId(id);
@@ -51,10 +53,9 @@ export function DeskPage({ desk }: { desk: Desk }) {
     setFocusRequests((count) => count + 1);
   };
   const move = (step: number): void => {
-    if (rows.length === 0) return;
     const from = rows.findIndex((entry) => entry.alert.alertId === activeId);
-    const to = from < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, from + step));
-    const id = rows[to]!.alert.alertId;
+    const id = rows[stepFrom(from, step, rows.length)]?.alert.alertId;
+    if (id === undefined) return;
     setHighlightedId(id);
     if (panelOpen) go({ alertId: id, msisdn: '' }, 'replace');
     setFocusRequests((count) => count + 1);
@@ -76,34 +77,8 @@ export function DeskPage({ desk }: { desk: Desk }) {
         setHighlightedId('');
         (document.activeElement as HTMLElement | null)?.blur();
       }
-    } else if (key === '/') {
-      event.preventDefault();
-      search.current?.focus();
-      search.current?.select();
-    }
+    } else if (key === '/') goToSearch(search, event);
   });
-
-  // Whoever opens an alert with the keyboard wants to read it: the panel takes the focus, and gives it back on closing.
-  useLayoutEffect(() => {
-    if (panelOpen && document.activeElement?.matches('tr.active a, .open-subscriber')) panel.current?.focus();
-  }, [panelOpen]);
-
-  const stepButtons = (
-    <div class="button-group">
-      <button
-        type="button"
-        class="icon-button"
-        aria-label={t.queue.previous}
-        title={t.queue.previous}
-        onClick={() => move(-1)}
-      >
-        <Icon name="up" />
-      </button>
-      <button type="button" class="icon-button" aria-label={t.queue.next} title={t.queue.next} onClick={() => move(1)}>
-        <Icon name="down" />
-      </button>
-    </div>
-  );
 
   return (
     <div class={panelOpen ? 'desk with-panel' : 'desk'}>
@@ -156,7 +131,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
           <span>{t.queue.shown(format.value.number(rows.length), format.value.number(counts.total))}</span>
           {counts.total >= QUEUE_ALERTS_MAX && <span>{t.queue.limited(format.value.number(QUEUE_ALERTS_MAX))}</span>}
           {held && <span class="hint">{t.queue.heldHint}</span>}
-          {stepButtons}
+          <StepButtons previous={t.queue.previous} next={t.queue.next} onMove={move} />
         </footer>
       </section>
       {panelOpen && (
@@ -242,20 +217,14 @@ function Toolbar({ filters, counts, rules, search }: ToolbarProps) {
             </option>
           ))}
       </select>
-      <div class="search">
-        <Icon name="search" />
-        <input
-          ref={search}
-          type="search"
-          autocomplete="off"
-          spellcheck={false}
-          maxLength={64}
-          aria-label={t.searchLabel}
-          placeholder={t.searchPlaceholder}
-          value={filters.subscriber}
-          onInput={(event) => change({ subscriber: event.currentTarget.value.trim() })}
-        />
-      </div>
+      <SearchField
+        field={search}
+        label={t.searchLabel}
+        placeholder={t.searchPlaceholder}
+        value={filters.subscriber}
+        whileTyping
+        onSearch={(subscriber) => change({ subscriber })}
+      />
       {MSISDN.test(filters.subscriber) && (
         <button
           type="button"

@@ -58,11 +58,19 @@ export const liveDesks: Record<Desk, LiveDesk> = {
 
 export const feedState = signal<FeedState>({ kind: 'connecting' });
 
-const caseListeners = new Set<(frame: CaseFrame) => void>();
-/** Calls for each changed case from now on; returns the function that ends it. */
-export function onCaseFrame(listener: (frame: CaseFrame) => void): () => void {
+const caseListeners = new Set<(frames: readonly CaseFrame[]) => void>();
+let caseFrames: CaseFrame[] = [];
+/** Calls with the cases that have changed, at most every FLUSH_MS; returns the function that ends it. */
+export function onCaseFrames(listener: (frames: readonly CaseFrame[]) => void): () => void {
   caseListeners.add(listener);
   return () => caseListeners.delete(listener);
+}
+function flushCases(): void {
+  const frames = caseFrames;
+  caseFrames = [];
+  batch(() => {
+    for (const listener of [...caseListeners]) listener(frames);
+  });
 }
 
 let feed: AlertFeed | undefined;
@@ -170,7 +178,11 @@ export function startLiveAlerts(): void {
       flushSoon();
     },
     onCase(frame) {
-      for (const listener of [...caseListeners]) listener(frame);
+      if (caseListeners.size === 0) return;
+      if (caseFrames.length === 0) setTimeout(flushCases, FLUSH_MS);
+      // Whoever is told to read everything again needs nothing of what was before.
+      if (frame.kind === 'casesResync') caseFrames = [];
+      caseFrames.push(frame);
     },
     onResync(seq) {
       clearTimeout(withoutFeed);

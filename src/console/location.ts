@@ -3,7 +3,7 @@
  *
  *     #/desk/fraud?severity=critical,warning&status=firing&rule=fraud.irsf-burst&q=8613&sort=score&alert=…&lang=zh-CN
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
- *     #/cases/fraud?status=active&who=mine&severity=critical&q=8613&case=…
+ *     #/cases/fraud?status=active&who=mine&severity=critical&rule=fraud.irsf-burst&tag=call-back&q=8613&view=…&case=…
  *     #/operations?lang=en
  *     #/audit
  *
@@ -25,6 +25,58 @@ export const CASE_FILTERS = ['active', 'open', 'acknowledged', 'snoozed', 'close
 export type CaseFilterStatus = (typeof CASE_FILTERS)[number];
 const CASE_WHO = ['all', 'mine', 'nobody'] as const;
 export type CaseWho = (typeof CASE_WHO)[number];
+const CASE_ORDERS = ['due', 'score', 'newest'] as const;
+/** How long ago a case was opened at most; empty: at any time. */
+export const CASE_AGES = ['', '1h', '24h', '7d', '30d'] as const;
+/** Columns of the list of cases, in their order; what a case is about always stands in it. */
+export const CASE_COLUMNS = [
+  'severity',
+  'due',
+  'case',
+  'subject',
+  'score',
+  'value',
+  'alerts',
+  'rules',
+  'tags',
+  'lane',
+  'opened',
+  'assignee',
+  'status',
+] as const;
+export type CaseColumn = (typeof CASE_COLUMNS)[number];
+const COLUMNS_SHOWN: readonly CaseColumn[] = ['severity', 'due', 'case', 'subject', 'alerts', 'assignee', 'status'];
+
+/** Which cases are listed, and how: what a view keeps. */
+export interface CaseFilters {
+  status: CaseFilterStatus;
+  who: CaseWho;
+  severity: Severity | '';
+  ruleId: string;
+  tag: string;
+  lane: string;
+  age: (typeof CASE_AGES)[number];
+  /** Only cases of key accounts, that are overdue, or with a snooze that ends within the hour. */
+  keyAccounts: boolean;
+  overdue: boolean;
+  endingSoon: boolean;
+  order: (typeof CASE_ORDERS)[number];
+  columns: readonly CaseColumn[];
+}
+export const NO_CASE_FILTERS: CaseFilters = {
+  status: 'active',
+  who: 'all',
+  severity: '',
+  ruleId: '',
+  tag: '',
+  lane: '',
+  age: '',
+  keyAccounts: false,
+  overdue: false,
+  endingSoon: false,
+  order: 'due',
+  columns: COLUMNS_SHOWN,
+};
 
 const PAGES = ['desk', 'cases', 'deadletters', 'operations', 'audit'] as const;
 
@@ -39,9 +91,9 @@ export interface Place {
   msisdn: string;
   /** The case that is open; empty: none. */
   caseId: string;
-  caseStatus: CaseFilterStatus;
-  caseWho: CaseWho;
-  caseSeverity: Severity | '';
+  cases: CaseFilters;
+  /** The saved view that was chosen; empty: none. */
+  viewId: string;
   /** Rejected records: empty, all of them. */
   letterReason: LetterReason | '';
   letterSource: string;
@@ -57,18 +109,58 @@ export const NO_OPENED = {
   msisdn: '',
   filters: NO_FILTERS,
   caseId: '',
-  caseStatus: 'active',
-  caseWho: 'all',
-  caseSeverity: '',
+  cases: NO_CASE_FILTERS,
+  viewId: '',
   letterReason: '',
   letterSource: '',
   letter: 0,
 } satisfies Partial<Place>;
 
-const TEXT_MAX = 64;
+const TEXT_MAX = 128;
 
 function oneOf<T extends string>(values: readonly T[], text: string | null | undefined): T | undefined {
   return values.find((value) => value === text);
+}
+
+/** Reads filters from the texts of an address or of a saved view; what it does not understand is as if absent. */
+export function readCaseFilters(texts: Readonly<Record<string, string | undefined>>): CaseFilters {
+  const text = (name: string): string => (texts[name] ?? '').slice(0, TEXT_MAX);
+  const columns = text('columns').split(',');
+  const shown = CASE_COLUMNS.filter((column) => column === 'case' || columns.includes(column));
+  return {
+    status: oneOf(CASE_FILTERS, texts['status']) ?? 'active',
+    who: oneOf(CASE_WHO, texts['who']) ?? 'all',
+    severity: oneOf(SEVERITIES, texts['severity']) ?? '',
+    ruleId: text('rule'),
+    tag: text('tag'),
+    lane: text('lane'),
+    age: oneOf(CASE_AGES, texts['age']) ?? '',
+    keyAccounts: texts['key'] === 'yes',
+    overdue: texts['overdue'] === 'yes',
+    endingSoon: texts['ending'] === 'yes',
+    order: oneOf(CASE_ORDERS, texts['order']) ?? 'due',
+    columns: texts['columns'] === undefined ? COLUMNS_SHOWN : shown,
+  };
+}
+
+/** The same as texts, without what is as it always is. */
+export function writeCaseFilters(filters: CaseFilters): Record<string, string> {
+  const columns = filters.columns.join(',');
+  const texts = {
+    status: filters.status === 'active' ? '' : filters.status,
+    who: filters.who === 'all' ? '' : filters.who,
+    severity: filters.severity,
+    rule: filters.ruleId,
+    tag: filters.tag,
+    lane: filters.lane,
+    age: filters.age,
+    key: filters.keyAccounts ? 'yes' : '',
+    overdue: filters.overdue ? 'yes' : '',
+    ending: filters.endingSoon ? 'yes' : '',
+    order: filters.order === 'due' ? '' : filters.order,
+    columns: columns === COLUMNS_SHOWN.join(',') ? '' : columns,
+  };
+  return Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== ''));
 }
 
 /** Reads any address; what it does not understand is as if absent. */
@@ -90,9 +182,8 @@ export function parsePlace(hash: string): Place {
     alertId: text('alert'),
     msisdn: text('subscriber'),
     caseId: /^[0-9a-f]{32}$/.test(text('case')) ? text('case') : '',
-    caseStatus: oneOf(CASE_FILTERS, query.get('status')) ?? 'active',
-    caseWho: oneOf(CASE_WHO, query.get('who')) ?? 'all',
-    caseSeverity: oneOf(SEVERITIES, query.get('severity')) ?? '',
+    cases: readCaseFilters(Object.fromEntries(query)),
+    viewId: /^[0-9a-f-]{1,40}$/.test(text('view')) ? text('view') : '',
     letterReason: oneOf(LETTER_REASONS, query.get('reason')) ?? '',
     letterSource: text('source'),
     letter: /^[1-9][0-9]{0,14}$/.test(text('letter')) ? Number(text('letter')) : 0,
@@ -112,9 +203,8 @@ export function formatPlace(place: Place): string {
     if (place.msisdn !== '') query.set('subscriber', place.msisdn);
   }
   if (place.page === 'cases') {
-    if (place.caseStatus !== 'active') query.set('status', place.caseStatus);
-    if (place.caseWho !== 'all') query.set('who', place.caseWho);
-    if (place.caseSeverity !== '') query.set('severity', place.caseSeverity);
+    for (const [name, value] of Object.entries(writeCaseFilters(place.cases))) query.set(name, value);
+    if (place.viewId !== '') query.set('view', place.viewId);
     if (place.filters.subscriber !== '') query.set('q', place.filters.subscriber);
     if (place.caseId !== '') query.set('case', place.caseId);
   }

@@ -26,11 +26,15 @@ const filters = {
   assignee: Type.Optional(Type.String({ maxLength: 128, description: 'Who works on it; empty: nobody.' })),
   outcome: Type.Optional(Type.Enum(OUTCOME_NAMES, { type: 'string' })),
   tag: Type.Optional(text(40, 'With this tag.')),
+  lane: Type.Optional(text(64, 'In this lane of its desk.')),
   servedMsisdn: Type.Optional(text(64, 'With an alert of this subscriber.')),
   keyValue: Type.Optional(text(256, 'Of this account, subscriber, cell ...')),
   isControl: Type.Optional(Type.Boolean()),
   isKeyAccount: Type.Optional(Type.Boolean()),
   isOverdue: Type.Optional(Type.Boolean()),
+  snoozeEndsBefore: Type.Optional(
+    instantMs('A snooze of it or of one of its rules ends before that time, Unix epoch ms.'),
+  ),
   from: Type.Optional(instantMs('Opened at that time or later, Unix epoch ms.')),
   to: Type.Optional(instantMs('Opened before that time, Unix epoch ms.')),
 };

@@ -30,18 +30,13 @@ import {
   SnoozePreviewQuerySchema,
   TakeNextSchema,
 } from './case-schemas.ts';
+import type { ListsAccess } from './lists.ts';
 import { natsAway, ProblemError, RETRY_AFTER_SEC } from './problem.ts';
 import { mediaTypeOf, sentenceOf, textOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 
 /** Who acts where nobody has signed in and the request names nobody. */
 const NOBODY = 'anonymous';
-
-/** Adds an entry to a reference list; `problem`: why it cannot be one. */
-export type AddListEntry = (
-  list: string,
-  entry: { kind: string; value: string; note?: string },
-) => Promise<{ added: boolean } | { problem: string }>;
 
 export function addCaseRoutes(
   routes: Routes,
@@ -51,7 +46,7 @@ export function addCaseRoutes(
     /** Resolves when a list may be made: the projection has caught up, or has had its time. */
     listable: Promise<unknown>;
     natsConnected(): boolean;
-    addListEntry: AddListEntry;
+    addListEntry: ListsAccess['add'];
   },
 ): void {
   const { cases, refs, listable, natsConnected, addListEntry } = options;

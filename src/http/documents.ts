@@ -16,6 +16,7 @@ import {
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
+import { ListsSchema } from './lists.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
   AlertEventSchema,
@@ -84,6 +85,7 @@ const components: (TSchema & { $id?: string })[] = [
   BulkResultSchema,
   SnoozePreviewSchema,
   FeedbackSchema,
+  ListsSchema,
 ];
 const messages: (TSchema & { $id?: string })[] = [
   AlertSchema,

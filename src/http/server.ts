@@ -34,10 +34,11 @@ import { INDEX_ROWS_MAX, openAlertIndex } from './alert-index.ts';
 import { createAlertReader, entryOf } from './alert-reader.ts';
 import { addAlertRoutes } from './alerts.ts';
 import { startCaseFeed } from './case-feed.ts';
-import { type AddListEntry, addCaseRoutes } from './cases.ts';
+import { addCaseRoutes } from './cases.ts';
 import { addConsoleFiles } from './console-files.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocumentRoutes } from './documents.ts';
+import { addListRoutes, type ListsAccess } from './lists.ts';
 import { createLiveAlerts } from './live.ts';
 import { addOidcRoutes } from './oidc.ts';
 import { addOperationsRoutes } from './operations.ts';
@@ -73,7 +74,7 @@ export interface GatewayOptions {
   deadLetters: DeadLetterSink;
   inspectSubscriber(msisdn: string): SubscriberView | undefined;
   rules: RulesAccess;
-  addListEntry: AddListEntry;
+  lists: ListsAccess;
   operations(): Promise<OperationsView>;
   metrics: Metrics;
   log: Log;
@@ -83,7 +84,6 @@ export interface GatewayOptions {
   access: AccessStore;
   /** An identity provider beside the local users; its label stands on the button. */
   oidc?: (OidcSettings & { label: string }) | undefined;
-  /** Folder for the alert index, or `:memory:`. */
   /** Folder for the alert index and the cases, or `:memory:`. */
   dataDir: string;
   /** Times of the SLA clock and share of the control group. */
@@ -291,7 +291,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     metrics,
   });
   addSubscriberRoutes(routes, { inspectSubscriber: options.inspectSubscriber, reveal, refs });
-  addCaseRoutes(routes, { cases, refs, listable: casesListable, natsConnected, addListEntry: options.addListEntry });
+  const { lists } = options;
+  addCaseRoutes(routes, { cases, refs, listable: casesListable, natsConnected, addListEntry: lists.add });
+  addListRoutes(routes, lists);
   addRuleRoutes(routes, { rules: options.rules, natsConnected });
   const { nc, js, jsm, partitions } = options;
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });

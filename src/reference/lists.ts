@@ -116,6 +116,21 @@ export const EMPTY_LIST: ReferenceList = {
   valuesOf: () => [],
 };
 
+export interface ListSummary {
+  name: string;
+  rows: number;
+  kinds: Partial<Record<ListKind, number>>;
+}
+
+export function listSummary(list: ReferenceList): ListSummary {
+  const kinds: ListSummary['kinds'] = {};
+  for (const kind of LIST_KINDS) {
+    const count = list.valuesOf(kind).length;
+    if (count > 0) kinds[kind] = count;
+  }
+  return { name: list.name, rows: list.size, kinds };
+}
+
 /** A list from rows given as keys and values, as tests of rules write them. */
 export function listText(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const columns = [...new Set(['kind', 'value', ...rows.flatMap((row) => Object.keys(row))])];

@@ -1,0 +1,181 @@
+/** The cases of a desk as a list: what its columns are, and what stands in a row. */
+import { useMemo } from 'preact/hooks';
+import type { Desk } from '../alerts/alert.ts';
+import type { CaseSummary } from './case-api.ts';
+import { SeverityIcon } from './icons.tsx';
+import { type ListLayout, ListRow, ListTable, type RowPlace } from './list-table.tsx';
+import { format, locale, messages, now } from './locale.ts';
+import { type CaseColumn, formatPlace, place } from './location.ts';
+
+const ROW_PX = 34;
+/** A snooze that ends within this time is said so. */
+export const ENDING_SOON_MS = 3_600_000;
+/** What is left where there is little room. */
+const NARROW: readonly CaseColumn[] = ['severity', 'due', 'case', 'status'];
+const NARROW_PX = 700;
+
+/** Names of the columns are those of their classes. */
+function layoutsOf(columns: readonly CaseColumn[]): ListLayout[] {
+  const named = (some: readonly CaseColumn[]): string[] => ['choose', ...some.map((column) => `case-${column}`)];
+  const narrow = NARROW.filter((column) => columns.includes(column));
+  return [
+    { fromPx: NARROW_PX, rowPx: ROW_PX, columns: named(columns) },
+    { fromPx: 0, rowPx: ROW_PX, columns: named(narrow), look: 'narrow' },
+  ];
+}
+const columnOf = (name: string): CaseColumn => name.slice('case-'.length) as CaseColumn;
+
+export interface CaseTableProps {
+  desk: Desk;
+  rows: readonly CaseSummary[];
+  total: number;
+  columns: readonly CaseColumn[];
+  activeIndex: number;
+  chosen: ReadonlySet<string>;
+  focusRequests: number;
+  topRequests: number;
+  onOpen(caseId: string): void;
+  onChoose(caseId: string): void;
+  onChooseAll(all: boolean): void;
+  onMove(step: number): void;
+  onEnd(): void;
+}
+
+export function CaseTable(props: CaseTableProps) {
+  const { desk, rows, chosen, columns } = props;
+  const t = messages.value.cases;
+  const layouts = useMemo(() => layoutsOf(columns), [columns]);
+  const head = (column: string) => {
+    if (column !== 'choose') return t.columns[columnOf(column)];
+    return (
+      <input
+        type="checkbox"
+        aria-label={t.chooseAll}
+        checked={rows.length > 0 && chosen.size === rows.length}
+        onChange={(event) => props.onChooseAll(event.currentTarget.checked)}
+      />
+    );
+  };
+  return (
+    <ListTable
+      label={t.heading(messages.value.nav[desk])}
+      look="alerts cases"
+      layouts={layouts}
+      heads={head}
+      count={rows.length}
+      total={props.total}
+      keyOf={(index) => rows[index]!.caseId}
+      activeIndex={props.activeIndex}
+      focusRequests={props.focusRequests}
+      topRequests={props.topRequests}
+      row={(where) => {
+        const row = rows[where.index]!;
+        return (
+          <Row
+            place={where}
+            row={row}
+            chosen={chosen.has(row.caseId)}
+            onOpen={props.onOpen}
+            onChoose={props.onChoose}
+          />
+        );
+      }}
+      onMove={props.onMove}
+      onEnd={props.onEnd}
+    />
+  );
+}
+
+interface RowProps {
+  place: RowPlace;
+  row: CaseSummary;
+  chosen: boolean;
+  onOpen(caseId: string): void;
+  onChoose(caseId: string): void;
+}
+
+function Row({ place: where, row, chosen, onOpen, onChoose }: RowProps) {
+  const t = messages.value.cases;
+  const { caseId, severity } = row;
+  const title = row.title?.[locale.value] ?? t.case;
+  return (
+    <ListRow place={where} look={severity} onOpen={() => onOpen(caseId)}>
+      {where.columns.map((column) => (
+        <td key={column} class={`c-${column}${column === 'case-due' && row.sla.isOverdue ? ' alarming' : ''}`}>
+          {column === 'choose' ? (
+            <input type="checkbox" aria-label={t.choose(title)} checked={chosen} onChange={() => onChoose(caseId)} />
+          ) : column === 'case-case' ? (
+            <a
+              href={formatPlace({ ...place.value, caseId })}
+              tabIndex={where.tabIndex}
+              aria-current={where.active ? 'true' : undefined}
+            >
+              {title}
+            </a>
+          ) : (
+            <Cell column={columnOf(column)} row={row} />
+          )}
+        </td>
+      ))}
+    </ListRow>
+  );
+}
+
+function Cell({ column, row }: { column: CaseColumn; row: CaseSummary }) {
+  const t = messages.value.cases;
+  const f = format.value;
+  switch (column) {
+    case 'severity':
+      return (
+        <>
+          <SeverityIcon severity={row.severity} /> {messages.value.severity[row.severity]}
+        </>
+      );
+    case 'due': {
+      const { dueAt } = row.sla;
+      if (dueAt === null) return null;
+      const leftMs = dueAt - now.value;
+      return (
+        <time dateTime={new Date(dueAt).toISOString()} title={f.dateTime(dueAt)}>
+          {leftMs < 0 ? t.overdueBy(f.span(-leftMs)) : t.dueIn(f.span(leftMs))}
+        </time>
+      );
+    }
+    case 'subject':
+      return (
+        <>
+          <code>{row.key.value}</code>
+          {row.isKeyAccount && <span class="key-account">{t.keyAccount}</span>}
+        </>
+      );
+    case 'score':
+      return <>{f.number(row.score)}</>;
+    case 'value': {
+      const { expectedSaveValue, exposure } = (row.value ?? {}) as { expectedSaveValue?: number; exposure?: number };
+      const worth = expectedSaveValue ?? exposure;
+      return <>{worth !== undefined && f.value(worth, 'currency')}</>;
+    }
+    case 'alerts':
+      return <>{f.number(row.alerts)}</>;
+    case 'rules':
+      return <code title={row.ruleIds.join(', ')}>{row.ruleIds.join(', ')}</code>;
+    case 'tags':
+      return <bdi>{row.tags.join(', ')}</bdi>;
+    case 'lane':
+      return <bdi>{row.lane ?? ''}</bdi>;
+    case 'opened':
+      return <time dateTime={new Date(row.openedAt).toISOString()}>{f.time(row.openedAt)}</time>;
+    case 'assignee':
+      return <bdi>{row.assignee ?? ''}</bdi>;
+    case 'status': {
+      const endsIn = row.snoozedUntil === null ? Number.POSITIVE_INFINITY : row.snoozedUntil - now.value;
+      return (
+        <span class={`case-status ${row.status}`}>
+          {endsIn < ENDING_SOON_MS ? t.wakesIn(f.span(endsIn)) : messages.value.caseStatuses[row.status]}
+        </span>
+      );
+    }
+    default:
+      return null;
+  }
+}

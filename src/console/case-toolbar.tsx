@@ -1,0 +1,177 @@
+/** What narrows the list of cases and says what stands in it; all of it is in the address. */
+import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
+import { giveName, myName, nameIsGiven } from './case-work.ts';
+import { SearchField } from './list-page.tsx';
+import { messages } from './locale.ts';
+import {
+  CASE_AGES,
+  CASE_COLUMNS,
+  CASE_FILTERS,
+  type CaseFilterStatus,
+  type CaseFilters,
+  type CaseWho,
+  formatPlace,
+  go,
+  NO_OPENED,
+  place,
+} from './location.ts';
+
+export interface CaseToolbarProps {
+  desk: Desk;
+  search: { current: HTMLInputElement | null };
+  /** Rules and lanes that can be chosen; one that the address names is offered all the same. */
+  knownRules: readonly string[];
+  knownLanes: readonly string[];
+  onTakeNext(): void;
+  onFeedback(): void;
+  children?: preact.ComponentChildren;
+}
+
+export function CaseToolbar(props: CaseToolbarProps) {
+  const t = messages.value.cases;
+  const { cases: filters, filters: shared } = place.value;
+  const change = (next: Partial<CaseFilters>): void => go({ cases: { ...filters, ...next } }, 'replace');
+  const me = myName();
+  const narrowed = [filters.ruleId, filters.tag, filters.lane, filters.age].filter((one) => one !== '').length;
+  const marked = [filters.keyAccounts, filters.overdue, filters.endingSoon].filter(Boolean).length;
+  const select = <T extends string>(
+    label: string,
+    value: T,
+    options: readonly (readonly [value: string, label: string])[],
+    onChoose: (value: T) => void,
+  ) => (
+    <select aria-label={label} value={value} onChange={(event) => onChoose(event.currentTarget.value as T)}>
+      {options.map(([option, text]) => (
+        <option key={option} value={option}>
+          {text}
+        </option>
+      ))}
+    </select>
+  );
+  const withNamed = (known: readonly string[], named: string): string[] =>
+    [...new Set([...known, named])].filter((one) => one !== '').sort();
+  return (
+    <search class="toolbar" aria-label={messages.value.queue.filters}>
+      <a class="button" href={formatPlace({ ...place.value, ...NO_OPENED, page: 'desk' })}>
+        {t.toAlerts}
+      </a>
+      {props.children}
+      {select<CaseFilterStatus>(
+        t.status,
+        filters.status,
+        CASE_FILTERS.map((name) => [name, name === 'active' ? t.allActive : messages.value.caseStatuses[name]]),
+        (status) => change({ status }),
+      )}
+      {select<CaseWho>(
+        t.assignee,
+        filters.who,
+        [
+          ['all', t.everybody],
+          ['mine', t.mine],
+          ['nobody', t.nobodys],
+        ],
+        (who) => change({ who }),
+      )}
+      {select<Severity | ''>(
+        messages.value.queue.severity,
+        filters.severity,
+        [
+          ['', t.anySeverity],
+          ...[...SEVERITIES].reverse().map((name) => [name, messages.value.severity[name]] as const),
+        ],
+        (severity) => change({ severity }),
+      )}
+      <details class="more-filters">
+        <summary class="button">{t.moreFilters(narrowed + marked)}</summary>
+        <div class="popover">
+          {select(
+            t.columns.rules,
+            filters.ruleId,
+            [
+              ['', messages.value.queue.allRules],
+              ...withNamed(props.knownRules, filters.ruleId).map((id) => [id, id] as const),
+            ],
+            (ruleId) => change({ ruleId }),
+          )}
+          {select(
+            t.columns.lane,
+            filters.lane,
+            [['', t.anyLane], ...withNamed(props.knownLanes, filters.lane).map((name) => [name, name] as const)],
+            (lane) => change({ lane }),
+          )}
+          {select(
+            t.columns.opened,
+            filters.age,
+            CASE_AGES.map((age) => [age, t.ages[age]]),
+            (age) => change({ age }),
+          )}
+          <input
+            aria-label={t.tag}
+            placeholder={t.tag}
+            maxLength={40}
+            value={filters.tag}
+            onChange={(event) => change({ tag: event.currentTarget.value.trim() })}
+          />
+          {select(
+            messages.value.queue.sortLabel,
+            filters.order,
+            (['due', 'score', 'newest'] as const).map((order) => [order, t.orders[order]]),
+            (order) => change({ order }),
+          )}
+          {(['keyAccounts', 'overdue', 'endingSoon'] as const).map((name) => (
+            <label key={name} class="check">
+              <input
+                type="checkbox"
+                checked={filters[name]}
+                onChange={(event) => change({ [name]: event.currentTarget.checked })}
+              />
+              {t.only[name]}
+            </label>
+          ))}
+          <fieldset class="column-choice">
+            <legend>{t.columnsShown}</legend>
+            {CASE_COLUMNS.filter((column) => column !== 'case').map((column) => (
+              <label key={column} class="check">
+                <input
+                  type="checkbox"
+                  checked={filters.columns.includes(column)}
+                  onChange={(event) => {
+                    const shown = event.currentTarget.checked;
+                    const wanted = (one: string): boolean =>
+                      one === column ? shown : filters.columns.includes(one as never);
+                    change({ columns: CASE_COLUMNS.filter(wanted) });
+                  }}
+                />
+                {t.columns[column]}
+              </label>
+            ))}
+          </fieldset>
+        </div>
+      </details>
+      <SearchField
+        field={props.search}
+        label={t.searchLabel}
+        placeholder={t.searchPlaceholder}
+        value={shared.subscriber}
+        onSearch={(subscriber) => go({ filters: { ...shared, subscriber } }, 'replace')}
+      />
+      {nameIsGiven() && (
+        <input
+          class="my-name"
+          autocomplete="username"
+          maxLength={64}
+          aria-label={t.myName}
+          placeholder={t.myName}
+          value={me}
+          onChange={(event) => giveName(event.currentTarget.value.trim())}
+        />
+      )}
+      <button type="button" class="button last" onClick={props.onFeedback}>
+        {messages.value.feedback.open}
+      </button>
+      <button type="button" class="button primary" disabled={me === ''} onClick={props.onTakeNext}>
+        {t.takeNext}
+      </button>
+    </search>
+  );
+}
