@@ -33,7 +33,7 @@ const mayImport = [
     types: [],
   },
   { module: 'source/', values: ['record/', ...support], types: ['alerts/'] },
-  { module: 'sinks/', values: ['record/', 'source/connection.ts', ...support], types: ['alerts/'] },
+  { module: 'sinks/', values: ['record/', 'source/connection.ts', ...support], types: ['alerts/', 'state/'] },
   { module: 'backfill.ts', values: [...stages, ...support], types: [] },
   { module: 'pipeline.ts', values: [...stages, 'backfill.ts', ...support], types: [] },
   { module: 'access/', values: ['alerts/alert.ts', 'errors.ts'], types: [] },

@@ -60,8 +60,8 @@ export function startBackfill(options: {
     try {
       for (let sliceBegan = performance.now(); ; ) {
         const messages = stopped ? undefined : await source.next();
-        // Nobody waits for what was stopped; it must not end the pipeline either.
-        if (messages === undefined) return await new Promise<never>(() => {});
+        // Nobody waits for what was stopped; it must not end the pipeline either. Not awaited: the source is closed first.
+        if (messages === undefined) return new Promise<never>(() => {});
         sliceBegan = performance.now();
         for (const { data, subject, timeMs } of messages) {
           if (subject.endsWith('.tick')) backfill.tick(timeMs);

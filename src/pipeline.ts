@@ -140,12 +140,16 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const cutMs = performance.now() - begun;
     checkpointing = (async () => {
       try {
-        await Promise.all([publisher.drained(), deadLetters.drained()]);
-        const { number, bytes } = await options.storeCheckpoint(at, cut, hurry.signal);
+        const [alertMarks, letterMarks] = await Promise.all([publisher.drained(), deadLetters.drained()]);
+        const { number, bytes } = await options.storeCheckpoint(
+          { ...at, marks: [...alertMarks, ...letterMarks] },
+          cut,
+          hurry.signal,
+        );
         if (diskTrouble !== '') log.info({ partition }, 'checkpoints are written again');
         diskTrouble = '';
         // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
-        stored();
+        stored(alertMarks);
         const seconds = (performance.now() - begun) / 1000;
         const keptBytes = cut.arena.keptBytes();
         metrics.observeCheckpoint(seconds);
@@ -270,6 +274,9 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       refuseSet('schema', wrong[0]!.message);
       return true;
     }
+    // From here on a checkpoint holds the set, so it must stand behind its message, and wait for the alerts of the swap.
+    appliedSequence = sequence;
+    handOver(timeMs);
     log.info({ partition, version, rules: sources.length, sequence, filled: filled !== undefined }, 'rule set swapped');
     options.onRules(applied);
     if (filled !== undefined) takeOver().catch((error: unknown) => fail(error));

@@ -252,14 +252,14 @@ describe.each(natsServers)('$name', ({ binary }) => {
       for (let id = 0; id < 10; id++) publisher.publish(alert(id, 1));
       const durable = publisher.cut();
       for (let id = 0; id < 4; id++) publisher.publish(alert(id, 2));
-      await publisher.drained();
+      const marks = await publisher.drained();
       expect(publisher.kept()).toBe(14);
-      durable();
+      durable(marks);
       // Not before the broker has been heard once more.
       expect(publisher.kept()).toBe(14);
       await vi.waitFor(() => expect(publisher.kept()).toBe(4));
-      publisher.cut()();
-      durable();
+      publisher.cut()(marks);
+      durable(marks);
       await vi.waitFor(() => expect(publisher.kept()).toBe(0));
     });
 
@@ -324,8 +324,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
     const { nc, jsm, publisher } = await side(broker, { onPublished: ({ revision }) => told.push(`${revision}`) });
     await ensureStreams(nc, { partitions: 1, retentionDays });
     for (let id = 0; id < 5; id++) publisher.publish(alert(id, 1));
-    await publisher.drained();
-    publisher.cut()();
+    publisher.cut()(await publisher.drained());
     await vi.waitFor(() => expect(publisher.kept()).toBe(0));
     await broker.stop();
     cpSync(storeDir, backup, { recursive: true });
@@ -371,6 +370,46 @@ describe.each(natsServers)('$name', ({ binary }) => {
     // Who was told once is not told again.
     expect(told).toHaveLength(14);
   });
+
+  test.each([false, true])(
+    'alerts that are lost and not kept any more end the publisher (gaps allowed: %s)',
+    async (allowGap) => {
+      const storeDir = mkdtempSync(join(tmpdir(), 'ringfence-test-'));
+      const backup = `${storeDir}-backup`;
+      cleanUp.push(async () => {
+        for (const folder of [storeDir, backup]) rmSync(folder, { recursive: true, force: true });
+      });
+      let broker = await startBroker({ ...named, storeDir });
+      cleanUp.push(() => broker.stop());
+      const first = await side(broker, { allowGap });
+      await ensureStreams(first.nc, { partitions: 1, retentionDays });
+      first.publisher.publish(alert(1, 1));
+      await first.publisher.drained();
+      await broker.stop();
+      cpSync(storeDir, backup, { recursive: true });
+      broker = await startBroker({ ...named, storeDir, port: broker.port });
+      first.publisher.publish(alert(2, 1));
+      const marks = await first.publisher.drained();
+      expect(marks).toMatchObject([{ stream: 'ALERTS', sequence: 2, subject: `alerts.fraud.${alert(2, 1).alertId}` }]);
+      first.publisher.cut()(marks);
+      await vi.waitFor(() => expect(first.publisher.kept()).toBe(0));
+
+      // The machine lost power, and another alert has the place of the one that is gone before anybody looks.
+      await broker.kill();
+      rmSync(storeDir, { recursive: true });
+      cpSync(backup, storeDir, { recursive: true });
+      first.publisher.publish(alert(3, 1));
+      const drained = first.publisher.drained();
+      drained.catch(() => {});
+      broker = await startBroker({ ...named, storeDir, port: broker.port });
+      const lost = { code: 'streams.lost-messages', exitCode: 1 };
+      if (!allowGap) await expect(drained).rejects.toMatchObject(lost);
+      else expect(await drained).toMatchObject([{ sequence: 2, subject: `alerts.fraud.${alert(3, 1).alertId}` }]);
+      // So does one that begins with a checkpoint of before the loss.
+      const second = await side(broker, { marks });
+      await expect(second.publisher.drained()).rejects.toMatchObject(lost);
+    },
+  );
 
   test('waits for a stream that is missing for a while, and says so', async () => {
     const broker = await startBroker(named);

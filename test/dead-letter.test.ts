@@ -1,3 +1,6 @@
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type JetStreamManager, jetstream, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
@@ -30,12 +33,13 @@ interface Side {
   jsm: JetStreamManager;
   sink: DeadLetterSink;
 }
-async function side(broker: Broker, options: Parameters<typeof createDeadLetterSink>[1] = {}): Promise<Side> {
+async function side(broker: Broker, options: Parameters<typeof createDeadLetterSink>[2] = {}): Promise<Side> {
   const nc = await connectNats(broker.url, { name: 'test' });
   cleanUp.push(() => nc.close());
-  const sink = createDeadLetterSink(jetstream(nc), options);
+  const jsm = await jetstreamManager(nc);
+  const sink = createDeadLetterSink(jetstream(nc), jsm, options);
   cleanUp.push(() => sink.close());
-  return { nc, jsm: await jetstreamManager(nc), sink };
+  return { nc, jsm, sink };
 }
 async function stored(jsm: JetStreamManager): Promise<StoredMsg[]> {
   const { last_seq } = (await jsm.streams.info('DEADLETTER')).state;
@@ -202,4 +206,47 @@ test.each(natsServers)('$name: loses nothing while the broker is away', async ({
   const sequences = (await stored(jsm)).map((message) => Number(message.header.get('Ringfence-Source-Seq')));
   expect(new Set(sequences).size).toBe(500);
   expect(sequences).toHaveLength(500);
+});
+
+test.each(natsServers)('$name: letters that the broker has lost end the sink', async ({ binary }) => {
+  const storeDir = mkdtempSync(join(tmpdir(), 'ringfence-test-'));
+  const backup = `${storeDir}-backup`;
+  cleanUp.push(async () => {
+    for (const folder of [storeDir, backup]) rmSync(folder, { recursive: true, force: true });
+  });
+  const named = { ...(binary === undefined ? {} : { binary }), storeDir };
+  let broker = await startBroker(named);
+  cleanUp.push(() => broker.stop());
+  const { nc, jsm, sink } = await side(broker);
+  await ensureStreams(nc, { partitions: 1, retentionDays });
+  sink.publish(rejection(), { subject: 'usage.0.voice', sequence: 1 });
+  const early = await sink.drained();
+  expect(early).toMatchObject([{ stream: 'DEADLETTER', sequence: 1, messageId: 'usage.0.voice:1:0' }]);
+  await broker.stop();
+  cpSync(storeDir, backup, { recursive: true });
+  broker = await startBroker({ ...named, port: broker.port });
+  sink.publish(rejection(), { subject: 'usage.0.voice', sequence: 2 });
+  // Nobody could make it again, so nobody looks for it.
+  sink.publish(rejection(), { subject: 'http' });
+  const late = await sink.drained();
+  expect(late).toMatchObject([{ messageId: 'usage.0.voice:2:0' }]);
+
+  await broker.kill();
+  rmSync(storeDir, { recursive: true });
+  cpSync(backup, storeDir, { recursive: true });
+  broker = await startBroker({ ...named, port: broker.port });
+  sink.publish(rejection(), { subject: 'usage.0.voice', sequence: 3 });
+  const lost = { code: 'streams.lost-messages', exitCode: 1 };
+  await expect(sink.drained()).rejects.toMatchObject(lost);
+
+  const [older, newer, allowing] = [await side(broker), await side(broker), await side(broker, { allowGap: true })];
+  older.sink.resume(early);
+  expect(await older.sink.drained()).toEqual(early);
+  newer.sink.resume(late);
+  await expect(newer.sink.drained()).rejects.toMatchObject(lost);
+  allowing.sink.resume(late);
+  expect(await allowing.sink.drained()).toEqual([]);
+  // What was worked on is taken out.
+  await jsm.streams.purge('DEADLETTER');
+  expect(await older.sink.drained()).toEqual(early);
 });

@@ -53,8 +53,9 @@ describe.each(natsServers)('dead letters on $name', ({ binary }) => {
     nc = await connect({ servers: broker.url });
     await ensureStreams(nc, { partitions, retentionDays: { usage: 35, alerts: 400, deadletter: 90 } });
     const js = jetstream(nc);
-    sink = createDeadLetterSink(js);
-    deadLetters = openDeadLetters({ nc, js, jsm: await jetstreamManager(nc), partitions });
+    const jsm = await jetstreamManager(nc);
+    sink = createDeadLetterSink(js, jsm);
+    deadLetters = openDeadLetters({ nc, js, jsm, partitions });
   });
   afterEach(async () => {
     await sink.close();

@@ -88,7 +88,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
     dataDir,
     async start({ port = 0, ...overrides } = {}) {
       const metrics = createMetrics();
-      const deadLetters = createDeadLetterSink(js);
+      const deadLetters = createDeadLetterSink(js, jsm);
       // Nobody in it: everybody on this machine may do everything.
       const access = openAccessStore(':memory:');
       const gateway = await createGateway({

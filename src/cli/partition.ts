@@ -13,9 +13,10 @@ import type { RulesMessage } from '../rules/message.ts';
 import { type AlertPublisher, createAlertPublisher } from '../sinks/alert-publisher.ts';
 import type { DeadLetterSink } from '../sinks/dead-letter.ts';
 import type { DurablePublisher } from '../sinks/outbox.ts';
+import { lookAt, lostBefore, type MarkState } from '../sinks/stream-mark.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
 import { sequenceAt } from '../source/streams.ts';
-import type { LoadedCheckpoint, PageMemory } from '../state/checkpoint.ts';
+import type { LoadedCheckpoint, PageMemory, Refusal, StreamMark } from '../state/checkpoint.ts';
 import { partOf, wholeRulesMessage } from './rules-in-stream.ts';
 
 export interface Partition {
@@ -37,11 +38,15 @@ export interface PartitionOptions {
   first: Pick<ReturnType<typeof parseRules>, 'sources' | 'lists'> & { version: string };
   /** Where the checkpoints of this partition are. */
   checkpoints: {
-    /** Puts the pages into the memory. */
-    load(memory: PageMemory): Promise<{
+    /** The newest one that is whole and not refused; puts its pages into the memory. */
+    load(
+      memory: PageMemory,
+      refuse: Refusal,
+    ): Promise<{
       checkpoint: LoadedCheckpoint<EngineMeta> | undefined;
       rejected: { number: number; reason: string }[];
     }>;
+    remove(number: number): Promise<void>;
     store: PipelineOptions['storeCheckpoint'];
   };
   checkpointEveryMs: number;
@@ -66,10 +71,9 @@ export interface PartitionOptions {
 
 /** Resolves when records are being read. */
 export async function startPartition(options: PartitionOptions): Promise<Partition> {
-  const { number, stream, engine, first, checkpoints, connection, js, jsm, control, metrics, log } = options;
-  const { checkpoint, rejected } = await checkpoints.load(engine.arena);
-  for (const bad of rejected)
-    log.error({ partition: number, checkpoint: bad.number, reason: bad.reason }, 'checkpoint passed over');
+  const { number, stream, engine, first, checkpoints, connection, js, jsm, control, deadLetters, metrics, log } =
+    options;
+  const checkpoint = await chooseCheckpoint(options);
   if (checkpoint === undefined) {
     engine.useRules(first.sources, first.version, [], first.lists);
   } else {
@@ -92,9 +96,12 @@ export async function startPartition(options: PartitionOptions): Promise<Partiti
     ...(options.signal && { signal: options.signal }),
   });
   options.onOpened(() => source.close());
+  const marks = checkpoint?.position.marks ?? [];
+  deadLetters.resume(marks);
   // One publisher a partition: it keeps what its own next checkpoint does not cover yet.
   const publisher = createAlertPublisher(js, jsm, {
     source: options.alertSource,
+    marks,
     allowGap: options.allowDataLoss,
     onTrouble: options.onTrouble,
     onPublished(alert, _sequence, duplicate) {
@@ -152,4 +159,48 @@ export async function startPartition(options: PartitionOptions): Promise<Partiti
     pipeline,
     restored: { fresh: checkpoint === undefined, version, sequence },
   };
+}
+
+/**
+ * The newest checkpoint that is whole and whose alerts and dead letters the broker still has; undefined where there is none yet.
+ * @throws RingfenceError `streams.lost-messages` where none is older than a loss, and losses are not allowed
+ */
+async function chooseCheckpoint(options: PartitionOptions): Promise<LoadedCheckpoint<EngineMeta> | undefined> {
+  const { number, stream, engine, checkpoints, control, jsm, log } = options;
+  const losses: { mark: StreamMark; found: MarkState; reason: string }[] = [];
+  const refuse: Refusal = async ({ streamCreated, sequence, marks = [] }) => {
+    if (marks.length === 0) return undefined;
+    const { created, state } = await control.insist(() => jsm.streams.info(stream));
+    // Lost records are what the source asks about; an older checkpoint would hide them.
+    if (String(created) !== streamCreated || state.last_seq < sequence) return undefined;
+    for (const mark of marks) {
+      const found = await lookAt(control, jsm, mark);
+      if (found === 'there') continue;
+      const reason = `message ${mark.sequence} of stream ${mark.stream}, which was stored before it, is ${found}`;
+      losses.push({ mark, found, reason });
+      return reason;
+    }
+    return undefined;
+  };
+  const { checkpoint, rejected } = await checkpoints.load(engine.arena, refuse);
+  for (const { number: bad, reason } of rejected)
+    log.error({ partition: number, checkpoint: bad, reason }, 'checkpoint passed over');
+  if (losses.length === 0) return checkpoint;
+  if (checkpoint !== undefined) {
+    // What they presuppose is made again now, in another order perhaps.
+    for (const { number: bad, reason } of rejected)
+      if (losses.some((loss) => loss.reason === reason)) await checkpoints.remove(bad);
+    return checkpoint;
+  }
+  // What was only taken out by hand is nobody's loss.
+  const lost = losses.find(({ found }) => found === 'lost');
+  if (lost !== undefined && !options.allowDataLoss) throw lostBefore(lost.mark);
+  log.error({ partition: number, lost: losses[0]!.mark }, 'going on without what the broker has lost');
+  const newest = await checkpoints.load(engine.arena, async () => undefined);
+  const goesOn = newest.checkpoint;
+  if (goesOn !== undefined) {
+    const isLost = ({ stream }: StreamMark): boolean => losses.some(({ mark }) => mark.stream === stream);
+    goesOn.position.marks = (goesOn.position.marks ?? []).filter((mark) => !isLost(mark));
+  }
+  return goesOn;
 }

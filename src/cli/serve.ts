@@ -38,7 +38,7 @@ import {
 import { ClosedError, createDurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
-import { loadCheckpoint } from '../state/checkpoint.ts';
+import { loadCheckpoint, removeCheckpoint } from '../state/checkpoint.ts';
 import { startCheckpointThread } from '../state/checkpoint-thread.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
@@ -161,7 +161,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const jsm = await jetstreamManager(connection);
 
     const onTrouble = (sentence: string): void => log.warn({ detail: sentence }, 'publishing waits');
-    const deadLetters = createDeadLetterSink(js, { onTrouble });
+    const deadLetters = createDeadLetterSink(js, jsm, { onTrouble, allowGap: config.allowDataLoss });
     closers.push(() => deadLetters.close());
     // A rule set must reach the stream however long that takes; a tick that does not is followed by another.
     const control = createDurablePublisher(js, onTrouble);
@@ -197,7 +197,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         engine: newEngine(),
         first,
         checkpoints: {
-          load: (memory) => loadCheckpoint<EngineMeta>(directory, memory),
+          load: (memory, refuse) => loadCheckpoint<EngineMeta>(directory, memory, refuse),
+          remove: (bad) => removeCheckpoint(directory, bad),
           async store(position, cut, hurry) {
             dataFolder.assertOurs();
             return await checkpoints.write(directory, position, cut, hurry);

@@ -11,19 +11,30 @@
  *
  * The broker acknowledges before its disk is synced, so a machine that loses power may lose acknowledged alerts. The
  * alerts handed over since the last durable checkpoint are therefore kept (`cut`), and after every reconnect it is
- * looked whether they are still there; what is missing is published again. That a broker is gone may show late: so while any
- * are kept, a checkpoint waits for a word of the broker after the last acknowledgement, and they are let go at another one.
+ * looked whether they are still there; what is missing is published again. That a broker is gone may show late: so a checkpoint
+ * waits for a word of the broker after the last acknowledgement, and they are let go at another one. Of those let go a mark
+ * remains (stream-mark.ts), in the checkpoint too: where the broker has lost even them, the process ends, and the next start
+ * goes back to a checkpoint of before the loss, which makes them again.
  */
 import { JetStreamApiCodes, JetStreamApiError, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import { LRUCache } from 'lru-cache';
 import { type AlertData, alertEvent, alertSubject } from '../alerts/alert.ts';
 import { RingfenceError } from '../errors.ts';
+import type { StreamMark } from '../state/checkpoint.ts';
 import { ClosedError, createDurablePublisher, createLedger } from './outbox.ts';
+import { lookAt, lostMeanwhile } from './stream-mark.ts';
 
 const ALERTS_STREAM = 'ALERTS';
 /** Alerts of draft rules. */
 const SHADOW_STREAM = 'SHADOW';
+/** Those of our streams. */
+const byStream = (marks: readonly StreamMark[]): Map<string, StreamMark> =>
+  new Map(
+    marks
+      .filter(({ stream }) => stream === ALERTS_STREAM || stream === SHADOW_STREAM)
+      .map((mark) => [mark.stream, mark]),
+  );
 const streamOf = ({ shadow }: AlertData): string => (shadow === true ? SHADOW_STREAM : ALERTS_STREAM);
 /** Alerts under way at a time. With a round trip of 10 ms it allows 100,000 alerts/s. */
 export const ALERTS_IN_FLIGHT_MAX = 1_024;
@@ -41,14 +52,14 @@ export interface AlertPublisher {
   publish(alert: AlertData): void;
   /** Resolves when at most `inFlightMax` are under way. To be awaited before more is published. */
   room(): Promise<void>;
-  /** Resolves when everything handed over so far is in ALERTS, and the broker that has it is there. */
-  drained(): Promise<void>;
+  /** Resolves when everything handed over so far is in ALERTS, and the broker that has it is there; with marks of the last ones. */
+  drained(): Promise<StreamMark[]>;
   inFlight(): number;
   /**
-   * Call it when a checkpoint is cut, and the function that it returns when that checkpoint is durable: alerts handed over before
-   * the cut are then kept only until the broker has been heard once more.
+   * Call it when a checkpoint is cut, and the function that it returns when that checkpoint is durable, with the marks in it:
+   * alerts handed over before the cut are then kept only until the broker has been heard once more.
    */
-  cut(): () => void;
+  cut(): (marks: readonly StreamMark[]) => void;
   /** Alerts kept since the last durable checkpoint, of ALERTS_KEPT_MAX. */
   kept(): number;
   /** Ends everything; what is not acknowledged is forgotten, so drain first. */
@@ -63,8 +74,10 @@ export interface AlertPublisherOptions {
   onPublished?: (alert: AlertData, sequence: number, duplicate: boolean) => void;
   /** Gets one sentence for each new kind of trouble with NATS. */
   onTrouble?: (sentence: string) => void;
-  /** Publishes a revision even though the one before it is gone from the stream, instead of failing. */
+  /** Publishes a revision even though the one before it is gone from the stream, and goes on without what the broker has lost. */
   allowGap?: boolean;
+  /** Those of the checkpoint that the engine begins with. */
+  marks?: readonly StreamMark[];
 }
 
 /** Last revision of an alert in the stream; 0 and 0 where there is none. */
@@ -82,7 +95,8 @@ interface Job {
 
 /**
  * room() and drained() reject with RingfenceError `alerts.revision-missing` where the stream lacks the revision before
- * the one to be published, and with whatever else trying again cannot mend; the publisher is useless from then on.
+ * the one to be published, with `streams.lost-messages` where alerts are lost that are not kept any more, and with whatever
+ * else trying again cannot mend; the publisher is useless from then on.
  */
 export function createAlertPublisher(
   js: JetStreamClient,
@@ -102,6 +116,16 @@ export function createAlertPublisher(
   /** In the order of handing over, and by alert. */
   let kept: { ticket: number; alert: AlertData }[] = [];
   const keptByAlert = new Map<string, AlertData[]>();
+  /** Ticket of the last one that a durable checkpoint has let go. */
+  let letGoUpTo = 0;
+  /** By stream: the last alert that is not kept any more, and the last one that was seen there since the last reconnect. */
+  let base = byStream(options.marks ?? []);
+  let newest = new Map<string, StreamMark>();
+  const note = (alert: AlertData, sequence: number): void => {
+    const stream = streamOf(alert);
+    if (sequence <= (newest.get(stream)?.sequence ?? 0)) return;
+    newest.set(stream, { stream, sequence, subject: alertSubject(alert), storedAt: '' });
+  };
 
   const forget = (count: number): void => {
     for (const { alert } of kept.splice(0, count)) {
@@ -146,7 +170,10 @@ export function createAlertPublisher(
           looked = true;
           continue;
         }
-        if (options.allowGap !== true) throw revisionMissing(alert, position);
+        if (options.allowGap !== true) {
+          await verify();
+          throw revisionMissing(alert, position);
+        }
       }
       const header = headers();
       header.set('Ringfence-Severity', alert.severity);
@@ -169,6 +196,7 @@ export function createAlertPublisher(
     for (let job = jobs[0]; job !== undefined; job = jobs[0]) {
       try {
         const { sequence, duplicate } = await store(job.alert, job.again);
+        note(job.alert, sequence);
         if (!job.again) onPublished(job.alert, sequence, duplicate);
       } catch (error) {
         ledger.fail(error instanceof Error ? error : new Error(String(error)));
@@ -212,8 +240,39 @@ export function createAlertPublisher(
   let turns = 0;
   outbound.onDisconnect(() => turns++);
   const heard = (): Promise<unknown> => outbound.insist(() => jsm.streams.info(ALERTS_STREAM));
+  /** @throws RingfenceError `streams.lost-messages` where what is not kept any more is gone */
+  const verify = async (): Promise<void> => {
+    for (const mark of base.values()) if ((await lookAt(outbound, jsm, mark)) !== 'there') giveUp(mark);
+  };
+  const giveUp = (mark: StreamMark): void => {
+    const error = lostMeanwhile(mark);
+    if (options.allowGap !== true) throw error;
+    onTrouble(error.message);
+    for (const marks of [base, newest]) if (marks.get(mark.stream) === mark) marks.delete(mark.stream);
+  };
+  /** Of each stream the later one: after a restart, what is published again may lie before what a checkpoint knew. */
+  const latest = (): Map<string, StreamMark> => {
+    const marks = new Map(base);
+    for (const mark of newest.values())
+      if (mark.sequence > (marks.get(mark.stream)?.sequence ?? 0)) marks.set(mark.stream, mark);
+    return marks;
+  };
+  /** Until it has been looked, nothing counts as drained. */
+  const verifyFirst = (): void => {
+    if (base.size === 0) return;
+    const ticket = ledger.take(0);
+    verify().then(
+      () => ledger.done(ticket, 0),
+      (error: Error) => ledger.fail(error),
+    );
+  };
+  // The broker may have been away since the checkpoint was chosen.
+  verifyFirst();
   outbound.onReconnect(() => {
     turns++;
+    positions.clear();
+    newest = new Map();
+    verifyFirst();
     // The broker may have come back with less than it had acknowledged.
     for (const [alertId, alerts] of keptByAlert) {
       const newest = alerts.at(-1);
@@ -231,7 +290,10 @@ export function createAlertPublisher(
       const alerts = keptByAlert.get(alert.alertId);
       if (alerts === undefined) keptByAlert.set(alert.alertId, [alert]);
       else alerts.push(alert);
-      if (kept.length >= ALERTS_KEPT_MAX) forget(KEPT_STEP);
+      if (kept.length >= ALERTS_KEPT_MAX) {
+        forget(KEPT_STEP);
+        base = latest();
+      }
       enqueue({ alert, ticket, again: false });
     },
     room: ledger.room,
@@ -239,23 +301,31 @@ export function createAlertPublisher(
       for (;;) {
         const turn = turns;
         await ledger.drained();
-        if (kept.length === 0) return;
-        await heard();
-        if (turn === turns) return;
+        // What the broker says of them is the word of it that a checkpoint waits for.
+        const marks: StreamMark[] = [];
+        for (const mark of latest().values()) {
+          const state = await lookAt(outbound, jsm, mark);
+          // A cluster may lose something without a connection that breaks.
+          if (state === 'lost' && turn === turns) giveUp(mark);
+          else marks.push(mark);
+        }
+        if (turn === turns) return marks;
       }
     },
     inFlight: ledger.inFlight,
     cut() {
       const upTo = kept.at(-1)?.ticket ?? 0;
       const turn = turns;
-      return () => {
+      return (marks) => {
         if (kept.length === 0) return;
         heard().then(
           () => {
-            // Else they are looked for, and go with the next checkpoint.
-            if (turn !== turns) return;
+            // Else they are looked for, and go with the next checkpoint; one after this may have been quicker.
+            if (turn !== turns || upTo < letGoUpTo) return;
+            letGoUpTo = upTo;
             const after = kept.findIndex(({ ticket }) => ticket > upTo);
             forget(after < 0 ? kept.length : after);
+            base = byStream(marks);
           },
           // Closed, or not permitted: everything else fails for the same reason, and says so.
           () => {},

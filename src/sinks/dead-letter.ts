@@ -7,11 +7,18 @@
  * `Ringfence-Source-Seq` and the same id, and readers must take it so. Alerts need exactly once; a second copy of a bad
  * record harms nobody, and one subject for each (the way alerts do it) would make millions of subjects out of one broken
  * producer. Records that came over HTTP have no position and no id: the sender got an error and nobody replays them.
+ *
+ * They are not kept for a broker that loses what it acknowledged. The last one is looked for after every reconnect and at
+ * every start (stream-mark.ts); where it is lost, the records are read again from a checkpoint before it.
  */
-import { JetStreamApiError, type JetStreamClient } from '@nats-io/jetstream';
+import { JetStreamApiError, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import { headers, InvalidArgumentError, type MsgHdrs } from '@nats-io/transport-node';
 import type { Rejection } from '../record/decode.ts';
+import type { StreamMark } from '../state/checkpoint.ts';
 import { ClosedError, createDurablePublisher, createLedger } from './outbox.ts';
+import { lookAt, lostMeanwhile } from './stream-mark.ts';
+
+const DEADLETTER_STREAM = 'DEADLETTER';
 
 /** Rejected records under way at a time, and their bytes: each may be as large as a message. */
 export const LETTERS_IN_FLIGHT_MAX = 1_024;
@@ -35,8 +42,10 @@ export interface DeadLetterSink {
   publish(rejection: Rejection, source: RejectionSource): void;
   /** Resolves when at most LETTERS_IN_FLIGHT_MAX records and LETTER_BYTES_IN_FLIGHT_MAX bytes are under way. */
   room(): Promise<void>;
-  /** Resolves when everything handed over so far is in DEADLETTER. */
-  drained(): Promise<void>;
+  /** Resolves when everything handed over so far is in DEADLETTER, and the broker that has it is there; with a mark of the last one. */
+  drained(): Promise<StreamMark[]>;
+  /** Looks after these too, which are of the checkpoint that an engine begins with. */
+  resume(marks: readonly StreamMark[]): void;
   inFlight(): number;
   inFlightBytes(): number;
   /** Ends everything; what is not acknowledged is forgotten, so drain first. */
@@ -46,7 +55,10 @@ export interface DeadLetterSink {
 /** room() and drained() reject with what trying again cannot mend; the sink is useless from then on. */
 export function createDeadLetterSink(
   js: JetStreamClient,
+  jsm: JetStreamManager,
   options: {
+    /** Goes on without letters that the broker has lost. */
+    allowGap?: boolean;
     inFlightMax?: number;
     inFlightBytesMax?: number;
     /** Gets one sentence for each new kind of trouble with NATS. */
@@ -57,7 +69,40 @@ export function createDeadLetterSink(
     items: options.inFlightMax ?? LETTERS_IN_FLIGHT_MAX,
     bytes: options.inFlightBytesMax ?? LETTER_BYTES_IN_FLIGHT_MAX,
   });
-  const outbound = createDurablePublisher(js, options.onTrouble ?? (() => {}));
+  const { onTrouble = () => {} } = options;
+  const outbound = createDurablePublisher(js, onTrouble);
+  /** The last letter of a message of a stream. Those that came over HTTP cannot be made again, so nobody looks for them. */
+  let newest: StreamMark | undefined;
+  const note = (mark: StreamMark): void => {
+    if (newest === undefined || mark.sequence > newest.sequence) newest = mark;
+  };
+  /** Counts how often the connection broke or came back. */
+  let turns = 0;
+  outbound.onDisconnect(() => turns++);
+  /** @throws RingfenceError `streams.lost-messages` where the broker has lost the last letter */
+  const verify = async (): Promise<StreamMark[]> => {
+    const mark = newest;
+    if (mark === undefined) return [];
+    if ((await lookAt(outbound, jsm, mark)) === 'there') return [mark];
+    const error = lostMeanwhile(mark);
+    if (options.allowGap !== true) throw error;
+    onTrouble(error.message);
+    if (newest === mark) newest = undefined;
+    return [];
+  };
+  /** Until it has been looked, nothing counts as drained. */
+  const verifyFirst = (): void => {
+    if (newest === undefined) return;
+    const ticket = ledger.take(0);
+    verify().then(
+      () => ledger.done(ticket, 0),
+      (error: Error) => ledger.fail(error),
+    );
+  };
+  outbound.onReconnect(() => {
+    turns++;
+    verifyFirst();
+  });
 
   const store = async (rejection: Rejection, source: RejectionSource): Promise<void> => {
     // The server's limit may fall at a reconnect, and the stream may have a lower one of its own, which only the
@@ -66,7 +111,10 @@ export function createDeadLetterSink(
       limit = Math.min(limit, outbound.payloadBytesMax());
       const { header, body } = letterOf(rejection, source, limit);
       try {
-        await outbound.publish(`deadletter.${rejection.reason}`, body, header);
+        const subject = `deadletter.${rejection.reason}`;
+        const { sequence } = await outbound.publish(subject, body, header);
+        const messageId = header.get('Nats-Msg-Id');
+        if (messageId !== '') note({ stream: DEADLETTER_STREAM, sequence, subject, messageId, storedAt: '' });
         return;
       } catch (error) {
         const tooLarge =
@@ -88,7 +136,18 @@ export function createDeadLetterSink(
       );
     },
     room: ledger.room,
-    drained: ledger.drained,
+    async drained() {
+      for (;;) {
+        const turn = turns;
+        await ledger.drained();
+        const marks = await verify();
+        if (turn === turns) return marks;
+      }
+    },
+    resume(marks) {
+      for (const mark of marks) if (mark.stream === DEADLETTER_STREAM) note(mark);
+      verifyFirst();
+    },
     inFlight: ledger.inFlight,
     inFlightBytes: ledger.inFlightBytes,
     async close() {

@@ -51,6 +51,19 @@ export interface Position {
   streamCreated: string;
   /** Sequence of the last message whose effects are in the state; 0 before the first. */
   sequence: number;
+  /** What came of everything up to there, and was stored when the checkpoint was written. */
+  marks?: StreamMark[];
+}
+
+/** A message of another stream, by which a loss of the broker is found (sinks/stream-mark.ts). */
+export interface StreamMark {
+  stream: string;
+  sequence: number;
+  subject: string;
+  /** Of messages whose subject is not theirs alone. */
+  messageId?: string;
+  /** When the broker stored it, to the nanosecond as it says: whatever takes the sequence later has another time. Empty until asked. */
+  storedAt: string;
 }
 
 /** What a checkpoint needs of a file, as node:fs/promises has it. */
@@ -128,7 +141,7 @@ export async function writeCheckpoint<Meta>(
 ): Promise<{ number: number; bytes: number }> {
   await disk.mkdir(directory, { recursive: true });
   const number = ((await generations(directory, disk))[0] ?? 0) + 1;
-  const path = join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
+  const path = pathOf(directory, number);
   const file = await disk.open(`${path}.writing`, 'w');
   let bytes = 0;
   try {
@@ -212,24 +225,28 @@ export async function writeCheckpoint<Meta>(
   await disk.rename(`${path}.writing`, path);
   await syncDirectory(directory, disk);
   for (const old of (await generations(directory, disk)).slice(GENERATIONS_KEPT)) {
-    await disk.rm(join(directory, `checkpoint-${String(old).padStart(9, '0')}`), { force: true });
+    await disk.rm(pathOf(directory, old), { force: true });
   }
   return { number, bytes };
 }
 
+/** Why a checkpoint is not to be used although it is whole; undefined where it is. */
+export type Refusal = (position: Position) => Promise<string | undefined>;
+
 /**
- * The newest checkpoint that is whole. `rejected` says why newer ones were passed over; with none left the caller starts at
- * the begin of the stream. With a `memory`, an arena for one, pages are read straight into it.
+ * The newest checkpoint that is whole and not refused. `rejected` says why newer ones were passed over; with none left the caller
+ * starts at the begin of the stream. With a `memory`, an arena for one, pages are read straight into it.
  */
 export async function loadCheckpoint<Meta>(
   directory: string,
   memory: PageMemory = memoryOfTheirOwn,
+  refuse: Refusal = async () => undefined,
   disk: Disk = realDisk,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
   for (const number of await generations(directory, disk)) {
-    const path = join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
-    const result = await read<Meta>(number, path, disk, memory);
+    const path = pathOf(directory, number);
+    const result = await read<Meta>(number, path, disk, memory, refuse);
     if (typeof result !== 'string') return { checkpoint: result, rejected };
     memory.clear();
     rejected.push({ number, reason: result });
@@ -246,6 +263,7 @@ async function read<Meta>(
   path: string,
   disk: Disk,
   memory: PageMemory,
+  refuse: Refusal,
 ): Promise<LoadedCheckpoint<Meta> | string> {
   const file = await disk.open(path, 'r');
   try {
@@ -348,6 +366,8 @@ async function read<Meta>(
         loaded.position = content.position;
         loaded.meta = content.meta;
         counts = content.counts;
+        const reason = await refuse(content.position);
+        if (reason !== undefined) return reason;
       } else if (kind === Section.names) {
         for (const name of JSON.parse(payload.toString()) as string[]) loaded.names.push(name);
       } else if (kind === Section.duplicates) {
@@ -369,6 +389,13 @@ async function read<Meta>(
     await file.close();
   }
 }
+
+/** Removes one that must not be used any more: it would take the place of one that may. */
+export const removeCheckpoint = (directory: string, number: number, disk: Disk = realDisk): Promise<void> =>
+  disk.rm(pathOf(directory, number), { force: true });
+
+const pathOf = (directory: string, number: number): string =>
+  join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
 
 /** Numbers of the generations that are there, newest first. */
 async function generations(directory: string, disk: Disk): Promise<number[]> {

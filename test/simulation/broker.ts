@@ -164,6 +164,9 @@ const STREAM_OF: Record<string, string> = {
 const REQUEST = /^\$JS\.API\.(STREAM\.INFO|STREAM\.MSG\.GET|CONSUMER\.(?:CREATE|INFO|DELETE|MSG\.NEXT))\.(\w+)\.?(.*)$/;
 const UNAVAILABLE = apiError(503, 10008, 'JetStream system temporarily unavailable');
 const EMPTY = new Uint8Array(0);
+/** As it stands in an answer; its own encoding is no part of its type. */
+const encodedHeader = (header: MsgHdrs): string =>
+  Buffer.from((header as unknown as { encode(): Uint8Array }).encode()).toString('base64');
 const encode = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
 export function createBroker(options: {
@@ -359,6 +362,7 @@ export function createBroker(options: {
           subject: message.subject,
           seq: message.sequence,
           data: Buffer.from(message.data).toString('base64'),
+          ...(message.header !== undefined && { hdrs: encodedHeader(message.header) }),
           time: new Date(message.timeMs).toISOString(),
         },
       };

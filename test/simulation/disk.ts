@@ -21,7 +21,7 @@ export interface SimDisk {
   /** Every write fails from now on, or does no longer. */
   fill(full: boolean): void;
   /** Damages a file that is there, as a disk does that lies or rots; says how, undefined where there is none. */
-  damage(): string | undefined;
+  damage(): { path: string; how: string } | undefined;
   /** What is there now, by name. */
   files(): Map<string, Buffer>;
 }
@@ -34,9 +34,7 @@ export function createDisk(options: {
   /** Longest that one operation takes. */
   latencyMs: number;
   trace(line: string): void;
-  /** A checkpoint begins to be written, has its name, and has it for good. */
-  onOpened(path: string): void;
-  onNamed(path: string): void;
+  /** A checkpoint has its name for good. */
   onDurable(path: string, content: Buffer): void;
 }): SimDisk {
   const { clock, random, latencyMs, trace } = options;
@@ -115,7 +113,6 @@ export function createDisk(options: {
           if (full) throw error('ENOSPC', path);
           const content: Content = { written: Buffer.alloc(0), flushed: undefined };
           change((into) => into.set(path, content));
-          options.onOpened(path);
           return fileOf(path, content);
         }),
       readdir: (path) =>
@@ -130,7 +127,6 @@ export function createDisk(options: {
             into.delete(from);
             into.set(to, content);
           });
-          options.onNamed(to);
         }),
       rm: (path) => operation(`rm ${path}`, () => change((into) => into.delete(path))),
     };
@@ -194,7 +190,7 @@ export function createDisk(options: {
       if (kind !== 0) names.set(newest, { written: bytes, flushed: bytes });
       flushedNames = new Map(names);
       journal = [];
-      return `${newest}: ${how}`;
+      return { path: newest, how };
     },
     files: () => new Map([...names].map(([name, { written }]) => [name, written])),
   };

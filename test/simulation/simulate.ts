@@ -9,13 +9,21 @@ import { alertEvent, alertSubject } from '../../src/alerts/alert.ts';
 import { type Partition, startPartition } from '../../src/cli/partition.ts';
 import { publishRuleSet } from '../../src/cli/rules-in-stream.ts';
 import { createEngine, type Engine, type EngineMeta } from '../../src/engine.ts';
+import { ExitCode, RingfenceError } from '../../src/errors.ts';
 import { between, createRandom, exponential, pick } from '../../src/feed/random.ts';
 import type { Log } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { parseRules } from '../../src/rules/load.ts';
 import { createDeadLetterSink, type DeadLetterSink } from '../../src/sinks/dead-letter.ts';
 import { createDurablePublisher } from '../../src/sinks/outbox.ts';
-import { type Disk, loadCheckpoint, type Position, writeCheckpoint } from '../../src/state/checkpoint.ts';
+import {
+  type Disk,
+  GENERATIONS_KEPT,
+  loadCheckpoint,
+  type Position,
+  removeCheckpoint,
+  writeCheckpoint,
+} from '../../src/state/checkpoint.ts';
 import { numberingPlan, utc } from '../rule-engine.ts';
 import { type BrokerFaults, createBroker, NO_FAULTS, type SimConnection } from './broker.ts';
 import { createClock, type SimProcess } from './clock.ts';
@@ -140,9 +148,6 @@ async function world(
   };
   /** When each revision was in ALERTS or SHADOW for the first time, by its event id. */
   const storedAt = new Map<string, number>();
-  /** Alerts up to here were stored before the newest checkpoint was written, so after a crash nobody makes them again. */
-  const safeUpTo = new Map<string, number>();
-  const openedAt = new Map<string, Map<string, number>>();
   const broker = createBroker({
     clock,
     random,
@@ -165,9 +170,14 @@ async function world(
     keepsAtLeast({ name, last }) {
       // A record that was read and then lost by the broker cannot be right; the tests of the source have that case.
       if (name === 'USAGE') return broker.deliveredUpTo('USAGE');
-      // Dead letters are not kept for a broker that loses them.
-      if (name === 'DEADLETTER') return last;
-      return safeUpTo.get(name) ?? 0;
+      // Beyond the oldest checkpoint that is still there after the next one nobody could make again what is lost.
+      const files = [...disk.files()]
+        .filter(([path]) => !path.endsWith('.writing'))
+        .sort(([a], [b]) => (a < b ? -1 : 1));
+      if (files.length === 0) return 0;
+      const oldest = files.slice(1 - GENERATIONS_KEPT).find(([path]) => !damaged.has(path));
+      if (oldest === undefined) return last;
+      return headOf(oldest[1]).position.marks?.find(({ stream }) => stream === name)?.sequence ?? 0;
     },
   });
 
@@ -175,18 +185,14 @@ async function world(
 
   /** Every checkpoint that was ever durable: how far it goes, what it says to have applied, and when. */
   const durable: (CheckpointHead & { at: number })[] = [];
+  const damaged = new Set<string>();
   const disk = createDisk({
     clock,
     random,
     latencyMs: pick(random, [1, 20, 400]),
     trace,
-    onOpened(path) {
-      openedAt.set(path, new Map([...broker.streams].map(([name, { last }]) => [name, last])));
-    },
-    onNamed(path) {
-      for (const [name, last] of openedAt.get(`${path}.writing`)!) safeUpTo.set(name, last);
-    },
-    onDurable(_path, content) {
+    onDurable(path, content) {
+      damaged.delete(path);
       checkpoints++;
       durable.push({ ...headOf(content), at: clock.now() });
     },
@@ -240,7 +246,10 @@ async function world(
       disk.crash();
       if (chance(0.3)) {
         const damage = disk.damage();
-        if (damage !== undefined) trace(`damaged: ${damage}`);
+        if (damage !== undefined) {
+          trace(`damaged: ${damage.path}: ${damage.how}`);
+          damaged.add(damage.path);
+        }
       }
       if (chance(0.3)) broker.restart(between(random, 100, 2_000), false);
     }
@@ -279,6 +288,11 @@ async function world(
           die(process, 'ends: disk full');
           return;
         }
+        // What was lost is noticed later, in the liveness phase perhaps; starting again mends it.
+        if (!finished && error instanceof RingfenceError && error.exitCode === ExitCode.findings) {
+          die(process, `ends: ${error.message}`);
+          return;
+        }
         problem(`process ${process.number} failed: ${error instanceof Error ? error.stack : String(error)}`);
         die(process, 'fails');
       },
@@ -297,7 +311,7 @@ async function world(
     const connection = mutated(process.connection.nc, mutation);
     const js = jetstream(connection);
     const jsm = await jetstreamManager(connection, { checkAPI: false });
-    const deadLetters = createDeadLetterSink(js, { onTrouble });
+    const deadLetters = createDeadLetterSink(js, jsm, { onTrouble });
     process.deadLetters = deadLetters;
     const control = createDurablePublisher(js, onTrouble);
     const files = disk.of(process);
@@ -309,7 +323,8 @@ async function world(
       engine,
       first,
       checkpoints: {
-        load: (memory) => loadCheckpoint<EngineMeta>(DIRECTORY, memory, files),
+        load: (memory, refuse) => loadCheckpoint<EngineMeta>(DIRECTORY, memory, refuse, files),
+        remove: (bad) => removeCheckpoint(DIRECTORY, bad, files),
         async store(position, cut) {
           // A large state takes long to write.
           if (mutation === 'position-late') await new Promise((resolve) => setTimeout(resolve, SLOW_WRITE_MS));
@@ -402,7 +417,8 @@ async function world(
       !live.stopping &&
       broker.whole() &&
       live.partition.source.connected() &&
-      live.partition.pipeline.position().sequence >= usage.last &&
+      // The last one of all may have been deleted.
+      live.partition.pipeline.position().sequence >= ([...usage.messages.keys()].at(-1) ?? 0) &&
       live.partition.publisher.inFlight() === 0 &&
       live.deadLetters?.inFlight() === 0 &&
       live.partition.pipeline.backfillPending() === 0;
@@ -556,7 +572,7 @@ async function world(
       for (const path of new Set([generations.at(0)!, generations.at(-1)!])) {
         const restored = newEngine();
         const onlyThis = only(disk.of(reader), path);
-        const { checkpoint } = await loadCheckpoint<EngineMeta>(DIRECTORY, restored.arena, onlyThis);
+        const { checkpoint } = await loadCheckpoint<EngineMeta>(DIRECTORY, restored.arena, undefined, onlyThis);
         if (checkpoint === undefined) continue;
         const { meta, position } = checkpoint;
         restored.restore(meta, parseRules(meta.rules).sources, checkpoint.names, checkpoint.duplicates);
