@@ -615,6 +615,7 @@ export function createEngine(options: EngineOptions): Engine {
       return 'duplicate';
     }
     output = alerts;
+    blocks.gather();
     advance(record.eventTime);
     if (maxEventTime >= settleAt) settleRankings(alerts);
     // All that is due, however much: an alert of one key is a record for others, so what is left for later would see this record.

@@ -19,12 +19,15 @@ const units = fc.oneof(
   { weight: 8, arbitrary: fc.integer({ min: 1, max: 60 }) },
   { weight: 3, arbitrary: fc.integer({ min: 61, max: 4_000 }) },
   { weight: 1, arbitrary: fc.integer({ min: 4_001, max: PAGE_UNITS }) },
+  // Five to a page: few steps make pages that are nearly empty.
+  { weight: 4, arbitrary: fc.constant(25_000) },
 );
-type Step = { do: 'allocate'; units: number } | { do: 'free' | 'write'; which: number };
+type Step = { do: 'allocate'; units: number } | { do: 'free' | 'write'; which: number } | { do: 'gather' };
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: units.map((size): Step => ({ do: 'allocate', units: size })) },
   { weight: 2, arbitrary: fc.nat().map((which): Step => ({ do: 'free', which })) },
   { weight: 2, arbitrary: fc.nat().map((which): Step => ({ do: 'write', which })) },
+  { weight: 1, arbitrary: fc.constant<Step>({ do: 'gather' }) },
 );
 
 /** The arena and beside it what every block in use must hold. */
@@ -38,6 +41,18 @@ function worked(steps: readonly Step[], arena = createArena(), blocks = new Map<
       const content = contentOf(arena, address);
       expect(content.every((value) => value === 0)).toBe(true);
       blocks.set(address, content);
+      continue;
+    }
+    if (now.do === 'gather') {
+      const page = arena.sparsePage();
+      for (const [from, content] of page < 0 ? [] : [...blocks].filter(([address]) => pageOf(address) === page)) {
+        const address = arena.allocate(content.length);
+        expect(pageOf(address)).not.toBe(page);
+        arena.f64(pageOf(address)).set(content, unitOf(address));
+        arena.free(from);
+        blocks.delete(from);
+        blocks.set(address, content);
+      }
       continue;
     }
     const address = [...blocks.keys()][now.which % Math.max(1, blocks.size)];
@@ -98,6 +113,17 @@ describe('arena', () => {
     const second = Array.from({ length: 10_000 }, () => arena.allocate(20));
     expect(arena.pageCount()).toBe(pages);
     expect(new Set(second)).toEqual(new Set(first));
+  });
+
+  test('a page that is empty is cut into blocks of another size, zeroed', () => {
+    const arena = createArena();
+    const first = Array.from({ length: 50_000 }, () => arena.allocate(20));
+    for (const address of first) arena.f64(pageOf(address)).fill(7, unitOf(address), unitOf(address) + 20);
+    const pages = arena.pageCount();
+    for (const address of first) arena.free(address);
+    const second = Array.from({ length: 9_000 }, () => arena.allocate(100));
+    expect(arena.pageCount()).toBe(pages);
+    for (const address of second) expect(contentOf(arena, address).every((value) => value === 0)).toBe(true);
   });
 
   test('a block larger than a page is refused', () => {

@@ -149,6 +149,42 @@ describe('blocks', () => {
     );
   });
 
+  test('a few keys that never grow hold no pages for the others', () => {
+    const arena = createArena();
+    const blocks = createBlocks(arena);
+    const addresses = new Map<number, number>();
+    blocks.onMove((_, moved, address) => addresses.set(moved, address));
+    const keys = 20_000;
+    for (let key = 1; key <= keys; key++) {
+      addresses.set(key, blocks.create(4, key, key));
+      blocks.bind(addresses.get(key)!);
+      const at = blocks.ensure(1, 150);
+      blocks.cursor.f64[at] = key;
+    }
+    for (const [operator, units] of [
+      [2, 60],
+      [3, 90],
+      [4, 120],
+    ] as const) {
+      for (let key = 1; key <= keys; key++) {
+        if (key % 10 === 0) continue;
+        blocks.gather();
+        blocks.bind(addresses.get(key)!);
+        const at = blocks.ensure(operator, units);
+        blocks.cursor.f64[at] = key + operator;
+      }
+    }
+    for (let key = 1; key <= keys; key++) {
+      const { f64, segmentAt } = blocks.bind(addresses.get(key)!);
+      expect(keyOf(blocks.cursor)).toBe(key);
+      expect([1, 2, 3, 4].map((operator) => (segmentAt[operator] === 0 ? 0 : f64[segmentAt[operator]!]))).toEqual(
+        key % 10 === 0 ? [key, 0, 0, 0] : [key, key + 2, key + 3, key + 4],
+      );
+    }
+    // Without gathering, the pages of the sizes between hold far more.
+    expect(arena.bytes()).toBeLessThan(arena.usedBytes() * 1.15);
+  });
+
   test('an operator of the key bound before is not seen at the next one', () => {
     const blocks = createBlocks(createArena());
     const first = blocks.create(0, 1, 1);

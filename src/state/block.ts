@@ -97,6 +97,8 @@ export interface Blocks {
   bind(address: number): Cursor;
   /** Forgets which block is bound, because it is free now. */
   unbind(): void;
+  /** Moves the blocks of a page that is nearly empty together with others, if memory was taken since. Binds nothing. */
+  gather(): void;
   /** Unit of the operator's segment; made, zeroed, with `units` where the key has none yet. May move the block. */
   ensure(operator: number, units: number): number;
   /** Grows or shrinks a segment, keeping its first units. May move the block. Returns the segment's new unit. */
@@ -256,6 +258,12 @@ export function createBlocks(arena: Arena): Blocks {
     cursor.self = self;
   };
 
+  const unbind = (): void => {
+    for (let index = 0; index < presentCount; index++) cursor.segmentAt[present[index]!] = 0;
+    presentCount = 0;
+    cursor.address = 0;
+  };
+
   return {
     cursor,
     create(keyType, key, eventTime = NOBODY) {
@@ -297,10 +305,23 @@ export function createBlocks(arena: Arena): Blocks {
       return 0;
     },
     bind,
-    unbind() {
-      for (let index = 0; index < presentCount; index++) cursor.segmentAt[present[index]!] = 0;
-      presentCount = 0;
-      cursor.address = 0;
+    unbind,
+    gather() {
+      const page = arena.sparsePage();
+      if (page < 0) return;
+      unbind();
+      const fromF64 = arena.f64(page);
+      const fromU32 = arena.u32(page);
+      arena.walkPage(page, (from) => {
+        const base = from & (PAGE_UNITS - 1);
+        const meta = (base + META) * 2;
+        const address = arena.allocate(arena.sizeOf(from));
+        arena
+          .f64(address >>> PAGE_BITS)
+          .set(fromF64.subarray(base, base + fromU32[meta + 1]!), address & (PAGE_UNITS - 1));
+        moved(fromU32[meta]! & 0xff, fromF64[base + KEY]!, address);
+        arena.free(from);
+      });
     },
     ensure(operator, units) {
       if (cursor.segmentAt[operator] === 0) {
