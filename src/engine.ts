@@ -67,6 +67,7 @@ import {
   setWakeAt,
   wakeAtOf,
 } from './state/block.ts';
+import { type CalibrationState, createCalibration } from './state/calibration.ts';
 import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
 import {
   type BorrowedNames,
@@ -215,6 +216,7 @@ export interface EngineMeta {
   late: number;
   /** Absent in checkpoints of before there were any. */
   rankings?: RankingDay[];
+  calibration?: CalibrationState;
 }
 
 export interface EngineCut {
@@ -277,6 +279,8 @@ export interface Engine {
   checkRules(sources: RuleSource[], lists?: ReferenceLists): RuleProblem[];
   ruleSet(): RuleSet;
   inspectSubscriber(msisdn: string): SubscriberView | undefined;
+  /** How right the churn formula has been; its model is that of the rule set. */
+  calibration(): CalibrationState;
   watermark(): number;
   maxEventTime(): number;
   counts(): { applied: number; duplicate: number; late: number };
@@ -339,6 +343,7 @@ export function createEngine(options: EngineOptions): Engine {
   const duplicates = createDuplicates(options.horizonRecords ?? HORIZON_RECORDS_DEFAULT);
   const registry: Registry = new Map();
   const rankings = createRankings({ localTime, latenessMs });
+  const calibration = createCalibration();
   /** Event time at which the next day of looks may have ended; see settleRankings. */
   let settleAt = Number.NEGATIVE_INFINITY;
 
@@ -925,7 +930,7 @@ export function createEngine(options: EngineOptions): Engine {
       const rule = timed[index]!;
       if (!hasSeen(rule)) continue;
       if (isDue(rule, time) && !isEpisodeEnd(rule, time)) {
-        if (rule.look !== undefined) rule.look(scope);
+        if (rule.look !== undefined) rule.look(scope, blocks);
         else evaluate(rule, false);
       }
       const next = nextLook(rule, time, time);
@@ -1440,6 +1445,7 @@ export function createEngine(options: EngineOptions): Engine {
       registry,
       names,
       rankings,
+      calibration,
       localTime,
       lists,
       currencyPerSdr,
@@ -1467,6 +1473,7 @@ export function createEngine(options: EngineOptions): Engine {
       names: own,
       // Ranks of the past, not to be mixed with those of today.
       rankings: createRankings({ localTime, latenessMs }),
+      calibration: createCalibration(),
       localTime,
       lists,
       since: 0,
@@ -1620,12 +1627,14 @@ export function createEngine(options: EngineOptions): Engine {
         lists,
         currencyPerSdr,
         rankings,
+        calibration,
         since: 0,
       });
       return 'problems' in result ? result.problems : [];
     },
     ruleSet: () => ruleSet,
     inspectSubscriber,
+    calibration: calibration.snapshot,
     watermark: () => watermark,
     maxEventTime: () => maxEventTime,
     counts: () => ({ applied: appliedCount, duplicate: duplicateCount, late: lateCount }),
@@ -1669,6 +1678,7 @@ export function createEngine(options: EngineOptions): Engine {
           duplicates: duplicateCount,
           late: lateCount,
           rankings: rankings.snapshot(),
+          calibration: calibration.snapshot(),
         },
         names: names.snapshot(),
         duplicates: horizon.parts,
@@ -1690,6 +1700,7 @@ export function createEngine(options: EngineOptions): Engine {
       duplicateCount = meta.duplicates;
       lateCount = meta.late;
       rankings.restore(meta.rankings ?? []);
+      if (meta.calibration !== undefined) calibration.restore(meta.calibration);
       settleAt = Number.NEGATIVE_INFINITY;
       arena.restored();
       // Rules and lists of a checkpoint were in force together, so the lists of it are right; or it had been made without any.
@@ -1759,6 +1770,7 @@ function emptyRuleSet(localTime: LocalTime): RuleSet {
     localTime,
     lists: undefined,
     rankings: createRankings({ localTime, latenessMs: 0 }),
+    calibration: createCalibration(),
     since: 0,
   });
   if ('problems' in compiled) throw new Error('the empty rule set must compile');

@@ -75,6 +75,12 @@ export interface Metrics {
   caseOutcomes: Gauge<'desk' | 'outcome'>;
   rulePrecision: Gauge<'rule' | 'desk'>;
   deskPrecision: Gauge<'desk'>;
+  churnForecasts: Gauge<'state'>;
+  churnFit: Gauge<'figure'>;
+  churnDecile: Gauge<'decile' | 'figure'>;
+  churnPsi: Gauge<'of'>;
+  churnUplift: Gauge<'bound'>;
+  churnOfferEffect: Gauge;
   caseConflictsTotal: Counter;
   webhookDeliveriesTotal: Counter<'webhook' | 'result'>;
   httpRequestsTotal: Counter<'route' | 'method' | 'status'>;
@@ -195,6 +201,35 @@ export function createMetrics(): Metrics {
   const deskPrecision = gauge('desk_precision_ratio', 'Share of the judged cases of the desk that were right.', [
     'desk',
   ]);
+  const churnForecasts = gauge(
+    'churn_forecasts',
+    'Churn forecasts kept in the counts: made, observed (their horizon has passed), churned (of those).',
+    ['state'],
+  );
+  const churnFit = gauge(
+    'churn_fit',
+    'How right the churn formula is: brier, skill, auc, lift (highest tenth), rate (who left), predicted (mean); no series before the first outcome.',
+    ['figure'],
+  );
+  const churnDecile = gauge(
+    'churn_decile_ratio',
+    'By tenth of the churn score: predicted mean probability, and rate of those who left.',
+    ['decile', 'figure'],
+  );
+  const churnPsi = gauge(
+    'churn_psi',
+    'Population stability index of the churn score and of each input, newest cohort against the first; 0.1 a shift, 0.25 another population.',
+    ['of'],
+  );
+  const churnUplift = gauge(
+    'churn_uplift_ratio',
+    'Save rate with an offer less that of the control group: estimate, low and high end of 95 %.',
+    ['bound'],
+  );
+  const churnOfferEffect = gauge(
+    'churn_offer_effect_ratio',
+    'Share of those about to leave whom an offer keeps, from the control group.',
+  );
   const caseConflictsTotal = counter(
     'case_conflicts_total',
     'Changes of a case that were refused because somebody else had changed it first.',
@@ -326,6 +361,12 @@ export function createMetrics(): Metrics {
     caseOutcomes,
     rulePrecision,
     deskPrecision,
+    churnForecasts,
+    churnFit,
+    churnDecile,
+    churnPsi,
+    churnUplift,
+    churnOfferEffect,
     caseConflictsTotal,
     webhookDeliveriesTotal,
     httpRequestsTotal,

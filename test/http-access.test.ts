@@ -201,6 +201,7 @@ const MATRIX = `
   replayDeadLetter      .     +      .       +    .    deadletters:write
   listLists             +     +      +       .    .    rules:read
   getOperations         +     +      +       +    +    operations:read
+  getChurn              +     +      +       +    +    operations:read
   listAudit             .     .      .       .    +    audit:read
   signOut               +     +      +       +    +    -
   changePassword        +     +      +       +    +    -

@@ -86,6 +86,7 @@ describe('descriptions', () => {
         'GET /v1/deadletters/{seq}',
         'POST /v1/deadletters/{seq}/replay',
         'GET /v1/operations',
+        'GET /v1/churn',
         'GET /v1/rules',
         'GET /v1/rules/{id}',
         'GET /v1/subscribers/{msisdn}',
@@ -154,6 +155,7 @@ describe('descriptions', () => {
     const answers: [path: string, schema: string, init?: RequestInit][] = [
       ['/v1/alerts', 'AlertPage'],
       ['/v1/operations', 'Operations'],
+      ['/v1/churn', 'ChurnReport'],
       ['/v1/rules', 'RuleList'],
       ['/v1/usage', 'UsageResult', { method: 'POST', body: '[{}]', headers: { 'content-type': 'application/json' } }],
       ['/v1/deadletters', 'DeadLetterPage'],

@@ -2,7 +2,7 @@
  * A gateway as `serve` would make it, on a broker of its own: real streams, real sinks, real sockets. Only the engine
  * is left out: subscribers and rules are what the test says.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
@@ -10,13 +10,17 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { WebSocket } from 'ws';
 import { openAccessStore } from '../src/access/store.ts';
 import { type AlertData, alertEvent, alertSubject } from '../src/alerts/alert.ts';
+import { DEFAULTS } from '../src/config.ts';
 import { createOperations } from '../src/http/operations.ts';
 import { createGateway, type Gateway, type GatewayOptions } from '../src/http/server.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
+import { churnReport } from '../src/rules/churn-report.ts';
+import { type Model, parseModel } from '../src/rules/model.ts';
 import { createDeadLetterSink } from '../src/sinks/dead-letter.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { ensureStreams } from '../src/source/streams.ts';
+import { createCalibration } from '../src/state/calibration.ts';
 
 export interface Bench {
   broker: Broker;
@@ -39,6 +43,9 @@ export interface RunningGateway {
   metrics: Metrics;
   close(): Promise<void>;
 }
+
+const modelFile = join(DEFAULTS.rules, 'models/retention.yaml');
+const churnModel = (parseModel(modelFile, readFileSync(modelFile, 'utf8')) as { model: Model }).model;
 
 let alertsMade = 0;
 
@@ -105,6 +112,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           save: async () => ({ kind: 'conflict', detail: 'No rules in this test.' }),
         },
         lists: { all: () => [], add: async () => ({ problem: 'No lists in this test.' }) },
+        churn: () => churnReport(churnModel, [createCalibration().snapshot()]),
         operations: createOperations({ metrics, ready: () => true, natsConnected: () => true }),
         metrics,
         log: createLog({ level: 'silent' }),

@@ -8,6 +8,7 @@ import { describeProblem, type Rule, type RuleFeature, type RuleProblem } from '
 import { compileRuleSet, RULES_MAX } from '../src/rules/rule-set.ts';
 import { OPERATORS_MAX } from '../src/state/block.ts';
 import { createNames } from '../src/state/key-table.ts';
+import { createCalibration } from '../src/state/calibration.ts';
 import { createRankings } from '../src/state/rankings.ts';
 import {
   BEGIN,
@@ -395,6 +396,7 @@ describe('the registry of operators', () => {
       localTime: utc,
       lists: undefined,
       rankings: createRankings({ localTime: utc, latenessMs: 0 }),
+      calibration: createCalibration(),
       since,
     });
     if ('problems' in result) throw new Error(result.problems.map(({ message }) => message).join());

@@ -71,6 +71,8 @@ export const ROUTE_ACCESS = {
   // Who sees masked numbers may send a record as it is; a correction would put the mask into it.
   replayDeadLetter: { may: ['sre', 'lead'], scope: 'deadletters:write', desk: 'none' },
   getOperations: { may: ROLES, scope: 'operations:read', desk: 'none' },
+  // Counts over all subscribers, nobody's own.
+  getChurn: { may: ROLES, scope: 'operations:read', desk: 'none' },
   getOpenApi: { may: 'public', desk: 'none' },
   getAsyncApi: { may: 'public', desk: 'none' },
   getSession: { may: 'public', desk: 'none' },

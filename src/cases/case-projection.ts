@@ -94,11 +94,18 @@ export function createCaseProjection(options: {
     metrics.casesNow.reset();
     for (const { desk: name, status, cases } of list.countByStatus(Date.now()))
       metrics.casesNow.set({ desk: name, status }, cases);
-    const { desks, rules } = readFeedback(index.tables, {});
+    const { desks, rules, retention } = readFeedback(index.tables, {});
     for (const gauge of [metrics.caseOutcomes, metrics.deskPrecision, metrics.rulePrecision]) gauge.reset();
     for (const { desk: name, outcomes, precision } of desks) {
       for (const [outcome, cases] of Object.entries(outcomes)) metrics.caseOutcomes.set({ desk: name, outcome }, cases);
       if (precision !== null) metrics.deskPrecision.set({ desk: name }, precision);
+    }
+    metrics.churnUplift.reset();
+    metrics.churnOfferEffect.reset();
+    if (retention.uplift !== null) {
+      const { effect, ...bounds } = retention.uplift;
+      for (const [bound, value] of Object.entries(bounds)) metrics.churnUplift.set({ bound }, value);
+      if (effect !== null) metrics.churnOfferEffect.set({}, effect);
     }
     for (const { ruleId, desk: name, precision } of rules)
       if (precision !== null) metrics.rulePrecision.set({ rule: ruleId, desk: name }, precision);

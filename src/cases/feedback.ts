@@ -7,6 +7,7 @@ import { DESKS, type Desk } from '../alerts/alert.ts';
 import { verdictOf } from './case-event.ts';
 import type { CaseTables } from './case-tables.ts';
 import { deskSchema } from './case-view.ts';
+import { upliftOf } from './uplift.ts';
 
 /** Subscribers in one label file. */
 export const LABELS_MAX = 1_000_000;
@@ -38,7 +39,24 @@ export const FeedbackSchema = Type.Object(
   {
     desks: Type.Array(Type.Object({ desk: deskSchema, ...figures })),
     rules: Type.Array(Type.Object({ ruleId: Type.String(), desk: deskSchema, ...figures })),
-    retention: Type.Object({ treated: group, control: group }),
+    retention: Type.Object({
+      treated: group,
+      control: group,
+      uplift: Type.Union(
+        [
+          Type.Object({
+            estimate: Type.Number({ description: 'Save rate with an offer less that of the control group.' }),
+            low: Type.Number({ description: 'Lower end of the 95 % interval.' }),
+            high: Type.Number(),
+            effect: Type.Union([Type.Number(), Type.Null()], {
+              description: 'g of the save value: share of those about to leave whom the offer keeps.',
+            }),
+          }),
+          Type.Null(),
+        ],
+        { description: 'null: one of the groups has no outcome.' },
+      ),
+    }),
   },
   { $id: 'Feedback', description: 'What the outcomes of cases say of the rules behind them.' },
 );
@@ -117,7 +135,7 @@ export function readFeedback(
       desk,
       ...figuresOf(desk, outcomes),
     })),
-    retention: groups,
+    retention: { ...groups, uplift: upliftOf(groups.treated, groups.control) },
   };
 }
 

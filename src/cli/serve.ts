@@ -14,6 +14,7 @@ import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, isDiskTrouble, RingfenceError } from '../errors.ts';
 import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
+import { churnReportOf } from '../http/churn.ts';
 import type { ListsAccess } from '../http/lists.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
@@ -332,6 +333,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
       rules,
       lists: { all: listSummaries, add: addListEntry },
+      churn: () => churnReportOf(partitions.map(({ engine }) => engine)),
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
       access,
       oidc,
@@ -453,6 +455,23 @@ function rulesFolderOf(config: Config): {
   };
 }
 
+function reportChurn(metrics: Metrics, partitions: Partition[]): void {
+  const { churnForecasts, churnFit, churnDecile, churnPsi } = metrics;
+  for (const gauge of [churnForecasts, churnFit, churnDecile, churnPsi]) gauge.reset();
+  const report = churnReportOf(partitions.map(({ engine }) => engine));
+  if (report === undefined) return;
+  const { forecasts, brier, skill, auc, lift, rate, predicted, deciles, stability } = report;
+  for (const [state, count] of Object.entries(forecasts)) churnForecasts.set({ state }, count);
+  for (const [figure, value] of Object.entries({ brier, skill, auc, lift, rate, predicted }))
+    if (value !== null) churnFit.set({ figure }, value);
+  for (const { decile, predicted: mean, rate: left } of deciles) {
+    churnDecile.set({ decile: String(decile), figure: 'predicted' }, mean);
+    churnDecile.set({ decile: String(decile), figure: 'rate' }, left);
+  }
+  for (const { name, psi } of [{ name: 'score', ...stability.score }, ...stability.inputs])
+    if (psi !== null) churnPsi.set({ of: name }, psi);
+}
+
 function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: DeadLetterSink): void {
   const sumOf = (of: (partition: Partition) => number) => () => partitions.reduce((sum, one) => sum + of(one), 0);
   const many = partitions.length;
@@ -485,6 +504,7 @@ function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: De
       if (Number.isFinite(watermark))
         metrics.watermarkLagSeconds.set({ partition: String(number) }, (Date.now() - watermark) / 1000);
     }
+    reportChurn(metrics, partitions);
     metrics.subscribersResident.set(subscribers);
     metrics.stateBytes.set(bytes);
     metrics.timersPending.set(timers);

@@ -2,6 +2,7 @@
  * The calls of the HTTP API that the console makes. Addresses are relative to the page, so that a reverse proxy may put
  * both under any path.
  */
+
 import type { AlertData, Desk, Severity } from '../alerts/alert.ts';
 import type {
   AuditPageView,
@@ -12,6 +13,7 @@ import type {
   SessionView,
   SubscriberView,
 } from '../http/schemas.ts';
+import type { ChurnReport } from '../rules/churn-report.ts';
 
 /** The server's largest page. */
 const ALERT_PAGE_MAX = 500;
@@ -136,6 +138,10 @@ export function replayDeadLetter(seq: number, text: string | undefined): Promise
 
 export function getOperations(signal?: AbortSignal): Promise<OperationsView> {
   return get('v1/operations', signal) as Promise<OperationsView>;
+}
+
+export function getChurn(signal?: AbortSignal): Promise<ChurnReport> {
+  return get('v1/churn', signal) as Promise<ChurnReport>;
 }
 
 export function getSession(): Promise<SessionView> {

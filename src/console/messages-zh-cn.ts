@@ -276,6 +276,28 @@ export const zhCn: Messages = {
     '90+': '90 天以上',
   },
 
+  churn: {
+    heading: '离网评分准不准？',
+    about: (version: string, days: string) => `模型第${version}版：每位用户每${days}天预测一次，到期核对是否离网。`,
+    made: '预测数',
+    observed: '已知结果',
+    predicted: '预测离网率',
+    rate: '实际离网率',
+    brier: 'Brier 分数',
+    skill: '相对均值的改善',
+    auc: 'AUC',
+    lift: '最高一成的提升度',
+    uplift: '挽留增益',
+    interval: (estimate: string, low: string, high: string) => `${estimate}（95%区间：${low} 至 ${high}）`,
+    none: '尚无到期的预测。',
+    calibration: '按评分十等分的校准',
+    decile: '等分',
+    drift: (before: string, now: string) => `漂移：${now}起30天，对比${before}起30天`,
+    input: '输入',
+    state: '状态',
+    states: { unknown: '未知', stable: '稳定', shifted: '偏移', changed: '已变' },
+  },
+
   operations: {
     heading: '运行监控',
     ready: '就绪',

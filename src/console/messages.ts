@@ -281,6 +281,29 @@ export const en = {
     '90+': 'Over 90 days',
   },
 
+  churn: {
+    heading: 'Is the churn score right?',
+    about: (version: string, days: string) =>
+      `Model version ${version}: each subscriber has a forecast every ${days} days, and at the end of them it has left or not.`,
+    made: 'Forecasts',
+    observed: 'Outcomes known',
+    predicted: 'Predicted to leave',
+    rate: 'Have left',
+    brier: 'Brier score',
+    skill: 'Better than the mean',
+    auc: 'AUC',
+    lift: 'Lift of the top tenth',
+    uplift: 'Uplift of offers',
+    interval: (estimate: string, low: string, high: string) => `${estimate} (95 %: ${low} to ${high})`,
+    none: 'No forecast has come to its end yet.',
+    calibration: 'Calibration by tenth of the score',
+    decile: 'Tenth',
+    drift: (before: string, now: string) => `Drift: 30 days from ${now} against 30 days from ${before}`,
+    input: 'Input',
+    state: 'State',
+    states: { unknown: 'Unknown', stable: 'Stable', shifted: 'Shifted', changed: 'Changed' },
+  },
+
   operations: {
     heading: 'Operations',
     ready: 'Ready',

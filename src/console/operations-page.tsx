@@ -7,6 +7,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { OperationsView } from '../http/schemas.ts';
 import { ApiError, getOperations } from './api.ts';
+import { ChurnPanel } from './churn-panel.tsx';
 import { format, messages, now } from './locale.ts';
 import type { PlotData, PlotSeries } from './plot.ts';
 import { TimePlot } from './time-plot.tsx';
@@ -190,6 +191,7 @@ export function OperationsPage() {
           <Chart key={chart.heading} chart={chart} />
         ))}
       </div>
+      <ChurnPanel />
     </div>
   );
 }

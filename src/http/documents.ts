@@ -15,6 +15,7 @@ import {
 } from '../cases/case-view.ts';
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
+import { ChurnReportSchema } from '../rules/churn-report.ts';
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
 import { ListsSchema } from './lists.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
@@ -74,6 +75,7 @@ const components: (TSchema & { $id?: string })[] = [
   DeadLetterSchema,
   DeadLetterReplaySchema,
   OperationsSchema,
+  ChurnReportSchema,
   CaseSummarySchema,
   CaseDetailSchema,
   CasePageSchema,

@@ -23,6 +23,7 @@ import type { CasePolicy } from '../cases/case-policy.ts';
 import { createCaseProjection } from '../cases/case-projection.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import type { ChurnReport } from '../rules/churn-report.ts';
 import type { DeadLetterSink } from '../sinks/dead-letter.ts';
 import { connectionState } from '../source/connection.ts';
 import { openDeadLetters } from '../source/dead-letters.ts';
@@ -35,6 +36,7 @@ import { createAlertReader, entryOf } from './alert-reader.ts';
 import { addAlertRoutes } from './alerts.ts';
 import { startCaseFeed } from './case-feed.ts';
 import { addCaseRoutes } from './cases.ts';
+import { addChurnRoutes } from './churn.ts';
 import { addConsoleFiles } from './console-files.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
 import { addDocumentRoutes } from './documents.ts';
@@ -76,6 +78,8 @@ export interface GatewayOptions {
   rules: RulesAccess;
   lists: ListsAccess;
   operations(): Promise<OperationsView>;
+  /** How right the churn formula has been; undefined where none is watched. */
+  churn(): ChurnReport | undefined;
   metrics: Metrics;
   log: Log;
   /** Folder of the built console; where it holds no index.html, a page says how to build it. */
@@ -298,6 +302,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { nc, js, jsm, partitions } = options;
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });
   addOperationsRoutes(routes, options.operations);
+  addChurnRoutes(routes, options.churn);
   addSessionRoutes(app, routes, { gate, store: access, oidcLabel: oidc?.label, metrics });
   addOidcRoutes(app, routes, { signIn: oidcSignIn, gate, store: access, metrics, log });
   addDocumentRoutes(routes);

@@ -1,5 +1,6 @@
 /** A rule as it runs: its features and bands as closures, and what the engine asks of it without looking at its file again. */
 import type { SEVERITIES } from '../alerts/alert.ts';
+import type { Blocks } from '../state/block.ts';
 import type { Reader, Scope } from '../state/operator.ts';
 import type { Panes, Stretch } from '../state/panes.ts';
 import type { Value, ValueType } from './compile.ts';
@@ -64,7 +65,7 @@ export interface CompiledRule {
   /** Asks how long a key has been known: its first record must not be forgotten. */
   asksKnownFor: boolean;
   /** Of the model: what a regular look does, instead of judging bands. */
-  look?: (scope: Scope) => void;
+  look?: (scope: Scope, blocks: Blocks) => void;
   /** Where in its interval it looks; anywhere where it does not say. */
   phase?: { fromMs: number; spanMs: number };
   /** Rules in force whose open alert for the same party keeps this one from firing. */

@@ -9,6 +9,7 @@
  * value        V = margin x monthly revenue x months that are still expected
  * churn        p = 1 / (1 + exp(-(intercept + sum of coefficient x ln(ratio))))
  * save         EV = p g (V - d) - (1 - p) psi d - c
+ * monitor      each subscriber has one forecast in `horizon`, on a day of its own; at its end it has left or not
  * ```
  */
 import { type Static, Type } from 'typebox';
@@ -98,6 +99,20 @@ export const modelSchema = Type.Object(
           maximum: 20,
           description: 'No logarithm counts for more than this, either way.',
         }),
+        monitor: Type.Optional(
+          Type.Object(
+            {
+              horizon: Type.String({
+                pattern: '^([7-9]|[1-9][0-9]|1[0-7][0-9]|180)d$',
+                description: 'When a forecast is compared with what became of it: 7d to 180d.',
+              }),
+              quietFor: duration(
+                'Who has nobody to cancel with (prepaid) has left when there was no revenue for so long then.',
+              ),
+            },
+            { ...closed, description: 'How the formula is watched; without it, it is not.' },
+          ),
+        ),
         inputs: Type.Array(
           Type.Object(
             {

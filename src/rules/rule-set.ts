@@ -11,6 +11,7 @@ import type { ReferenceLists } from '../reference/lists.ts';
 import { PAGE_UNITS } from '../state/arena.ts';
 import type { Balance } from '../state/balance.ts';
 import { HEADER_UNITS, HOUSEMATES, OPERATORS_MAX } from '../state/block.ts';
+import { createForecast } from '../state/forecast.ts';
 import type { Ledger } from '../state/ledger.ts';
 import type { Operator, Reader } from '../state/operator.ts';
 import type { Profile } from '../state/profile.ts';
@@ -315,13 +316,15 @@ function compileModel(model: Model, { draft, builtIns, set, shared }: ModelParts
   };
   const revenue = shared.revenue(parseDuration(lifecycle.portOutGrace)!);
   for (const step of revenue.steps) step.rules.add(compiled);
-  const { rankings } = set.options;
+  const { rankings, calibration } = set.options;
   set.valuation = createValuation({
     model,
     revenue: revenue.operator,
     rankings,
     readers,
     since: () => revenue.entry.since!,
+    forecast: createForecast(set.registry.entryOf('forecast|subscriber', ['alert']).id),
+    calibration,
   });
   compiled.look = set.valuation.look;
   compiled.phase = { fromMs: rankings.lookFromMs, spanMs: LOOK_SPAN_MS };

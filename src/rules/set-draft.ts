@@ -8,6 +8,7 @@ import { contactTime } from '../reference/contact-hours.ts';
 import { EMPTY_LIST, type ReferenceLists } from '../reference/lists.ts';
 import { holidaysOf, type LocalTime } from '../reference/local-time.ts';
 import { keyOf } from '../state/block.ts';
+import type { Calibration } from '../state/calibration.ts';
 import { fingerprint, type Names } from '../state/key-table.ts';
 import type { Operator, Reader, Scope } from '../state/operator.ts';
 import type { ColumnKind, Panes } from '../state/panes.ts';
@@ -29,6 +30,7 @@ export interface CompileOptions {
   /** Currency units of one special drawing right, in which operators settle; default 1. */
   currencyPerSdr?: number | undefined;
   rankings: Rankings;
+  calibration: Calibration;
   /** Event time of the swap; operators that are new begin here. 0 for the first set of an empty state. */
   since: number;
   /** Where the windows of new features are brought along, filled by records read again. */

@@ -3,7 +3,10 @@
  * cannot be worked out again is kept (state/revenue.ts): the stage with its hysteresis, the value while it was still earned,
  * ranks, and the RFM sums of the last weeks. Once a day each subscriber is looked at for that, at a moment of its own.
  */
-import { firstSeenOf } from '../state/block.ts';
+import { type Blocks, firstSeenOf, keyOf } from '../state/block.ts';
+import type { Calibration } from '../state/calibration.ts';
+import { type Forecast, PROBABILITY_STEPS } from '../state/forecast.ts';
+import { fingerprint } from '../state/key-table.ts';
 import type { Reader, Scope } from '../state/operator.ts';
 import { METRICS, type Metric, partOf, type Rankings, stepOf } from '../state/rankings.ts';
 import {
@@ -25,6 +28,7 @@ const MONTH_MS = 30 * DAY_MS;
 const YEAR_MS = 365 * DAY_MS;
 const QUINTILES = 5;
 const DECILES = 10;
+const PHASE_MIXER = 0x9e3779b1;
 /** The day of the figures is kept with 11 bits. */
 const FIGURES_DAY_MASK = 2_047;
 
@@ -40,7 +44,7 @@ export interface Valuation {
   /** Names that rules of key subscriber may use, with their types and units. */
   names: ReadonlyMap<string, { type: ValueType; unit: string; read: (scope: Scope) => number | string }>;
   /** The daily look: figures go into the rankings, stage and value are kept. */
-  look(scope: Scope): void;
+  look(scope: Scope, blocks: Blocks): void;
   stage(scope: Scope): Stage | '';
   tier(scope: Scope): string;
   probability: Reader;
@@ -58,8 +62,13 @@ export interface ModelReaders {
   ratios: Reader[];
 }
 
-/** How long a subscriber of whom nothing more comes is still looked at: until it has churned, and for two months more. */
-export const looksForMs = (model: Model): number => parseDuration(model.lifecycle.churnedAfter)! + 2 * MONTH_MS;
+/** How long a subscriber of whom nothing more comes is still looked at: until it has churned, and for two months or the horizon of a forecast more. */
+export const looksForMs = ({ lifecycle, churn }: Model): number =>
+  parseDuration(lifecycle.churnedAfter)! + Math.max(2 * MONTH_MS, parseDuration(churn.monitor?.horizon ?? '0d')!);
+
+/** Tells forecasts of one formula from those of another. */
+const tagOf = ({ version, params, features, churn }: Model): number =>
+  fingerprint(JSON.stringify([version, params, features, churn])) & 0xffff;
 
 export function createValuation(options: {
   model: Model;
@@ -68,8 +77,10 @@ export function createValuation(options: {
   readers: ModelReaders;
   /** Event time since which revenue has been seen. */
   since: () => number;
+  forecast: Forecast;
+  calibration: Calibration;
 }): Valuation {
-  const { model, revenue, rankings, readers, since } = options;
+  const { model, revenue, rankings, readers, since, forecast, calibration } = options;
   const { lifecycle, value: worth, churn, save } = model;
   const acquisitionMs = parseDuration(lifecycle.acquisitionFor)!;
   const dormantMs = parseDuration(lifecycle.dormantAfter)!;
@@ -247,6 +258,40 @@ export function createValuation(options: {
     );
   };
 
+  const tag = tagOf(model);
+  const horizonDays = parseDuration(churn.monitor?.horizon ?? '0d')! / DAY_MS;
+  const quietMs = parseDuration(churn.monitor?.quietFor ?? '0d')!;
+  const logs = new Float64Array(readers.ratios.length);
+  /**
+   * Settles the forecast whose horizon is over, and makes a new one on the subscriber's own day of the horizon, so that every
+   * day sees about as many made and as many settled.
+   */
+  const watch = (scope: Scope, blocks: Blocks, isChurned: boolean): void => {
+    calibration.begin(tag);
+    const today = rankings.dayOf(scope.now);
+    const madeOn = forecast.madeOn(scope, tag);
+    if (madeOn >= 0 && today >= madeOn + horizonDays) {
+      calibration.observed(madeOn, forecast.stepsOf(scope), isGone(scope));
+      forecast.close(scope);
+    }
+    const phase = Math.abs(Math.imul(keyOf(scope.cursor) | 0, PHASE_MIXER)) % horizonDays;
+    if (isChurned || today % horizonDays !== phase || forecast.madeOn(scope, tag) >= 0) return;
+    // Of who is hardly known most inputs are not: such forecasts would say more of cold windows than of the formula.
+    if (scope.now - observedFrom(scope) < horizonDays * DAY_MS) return;
+    const p = probability(scope);
+    if (p !== p) return;
+    for (let index = 0; index < logs.length; index++) logs[index] = logOf(readers.ratios[index]!(scope));
+    const steps = Math.round(p * PROBABILITY_STEPS);
+    calibration.made(today, steps, logs, churn.limit);
+    forecast.make(scope, blocks, { day: today, steps, tag });
+  };
+  const isGone = (scope: Scope): boolean => {
+    const goneAt = revenue.goneAt(scope);
+    if (goneAt === goneAt) return true;
+    const paidAt = revenue.lastAt(scope);
+    return !revenue.postpaid(scope) && scope.now - (paidAt === paidAt ? paidAt : firstSeenOf(scope.cursor)) >= quietMs;
+  };
+
   const number = (unit: string, read: Reader) => ({ type: 'number' as const, unit, read });
   return {
     model,
@@ -266,7 +311,7 @@ export function createValuation(options: {
       ['rfm.fall', number('none', fall)],
       ['churn.probability', number('share', probability)],
     ]),
-    look(scope) {
+    look(scope, blocks) {
       rankFigures(scope);
       find(scope);
       revenue.evaluateStage(scope, found.stage, found.since, lifecycle.evaluations);
@@ -278,6 +323,7 @@ export function createValuation(options: {
       steps[2] = stepOf(monetary(scope));
       steps[3] = stepOf(lifetimeValue(scope));
       revenue.keepFigures(scope, day, steps);
+      if (horizonDays > 0) watch(scope, blocks, kept === CHURNED);
       // Those who have gone are ranked, but are no yardstick for those who are there.
       if (kept === CHURNED) return;
       for (let metric = 0; metric < METRICS.length; metric++) rankings.add(METRICS[metric]!, steps[metric]!, day);
