@@ -7,8 +7,8 @@ import type { Registry } from '../src/rules/registry.ts';
 import { describeProblem, type Rule, type RuleFeature, type RuleProblem } from '../src/rules/rule.ts';
 import { compileRuleSet, RULES_MAX } from '../src/rules/rule-set.ts';
 import { OPERATORS_MAX } from '../src/state/block.ts';
-import { createNames } from '../src/state/key-table.ts';
 import { createCalibration } from '../src/state/calibration.ts';
+import { createNames } from '../src/state/key-table.ts';
 import { createRankings } from '../src/state/rankings.ts';
 import {
   BEGIN,
