@@ -197,7 +197,10 @@ describe.each(natsServers)('$name', ({ binary }) => {
       await publish(nc, 10_001, 10_002);
       await vi.waitFor(() => expect(source.pending()).toBe(10_002), { timeout: 5_000 });
       expect(await delivered()).toBe(9_000);
+      expect(source.pulled().messages).toBe(9_000);
+      expect(source.pulled().bytes).toBeGreaterThan(9_000);
       expect(numbers(await read(source, 10_002))).toEqual(range(1, 10_002));
+      expect(source.pulled()).toEqual({ messages: 0, bytes: 0 });
     });
 
     test('pulls no more bytes than fit while the reader is behind', async () => {

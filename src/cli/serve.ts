@@ -38,6 +38,7 @@ import {
 } from '../sinks/dead-letter.ts';
 import { ClosedError, createDurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
+import { PULLED_BYTES_MAX, PULLED_MESSAGES_MAX } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
 import { loadCheckpoint, removeCheckpoint } from '../state/checkpoint.ts';
 import { startCheckpointThread } from '../state/checkpoint-thread.ts';
@@ -475,6 +476,16 @@ function reportChurn(metrics: Metrics, partitions: Partition[]): void {
 function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: DeadLetterSink): void {
   const sumOf = (of: (partition: Partition) => number) => () => partitions.reduce((sum, one) => sum + of(one), 0);
   const many = partitions.length;
+  metrics.trackQueue(
+    'pulled_messages',
+    PULLED_MESSAGES_MAX * many,
+    sumOf(({ source }) => source.pulled().messages),
+  );
+  metrics.trackQueue(
+    'pulled_bytes',
+    PULLED_BYTES_MAX * many,
+    sumOf(({ source }) => source.pulled().bytes),
+  );
   metrics.trackQueue(
     'alerts_in_flight',
     ALERTS_IN_FLIGHT_MAX * many,

@@ -57,6 +57,8 @@ export interface Source {
   next(): Promise<SourceMessage[] | undefined>;
   /** Messages in the stream behind the last one handed out. */
   pending(): number;
+  /** Of those, what has been pulled and waits here: at most PULLED_MESSAGES_MAX. */
+  pulled(): { messages: number; bytes: number };
   /** True while the stream is being read: connected, and the consumer is there. */
   connected(): boolean;
   /** Creation time of the stream that next() handed out from last: two streams of one name differ in it. */
@@ -113,6 +115,9 @@ const PULL_SHARE_BEHIND = 1 / 4;
 const PULL_SLOTS = 2;
 /** Received and not yet handed out, together with what is still under way, in pulls. */
 const PULLS_BUFFERED_MAX = 4;
+export const PULLED_MESSAGES_MAX = PULLS_BUFFERED_MAX * PULL_MESSAGES;
+/** Where no single message needs a larger pull. */
+export const PULLED_BYTES_MAX = PULLS_BUFFERED_MAX * PULL_BYTES;
 /** Room for subject, headers and reply subject of a message of the largest size, which must fit into one pull. */
 const PULL_ENVELOPE_BYTES = 64 * 1024;
 /** A pull never asks for more: the server's limit for a connection is 64 MB. */
@@ -696,6 +701,7 @@ export async function openSource(nc: NatsConnection, options: SourceOptions): Pr
       return chunk.messages;
     },
     pending: () => streamPending + bufferedMessages,
+    pulled: () => ({ messages: bufferedMessages, bytes: bufferedBytes }),
     connected: () => connection.connected() && generation !== undefined,
     get streamCreated() {
       return handedOutOf;
