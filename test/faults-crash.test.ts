@@ -2,8 +2,9 @@
  * Processes that die, freeze or are told to end: nothing is lost and nothing is there twice. Real processes, killed for
  * real; the oracle is `replay` of the same records without any of it.
  */
-import { writeFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
@@ -17,6 +18,7 @@ import {
   expectSame,
   fault,
   freshForEach,
+  isLong,
   isWhole,
   killsWanted,
   recordsWanted,
@@ -26,17 +28,18 @@ import {
   alertsIn,
   countIn,
   createFollower,
-  linesOf,
+  createLineWriter,
+  dumpRecords,
   publish,
   publishing,
   recordsTaken,
   replayed,
   ringfence,
+  type Serving,
   scrape,
   send,
   serveArguments,
   startServe,
-  storedRecords,
   taken,
   temporaryFolder,
   until,
@@ -46,18 +49,28 @@ import {
 
 const seed = Number(process.env['RINGFENCE_FAULTS_SEED'] ?? 1);
 /** Publishing takes about as long as this many restarts, so that each kill has a stream that still grows. */
-const SECONDS_PER_KILL = 2;
+const SECONDS_PER_KILL = isLong ? 4 : 2;
+/** Of the kills of R1 one in so many takes the broker too. */
+const BROKER_TOO_EVERY = 10;
 const BROKER_KILLS = isWhole ? 20 : 1;
+/** Of millions of records fewer are planted cases: what came of them must fit into memory. */
+const MANY = {
+  seed: 12,
+  subscribers: recordsWanted / 200,
+  recordsPerSubscriberDay: 2,
+  ...(isLong && { plantedShare: 0.02 }),
+};
 /** A start with the rest of a stream to read again, on a busy machine. */
 const MINUTE_MS = 60_000;
 /** A process comes to its step within this time, on a busy machine too. */
 const STEP_LIMIT_MS = 90_000;
+/** What a killed process has left undone is done within this time. */
+const CATCH_UP_LIMIT_MS = 20 * MINUTE_MS;
 /** After a broker is back, records flow again within this time. */
 const RESUME_LIMIT_MS = 5_000;
 
 const folder = temporaryFolder();
 const [manyFile, fewFile] = [join(folder.path, 'many.ndjson'), join(folder.path, 'few.ndjson')];
-let many = 0;
 let few = 0;
 let fewAlerts: AlertData[] = [];
 let broker: Broker;
@@ -81,15 +94,25 @@ const serveArgs = (more: string[] = []) => ({
 /** The stream as it is, as a file: with an outage in it, records may be in it twice and in another order than sent. */
 async function dump(): Promise<string> {
   const path = freshPath('stream.ndjson');
-  writeFileSync(path, `${(await storedRecords(broker.url)).join('\n')}\n`);
+  await dumpRecords(broker.url, path);
   return path;
 }
+const allTaken = (serving: Serving): Promise<boolean> =>
+  until(
+    'the end of the stream',
+    async () => {
+      const { value } = await scrape(serving.ops);
+      const inFlight = value('ringfence_queue_items', { queue: 'alerts_in_flight' });
+      return value('ringfence_stream_lag_messages') === 0 && inFlight === 0;
+    },
+    CATCH_UP_LIMIT_MS,
+  );
 
-fault('R1', 'SIGKILL of serve at random points', killsWanted * 6_000 + 5 * MINUTE_MS, async (figures) => {
+fault('R1', 'SIGKILL of serve and broker at random points', killsWanted * 15_000 + 30 * MINUTE_MS, async (figures) => {
   figures['kills'] = 0;
-  many = writePopulation(manyFile, { seed: 12, subscribers: recordsWanted / 200, recordsPerSubscriberDay: 2 });
+  figures['kills of the broker'] = 0;
+  const many = writePopulation(manyFile, MANY);
   figures['records'] = many;
-  const expected = await replayed(manyFile);
   const rate = Math.ceil(many / (killsWanted * SECONDS_PER_KILL));
   const random = createRandom(seed);
   const follower = createFollower();
@@ -104,14 +127,24 @@ fault('R1', 'SIGKILL of serve at random points', killsWanted * 6_000 + 5 * MINUT
         follower.follow(serving.http);
         await sleep(random() * 1_000 * SECONDS_PER_KILL);
       }
+      if (kill % BROKER_TOO_EVERY === BROKER_TOO_EVERY - 1) {
+        await broker.kill();
+        await sleep(random() * 500);
+        // Every other time serve is gone before the broker is back.
+        if (kill % (2 * BROKER_TOO_EVERY) >= BROKER_TOO_EVERY) await running.kill();
+        broker = await startBroker({ port: broker.port, storeDir: broker.storeDir });
+        await sleep(random() * 1_000);
+        figures['kills of the broker']++;
+      }
       await running.kill();
       figures['kills'] = kill + 1;
     }
     const serving = await startServe(serveArgs());
     follower.follow(serving.http);
     expectSame((await sending.exited).code, 0);
-    await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length, 10 * MINUTE_MS);
-    await until('all alerts at the client', () => follower.frames.length >= expected.length);
+    await allTaken(serving);
+    const expected = await replayed(await dump());
+    await until('all alerts at the client', () => follower.frames.length >= expected.length, CATCH_UP_LIMIT_MS);
     expectSame((await serving.end()).code, 0);
     figures['connections'] = follower.connections();
     compareAlerts(figures, follower.alerts(), expected);
@@ -129,18 +162,17 @@ const steps: readonly string[] = isWhole
 fault(
   'R2',
   'SIGKILL of serve at each step of checkpoint and publish',
-  steps.length * 20_000 + 4 * MINUTE_MS,
+  steps.length * (isLong ? 60_000 : 20_000) + (isLong ? 40 : 4) * MINUTE_MS,
   async (figures) => {
     figures['steps'] = 0;
-    figures['records'] = few;
-    const lines = linesOf(fewFile);
-    const portion = Math.ceil(lines.length / (steps.length + 1));
+    const file = isLong ? manyFile : fewFile;
+    const records = isLong ? writePopulation(manyFile, MANY) : few;
+    figures['records'] = records;
+    const expected = isLong ? await replayed(manyFile) : fewAlerts;
     /** The next records of the stream, so that there is work for each process however long its start takes. */
-    const publishNext = (at: number): Promise<void> => {
-      const path = join(folder.path, `portion-${at}.ndjson`);
-      writeFileSync(path, `${lines.slice(at * portion, (at + 1) * portion).join('\n')}\n`);
-      return publish(path, broker.url);
-    };
+    const portions = await portionsOf(file, Math.ceil(records / (steps.length + 1)));
+    const publishNext = (at: number): Promise<void> =>
+      publish(portions[at]!, broker.url, isLong ? ['--batch', '8'] : []);
     let letters = 0;
     for (const [at, step] of steps.entries()) {
       const isLetter = step.startsWith('dead letter');
@@ -157,14 +189,32 @@ fault(
     }
     await publishNext(steps.length);
     const serving = await startServe(serveArgs());
-    await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= fewAlerts.length);
+    await allTaken(serving);
+    await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
     await until('the dead letters', async () => (await countIn(broker.url, 'DEADLETTER')) >= letters);
     expectSame((await serving.end()).code, 0);
-    compareAlerts(figures, await alertsIn(broker.url), fewAlerts);
+    compareAlerts(figures, await alertsIn(broker.url), expected);
     figures['dead letters'] = await countIn(broker.url, 'DEADLETTER');
     expectSame(figures['dead letters'], letters);
   },
 );
+
+/** A file in pieces of so many lines. */
+async function portionsOf(file: string, size: number): Promise<string[]> {
+  const portions: string[] = [];
+  let writer: ReturnType<typeof createLineWriter> | undefined;
+  let written = 0;
+  for await (const line of createInterface({ input: createReadStream(file) })) {
+    if (written++ % size === 0) {
+      writer?.end();
+      portions.push(freshPath('portion.ndjson'));
+      writer = createLineWriter(portions.at(-1)!);
+    }
+    writer!.write(line);
+  }
+  writer?.end();
+  return portions;
+}
 
 fault(
   'R3',

@@ -3,7 +3,7 @@
  * tests of it need beside: a stream to feed it, the alerts that came out, and a client that resumes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,6 +22,7 @@ const POLL_MS = 20;
 /** Compiled modules of the many short processes: it halves the start of each, 0.6 s of a core. */
 const compileCache = join(projectFolder, 'node_modules/.cache/compile');
 const RETRY_MS = 50;
+const WRITE_LENGTH = 1024 * 1024;
 
 /** Polls until the condition holds; `what` completes the sentence of the failure. */
 export async function until<T>(
@@ -249,31 +250,44 @@ export interface StoredMessage {
   bytes: Uint8Array;
 }
 
-/** All messages that a stream holds now, in its order. */
-export async function storedIn(nats: string, stream: string): Promise<StoredMessage[]> {
+/** The messages that a stream holds now, in its order. */
+async function* messagesIn(nats: string, stream: string): AsyncGenerator<StoredMessage> {
   const nc = await connect({ servers: nats });
   try {
     const consumer = await jetstream(nc).consumers.get(stream);
-    const { num_pending } = await consumer.info();
-    const stored: StoredMessage[] = [];
-    if (num_pending === 0) return stored;
+    let { num_pending: left } = await consumer.info();
+    if (left === 0) return;
     for await (const message of await consumer.consume()) {
       const { headers, seq, subject, data } = message;
-      stored.push({ sequence: seq, subject, header: (name) => headers?.get(name) ?? '', bytes: data });
-      if (stored.length === num_pending) break;
+      yield { sequence: seq, subject, header: (name) => headers?.get(name) ?? '', bytes: data };
+      if (--left === 0) break;
     }
-    return stored;
   } finally {
     await nc.close();
   }
 }
+export async function storedIn(nats: string, stream: string): Promise<StoredMessage[]> {
+  const stored: StoredMessage[] = [];
+  for await (const message of messagesIn(nats, stream)) stored.push(message);
+  return stored;
+}
 
-/** The records of the usage stream in its order, each as JSON; control messages left out. */
+/** The records of a message of the usage stream, each as JSON; none where it is for the engine itself. */
+const recordsOf = ({ subject, bytes }: StoredMessage): string[] =>
+  /\.(tick|rules|prepare|part)$/.test(subject)
+    ? []
+    : [JSON.parse(Buffer.from(bytes).toString())].flat().map((record) => JSON.stringify(record));
+
+/** The records of the usage stream in its order. */
 export async function storedRecords(nats: string, stream = 'USAGE'): Promise<string[]> {
-  const stored = await storedIn(nats, stream);
-  return stored
-    .filter(({ subject }) => !/\.(tick|rules|prepare|part)$/.test(subject))
-    .flatMap(({ bytes }) => [JSON.parse(Buffer.from(bytes).toString())].flat().map((record) => JSON.stringify(record)));
+  return (await storedIn(nats, stream)).flatMap(recordsOf);
+}
+
+/** The same as a file, however many they are. @returns how many */
+export async function dumpRecords(nats: string, path: string): Promise<number> {
+  const lines = createLineWriter(path);
+  for await (const message of messagesIn(nats, 'USAGE')) for (const record of recordsOf(message)) lines.write(record);
+  return lines.end();
 }
 
 /** Messages that a stream holds, without reading them; 0 where there is no such stream. */
@@ -367,12 +381,34 @@ export function temporaryFolder(): { path: string; remove(): void } {
  */
 export function writePopulation(
   file: string,
-  options: { seed: number; subscribers: number; recordsPerSubscriberDay: number },
+  options: { seed: number; subscribers: number; recordsPerSubscriberDay: number; plantedShare?: number },
 ): number {
-  const made = population({ ...options, startAt: Date.UTC(2025, 0, 1), days: 100, plantedShare: 0.2 });
-  const lines = Array.from(made.records(), (record) => JSON.stringify(record));
-  writeFileSync(file, `${lines.join('\n')}\n`);
-  return lines.length;
+  const made = population({ plantedShare: 0.2, ...options, startAt: Date.UTC(2025, 0, 1), days: 100 });
+  const lines = createLineWriter(file);
+  for (const record of made.records()) lines.write(JSON.stringify(record));
+  return lines.end();
+}
+
+/** A file line by line, without holding it. */
+export function createLineWriter(path: string): { write(line: string): void; end(): number } {
+  const file = openSync(path, 'w');
+  let [text, lines] = ['', 0];
+  const flush = (): void => {
+    writeSync(file, text);
+    text = '';
+  };
+  return {
+    write(line) {
+      text += `${line}\n`;
+      lines++;
+      if (text.length > WRITE_LENGTH) flush();
+    },
+    end() {
+      flush();
+      closeSync(file);
+      return lines;
+    },
+  };
 }
 
 export function linesOf(file: string): string[] {
