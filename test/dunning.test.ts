@@ -10,12 +10,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { DEFAULTS } from '../src/config.ts';
-import { createEngine, type Engine, type EngineMeta } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import type { Rule } from '../src/rules/rule.ts';
-import { PAGE_UNITS, SIZE_CLASSES } from '../src/state/arena.ts';
-import { BEGIN, DAY_MS, engineWith, HOUR_MS, numberingPlan, recordAt, utc } from './rule-engine.ts';
+import { BEGIN, DAY_MS, engineWith, HOUR_MS, recordAt, restarted } from './rule-engine.ts';
 
 const { sources } = parseRules(readRuleFiles(join(DEFAULTS.rules, 'arrears')));
 const STAGES = [
@@ -34,21 +32,6 @@ const invoice = (hour: number, dueDay: number, amount: number): UsageRecord =>
   });
 const payment = (hour: number, amount: number): UsageRecord =>
   recordAt(hour * HOUR_MS, { recordType: 'payment', amountMicros: amount * 1e6 });
-
-/** The same state in a new engine, as a restart finds it. */
-function restarted(engine: Engine): Engine {
-  const cut = engine.cut();
-  const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
-  const bytes = new Uint8Array(PAGE_UNITS * 8);
-  for (let page = 0; page < cut.arena.pages; page++) {
-    const { sizeClass, used } = cut.arena.take(page, bytes);
-    next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
-  }
-  const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-  expect(next.restore(meta, engine.ruleSet().sources, cut.names.slice(), cut.duplicates)).toEqual([]);
-  cut.release();
-  return next;
-}
 
 /** Alerts of these records, in order, until `days` have passed. */
 function alertsOf(records: readonly UsageRecord[], days: number): AlertData[] {

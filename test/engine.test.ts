@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type AlertData, alertSubject } from '../src/alerts/alert.ts';
@@ -12,8 +9,8 @@ import type { UsageRecord } from '../src/record/usage-record.ts';
 import { parseRules, readRuleFiles, versionOf } from '../src/rules/load.ts';
 import { KEY_GROUPS, KEY_TYPES, type Rule } from '../src/rules/rule.ts';
 import { PAGE_UNITS, SIZE_CLASSES } from '../src/state/arena.ts';
-import { loadCheckpoint, writeCheckpoint } from '../src/state/checkpoint.ts';
 import {
+  applyAll,
   BEGIN,
   DAY_MS,
   engineWith,
@@ -21,7 +18,10 @@ import {
   lineOf,
   MINUTE_MS,
   numberingPlan,
+  pass,
   recordAt,
+  restarted,
+  restartedFromDisk,
   ruleWith,
   SUBSCRIBER,
   sourceOf,
@@ -52,32 +52,6 @@ const silence = (fields: Partial<Rule> = {}): Rule =>
     ...fields,
   });
 
-const applyAll = (engine: Engine, records: Iterable<UsageRecord>): AlertData[] => {
-  const alerts: AlertData[] = [];
-  for (const record of records) engine.apply(record, alerts);
-  return alerts;
-};
-/** Lets time pass on the whole partition, and fires what is due. */
-const pass = (engine: Engine, at: number, latenessMs = 5 * MINUTE_MS): AlertData[] => {
-  const alerts: AlertData[] = [];
-  engine.tick(BEGIN + at + latenessMs, alerts);
-  while (engine.fireTimers(1_000, alerts) > 0);
-  return alerts;
-};
-/** The same state in a new engine, as a restart finds it; `sources` are those in force. */
-const restart = (engine: Engine): Engine => {
-  const cut = engine.cut();
-  const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
-  const bytes = new Uint8Array(PAGE_UNITS * 8);
-  for (let page = 0; page < cut.arena.pages; page++) {
-    const { sizeClass, used } = cut.arena.take(page, bytes);
-    next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
-  }
-  const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-  expect(next.restore(meta, engine.ruleSet().sources, cut.names.slice(), cut.duplicates)).toEqual([]);
-  cut.release();
-  return next;
-};
 const calls = (minutes: readonly number[], fields: Partial<UsageRecord> = {}): UsageRecord[] =>
   minutes.map((minute) => recordAt(minute * MINUTE_MS, fields));
 
@@ -599,7 +573,7 @@ describe('a new rule set', () => {
     const records = subscribers.flatMap((servedMsisdn) => calls([0, 1, 2], { servedMsisdn }));
     const engine = engineWith([burst()]);
     applyAll(engine, records);
-    const restored = restart(engine);
+    const restored = restarted(engine);
     const portions: AlertData[] = [];
     expect(engine.endEpisodes([], 'none', 4, portions)).toBe(4);
     expect(engine.endEpisodes([], 'none', 4, portions)).toBe(4);
@@ -856,27 +830,15 @@ describe('restored from a checkpoint', () => {
   }, 120_000);
 
   test('it gives the same alerts after many restarts, one after the other, through files', async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'ringfence-engine-'));
-    try {
-      let engine = fresh();
-      const alerts: AlertData[] = [];
-      const part = Math.ceil(records.length / 5);
-      for (let from = 0; from < records.length; from += part) {
-        for (const record of records.slice(from, from + part)) engine.apply(record, alerts);
-        const cut = engine.cut();
-        await writeCheckpoint(directory, { stream: 'USAGE', streamCreated: '', sequence: from }, cut);
-        cut.release();
-        const { checkpoint } = await loadCheckpoint<EngineMeta>(directory);
-        engine = createEngine({ numberingPlan, localTime: utc, horizonRecords: 4_096 });
-        for (const { sizeClass, used, bytes } of checkpoint!.pages) engine.arena.restorePage(sizeClass, used, bytes);
-        const own = parseRules(checkpoint!.meta.rules);
-        expect(engine.restore(checkpoint!.meta, own.sources, checkpoint!.names, checkpoint!.duplicates)).toEqual([]);
-        expect(engine.ruleSet().version).toBe(versionOf(files));
-      }
-      expect(idsOf(alerts)).toEqual(idsOf(expected));
-    } finally {
-      await rm(directory, { recursive: true, force: true });
+    let engine = fresh();
+    const alerts: AlertData[] = [];
+    const part = Math.ceil(records.length / 5);
+    for (let from = 0; from < records.length; from += part) {
+      for (const record of records.slice(from, from + part)) engine.apply(record, alerts);
+      engine = await restartedFromDisk(engine, 4_096);
+      expect(engine.ruleSet().version).toBe(versionOf(files));
     }
+    expect(idsOf(alerts)).toEqual(idsOf(expected));
   });
 
   test('an engine that has seen nothing comes back as one', () => {

@@ -1,17 +1,20 @@
 /** What is remembered of a subscriber, who reads it, and which keys fall back to it. */
 import { describe, expect, test } from 'vitest';
-import type { AlertData } from '../src/alerts/alert.ts';
-import type { Engine } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import type { Rule } from '../src/rules/rule.ts';
-import { BEGIN, DAY_MS, engineWith, HOUR_MS, MINUTE_MS, recordAt, ruleWith, SUBSCRIBER } from './rule-engine.ts';
+import {
+  applyAll,
+  BEGIN,
+  DAY_MS,
+  engineWith,
+  HOUR_MS,
+  MINUTE_MS,
+  recordAt,
+  ruleWith,
+  SUBSCRIBER,
+} from './rule-engine.ts';
 
 const OTHER = '861390000002';
-const applyAll = (engine: Engine, records: readonly UsageRecord[]): AlertData[] => {
-  const alerts: AlertData[] = [];
-  for (const record of records) engine.apply(record, alerts);
-  return alerts;
-};
 const account = (at: number, event: string, fields: Partial<UsageRecord> = {}): UsageRecord =>
   recordAt(at, { recordType: 'account', event, attributes: {}, direction: '', otherNumber: '', ...fields });
 /** Fires on each call for which the condition holds; says what it is told to say. */

@@ -3,18 +3,11 @@
  * in fraud modules of switches that count from one reset to the next.
  */
 import { describe, expect, test } from 'vitest';
-import type { AlertData } from '../src/alerts/alert.ts';
-import type { Engine } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import type { Rule } from '../src/rules/rule.ts';
-import { DAY_MS, engineWith, HOUR_MS, lineOf, MINUTE_MS, recordAt, ruleWith } from './rule-engine.ts';
+import { applyAll, DAY_MS, engineWith, HOUR_MS, lineOf, MINUTE_MS, recordAt, ruleWith } from './rule-engine.ts';
 
 const OTHER = '861390000002';
-const apply = (engine: Engine, records: readonly UsageRecord[]): AlertData[] => {
-  const alerts: AlertData[] = [];
-  for (const record of records) engine.apply(record, alerts);
-  return alerts;
-};
 const counting = (fields: Partial<Rule> = {}): Rule =>
   ruleWith({
     features: { calls: { aggregate: 'count', window: '1h', panes: 60 } },
@@ -37,7 +30,7 @@ describe('a threshold that is off', () => {
         { severity: 'critical', if: 'calls >= most || gap > longest || calls >= 2 * most || longest < 3s', score: 90 },
       ],
     });
-    expect(apply(engineWith([rule]), calls(0, 500, 1_000)).map(({ severity }) => severity)).toEqual(['warning']);
+    expect(applyAll(engineWith([rule]), calls(0, 500, 1_000)).map(({ severity }) => severity)).toEqual(['warning']);
   });
 
   test('is left out of a least and a most of several', () => {
@@ -45,22 +38,22 @@ describe('a threshold that is off', () => {
       params: { most: 'off' },
       bands: [{ severity: 'info', if: 'calls >= min(most, 4)', score: 1 }],
     });
-    expect(apply(engineWith([rule]), calls(0, 5, 1_000))).toHaveLength(1);
+    expect(applyAll(engineWith([rule]), calls(0, 5, 1_000))).toHaveLength(1);
   });
 });
 
 describe('counters', () => {
   test('go on over the border of an hour and over midnight', () => {
     const midnight = 14 * HOUR_MS;
-    expect(apply(engineWith([counting()]), calls(midnight - 3 * MINUTE_MS, 6, MINUTE_MS)).map(lineOf)).toEqual([
+    expect(applyAll(engineWith([counting()]), calls(midnight - 3 * MINUTE_MS, 6, MINUTE_MS)).map(lineOf)).toEqual([
       `1 warning firing ${(midnight + 2 * MINUTE_MS) / MINUTE_MS}`,
     ]);
   });
 
   test('forget by themselves what the window has left: five calls a day are no burst', () => {
-    expect(apply(engineWith([counting()]), calls(0, 60, 5 * HOUR_MS))).toEqual([]);
+    expect(applyAll(engineWith([counting()]), calls(0, 60, 5 * HOUR_MS))).toEqual([]);
     expect(
-      apply(
+      applyAll(
         engineWith([counting({ features: { calls: { aggregate: 'count', window: '1d', panes: 24 } } })]),
         calls(0, 60, 5 * HOUR_MS),
       ),
@@ -69,15 +62,15 @@ describe('counters', () => {
 
   test('may be as short as seconds', () => {
     const rule = counting({ features: { calls: { aggregate: 'count', window: '10s', panes: 10 } } });
-    expect(apply(engineWith([rule]), calls(0, 60, 2_000))).toEqual([]);
-    expect(apply(engineWith([rule]), calls(0, 6, 1_800)).map(({ eventTime }) => eventTime)).toHaveLength(1);
+    expect(applyAll(engineWith([rule]), calls(0, 60, 2_000))).toEqual([]);
+    expect(applyAll(engineWith([rule]), calls(0, 6, 1_800)).map(({ eventTime }) => eventTime)).toHaveLength(1);
   });
 
   test('of one subscriber are untouched by another, however much that one calls', () => {
     const engine = engineWith([counting()]);
-    apply(engine, calls(0, 5, MINUTE_MS));
-    apply(engine, calls(0, 500, 1_000, { servedMsisdn: OTHER }));
-    expect(apply(engine, calls(10 * MINUTE_MS, 1, 1))).toHaveLength(1);
+    applyAll(engine, calls(0, 5, MINUTE_MS));
+    applyAll(engine, calls(0, 500, 1_000, { servedMsisdn: OTHER }));
+    expect(applyAll(engine, calls(10 * MINUTE_MS, 1, 1))).toHaveLength(1);
   });
 
   test('are untouched when another rule fires: the alert comes with the sixth call of the minute, not hours later', () => {
@@ -94,7 +87,7 @@ describe('counters', () => {
       ...calls(from + 1, 6, 9_000, { otherNumber: '442071234567' }),
     ].toSorted((a, b) => a.eventTime - b.eventTime);
     const times = (rules: Rule[]): number[] =>
-      apply(engineWith(rules), records)
+      applyAll(engineWith(rules), records)
         .filter(({ ruleId }) => ruleId === 'fraud.prefix')
         .map(({ eventTime }) => eventTime);
     expect(times([prefix, noisy])).toEqual(times([prefix]));
@@ -108,7 +101,7 @@ describe('counters', () => {
         { severity: 'critical', if: 'calls >= 12', score: 90 },
       ],
     });
-    expect(apply(engineWith([rule]), calls(0, 12, MINUTE_MS)).map(lineOf)).toEqual([
+    expect(applyAll(engineWith([rule]), calls(0, 12, MINUTE_MS)).map(lineOf)).toEqual([
       '1 warning firing 5',
       '2 critical firing 11',
     ]);
@@ -124,7 +117,7 @@ describe('counters', () => {
     const abroad = { otherNumber: '37112345678' };
     const same = calls(0, 3, HOUR_MS, abroad);
     const fires = (between: UsageRecord[]): number =>
-      apply(engineWith([run]), [...same, ...between, ...calls(5 * HOUR_MS, 1, 1, abroad)]).length;
+      applyAll(engineWith([run]), [...same, ...between, ...calls(5 * HOUR_MS, 1, 1, abroad)]).length;
     expect(fires([])).toBe(1);
     expect(fires(calls(4 * HOUR_MS, 1, 1, { otherNumber: '442071234567' }))).toBe(0);
     // Incoming calls, other kinds of records and other subscribers are no part of the run.
@@ -135,8 +128,8 @@ describe('counters', () => {
 
   test('come back to nothing for a subscriber without usage, who is then forgotten', () => {
     const engine = engineWith([counting()]);
-    apply(engine, calls(0, 5, MINUTE_MS));
-    apply(engine, calls(2 * DAY_MS, 1, 1, { servedMsisdn: OTHER }));
+    applyAll(engine, calls(0, 5, MINUTE_MS));
+    applyAll(engine, calls(2 * DAY_MS, 1, 1, { servedMsisdn: OTHER }));
     expect(engine.inspectSubscriber('861390000001')).toBeUndefined();
   });
 });

@@ -2,14 +2,20 @@
  * The engine with rules that a test writes as objects, and records with only the fields that matter. Numbers are dialled
  * under the real numbering plan; the operator's clock is UTC.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { numberingPlanFile } from '../src/config.ts';
-import { createEngine, type Engine, type EngineOptions } from '../src/engine.ts';
+import { createEngine, type Engine, type EngineMeta, type EngineOptions } from '../src/engine.ts';
 import { BLANK_RECORD, type UsageRecord } from '../src/record/usage-record.ts';
 import type { ReferenceLists } from '../src/reference/lists.ts';
 import { localTime } from '../src/reference/local-time.ts';
 import { loadNumberingPlan } from '../src/reference/numbering-plan.ts';
 import type { Rule, RuleSource } from '../src/rules/rule.ts';
+import { PAGE_UNITS, SIZE_CLASSES } from '../src/state/arena.ts';
+import { loadCheckpoint, writeCheckpoint } from '../src/state/checkpoint.ts';
 
 export const BEGIN = Date.parse('2026-03-02T10:00:00Z');
 export const MINUTE_MS = 60_000;
@@ -59,6 +65,54 @@ export function engineWith(
   const problems = engine.useRules(rules.map(sourceOf), 'test', [], lists);
   if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('\n'));
   return engine;
+}
+
+/** The alerts of these records, in order. */
+export function applyAll(engine: Engine, records: Iterable<UsageRecord>): AlertData[] {
+  const alerts: AlertData[] = [];
+  for (const record of records) engine.apply(record, alerts);
+  return alerts;
+}
+
+/** Lets time pass on the whole partition until so long after BEGIN, and fires what is due. */
+export function pass(engine: Engine, at: number, latenessMs = 5 * MINUTE_MS): AlertData[] {
+  const alerts: AlertData[] = [];
+  engine.tick(BEGIN + at + latenessMs, alerts);
+  while (engine.fireTimers(1_000, alerts) > 0);
+  return alerts;
+}
+
+/** The same state in a new engine with the same rules, as a restart finds it. */
+export function restarted(engine: Engine, horizonRecords = 1_024): Engine {
+  const cut = engine.cut();
+  const next = createEngine({ numberingPlan, localTime: utc, horizonRecords });
+  const bytes = new Uint8Array(PAGE_UNITS * 8);
+  for (let page = 0; page < cut.arena.pages; page++) {
+    const { sizeClass, used } = cut.arena.take(page, bytes);
+    next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
+  }
+  const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
+  expect(next.restore(meta, engine.ruleSet().sources, cut.names.slice(), cut.duplicates)).toEqual([]);
+  cut.release();
+  return next;
+}
+
+/** The same through files. */
+export async function restartedFromDisk(engine: Engine, horizonRecords = 1_024): Promise<Engine> {
+  const directory = await mkdtemp(join(tmpdir(), 'ringfence-engine-'));
+  try {
+    const cut = engine.cut();
+    await writeCheckpoint(directory, { stream: 'USAGE', streamCreated: '', sequence: 1 }, cut);
+    cut.release();
+    const { checkpoint } = await loadCheckpoint<EngineMeta>(directory);
+    const { pages, meta, names, duplicates } = checkpoint!;
+    const next = createEngine({ numberingPlan, localTime: utc, horizonRecords });
+    for (const { sizeClass, used, bytes } of pages) next.arena.restorePage(sizeClass, used, bytes);
+    expect(next.restore(meta, engine.ruleSet().sources, names, duplicates)).toEqual([]);
+    return next;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 let recordsMade = 0;
