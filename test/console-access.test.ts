@@ -7,7 +7,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AuditEntry } from '../src/access/audit.ts';
-import { hashPassword } from '../src/access/password.ts';
+import { hashPassword, passwordMatches } from '../src/access/password.ts';
 import { type AccessStore, openAccessStore } from '../src/access/store.ts';
 import type { Role } from '../src/access/table.ts';
 import { alertEvent, alertSubject, DESKS, type Desk } from '../src/alerts/alert.ts';
@@ -199,6 +199,72 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     expect(await page.locator('table.audit bdi').filter({ hasText: hostile }).count()).toBeGreaterThan(1);
     expect(await seriousViolations(page)).toEqual([]);
   });
+
+  test.each([
+    { language: 'en', words: { page: 'Administration', add: 'Add a person', key: 'Make a key', whole: /^Whole: / } },
+    { language: 'zh-CN', words: { page: '管理', add: '添加人员', key: '创建密钥', whole: /^完整：/ } },
+  ])(
+    'in $language: an administrator adds a person and a key, and sees each secret once',
+    async ({ language, words }) => {
+      const [admin, person, program] = [`boss-${language}`, `kai-${language}`, `crm-${language}`];
+      addPerson(admin, ['admin'], [...DESKS]);
+      await signIn(admin, PASSWORD, language);
+      await page.getByRole('link', { name: words.page, exact: true }).click();
+      const dialog = page.getByRole('dialog');
+      const secret = async (): Promise<string> => {
+        await dialog.locator('.secret code').waitFor();
+        expect(await seriousViolations(page)).toEqual([]);
+        const text = await dialog.locator('.secret code').innerText();
+        await dialog.locator('button.primary').click();
+        await dialog.waitFor({ state: 'detached' });
+        expect(await page.content()).not.toContain(text);
+        return text;
+      };
+      const people = page.locator('section').first();
+      await people.getByText(words.add).first().click();
+      await people.locator('input[required]').fill(person);
+      await people.locator('input[value=analyst]').check();
+      await people.locator('input[value=fraud]').check();
+      expect(await seriousViolations(page)).toEqual([]);
+      await people.locator('button[type=submit]').click();
+      const password = await secret();
+      expect(store.user(person)).toMatchObject({ roles: ['analyst'], desks: ['fraud'], mustChangePassword: true });
+      expect(await passwordMatches(password, store.passwordOf(person)!)).toBe(true);
+      // Other roles, and away with the person.
+      const row = people.getByRole('row', { name: person });
+      await row.getByRole('button').first().click();
+      await dialog.locator('input[value=lead]').check();
+      await dialog.locator('button[type=submit]').click();
+      await expect.poll(() => store.user(person)?.roles).toEqual(['analyst', 'lead']);
+      await row.getByRole('button').last().click();
+      await expect.poll(() => store.user(person)?.disabledAt).not.toBeNull();
+      // Nobody takes their own right away: there is no button for it.
+      expect(await people.getByRole('row', { name: admin }).getByRole('button').count()).toBe(2);
+
+      const programs = page.locator('section').last();
+      await programs.getByText(words.key).first().click();
+      await programs.locator('input[required]').fill(program);
+      await programs.locator('input[value="alerts:read"]').check();
+      await programs.locator('button[type=submit]').click();
+      const key = await secret();
+      const ask = async () =>
+        (await fetch(`${server.http}/v1/alerts`, { headers: { authorization: `Bearer ${key}` } })).status;
+      expect(await ask()).toBe(200);
+      await programs.getByRole('row', { name: program }).getByRole('button').click();
+      await expect.poll(ask).toBe(401);
+      expect(
+        entries()
+          .slice(-20)
+          .map(({ action }) => action),
+      ).toEqual(expect.arrayContaining(['users.add', 'users.change', 'keys.add', 'keys.revoke']));
+      // No secret is in the log that says who made it.
+      expect(JSON.stringify(entries())).not.toContain(password);
+
+      await page.getByRole('link', { name: language === 'en' ? 'Audit' : '审计', exact: true }).click();
+      await page.locator('.toolbar button').first().click();
+      await page.locator('.audit-verdict').getByText(words.whole).waitFor();
+    },
+  );
 
   test('who is disabled is back before the page at once, with nothing left on it', async () => {
     addPerson('kim', ['lead'], ['fraud']);

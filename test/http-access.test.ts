@@ -164,7 +164,9 @@ async function operations(): Promise<Map<OperationId, { method: string; path: (d
           .replace('{id}', `${desk}.rule`)
           .replace('{msisdn}', MSISDN)
           .replace('{bulkId}', 'none')
-          .replace('{seq}', '999');
+          .replace('{seq}', '999')
+          .replace('{name}', 'nobody')
+          .replace('{keyId}', 'none00000000');
       found.set(operationId, { method: method.toUpperCase(), path });
     }
   }
@@ -202,6 +204,14 @@ const MATRIX = `
   listLists             +     +      +       .    .    rules:read
   getOperations         +     +      +       +    +    operations:read
   getChurn              +     +      +       +    +    operations:read
+  listUsers             .     .      .       .    +    -
+  addUser               .     .      .       .    +    -
+  changeUser            .     .      .       .    +    -
+  resetPassword         .     .      .       .    +    -
+  listKeys              .     .      .       .    +    -
+  addKey                .     .      .       .    +    -
+  revokeKey             .     .      .       .    +    -
+  verifyAudit           .     .      .       .    +    audit:read
   listAudit             .     .      .       .    +    audit:read
   signOut               +     +      +       +    +    -
   changePassword        +     +      +       +    +    -

@@ -31,6 +31,10 @@ const NAMES = new Set([
   'version',
   'hash',
   'text',
+  // Made of chance; a mask in one would make it worthless.
+  'secret',
+  'oneTimePassword',
+  'lastHash',
   'subscriberRef',
 ]);
 /** Deeper than anything of ours is nested; what an alert of another program holds below it is left out. */

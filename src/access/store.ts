@@ -28,6 +28,9 @@ export const SESSION_IDLE_MS = 60 * 60_000;
 /** Use of a session is written down at most this often. */
 const SEEN_STEP_MS = 60_000;
 const SECRET_BYTES = 32;
+export const USER_NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
+export const KEY_LIFE_DAYS_MAX = 366;
+export const KEY_NAME_CHARACTERS_MAX = 64;
 /** Another process that writes is waited for, and the engine with us; each write is one transaction of milliseconds. */
 const LOCK_WAIT_MS = 1_000;
 /** Counts up when the tables change. */

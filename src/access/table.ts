@@ -85,13 +85,23 @@ export const ROUTE_ACCESS = {
   changePassword: { may: 'people', desk: 'none', audit: false },
   // A ticket is worth nothing but what its holder may do anyway.
   takeTicket: { may: 'signedIn', desk: 'none', audit: false },
+  // The store writes its own entry for each change, in one transaction with it. No key makes others.
+  listUsers: { may: ['admin'], desk: 'none' },
+  addUser: { may: ['admin'], desk: 'none', audit: false },
+  changeUser: { may: ['admin'], desk: 'none', audit: false },
+  resetPassword: { may: ['admin'], desk: 'none', audit: false },
+  listKeys: { may: ['admin'], desk: 'none' },
+  addKey: { may: ['admin'], desk: 'none', audit: false },
+  revokeKey: { may: ['admin'], desk: 'none', audit: false },
+  verifyAudit: { may: ['admin'], scope: 'audit:read', desk: 'none' },
   listAudit: { may: ['admin'], scope: 'audit:read', desk: 'none' },
 } satisfies Record<string, Access>;
 
 export type OperationId = keyof typeof ROUTE_ACCESS;
 
 /** How much of a number is shown. `full`: all. `masked`: `86138****5678`. `own`: the same, and nothing of anybody else's. */
-export type NumberView = 'full' | 'masked' | 'own';
+export const NUMBER_VIEWS = ['full', 'masked', 'own'] as const;
+export type NumberView = (typeof NUMBER_VIEWS)[number];
 
 /** Who makes a request, as far as it matters for what is allowed. */
 export interface Principal {

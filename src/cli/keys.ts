@@ -1,6 +1,6 @@
 /** `keys add|list|revoke`: keys with which programs use the API. Each has scopes, desks and an end. */
 import { Command, Option } from 'commander';
-import type { Key } from '../access/store.ts';
+import { KEY_LIFE_DAYS_MAX, KEY_NAME_CHARACTERS_MAX, type Key } from '../access/store.ts';
 import { SCOPES, type Scope } from '../access/table.ts';
 import type { Desk } from '../alerts/alert.ts';
 import { RingfenceError } from '../errors.ts';
@@ -15,9 +15,7 @@ import {
 } from './users.ts';
 
 const DAY_MS = 86_400_000;
-const LIFE_DAYS_MAX = 366;
 const LIFE_DAYS_DEFAULT = 90;
-const NAME_CHARACTERS_MAX = 64;
 
 function lineOf({ id, name, scopes, desks, numbers, expiresAt, revokedAt }: Key): string {
   const end =
@@ -38,17 +36,17 @@ export function keysCommand(): Command {
         .choices(['full', 'masked', 'own'])
         .default('masked'),
     )
-    .option('--days <n>', `days until it expires, at most ${LIFE_DAYS_MAX}`, String(LIFE_DAYS_DEFAULT))
+    .option('--days <n>', `days until it expires, at most ${KEY_LIFE_DAYS_MAX}`, String(LIFE_DAYS_DEFAULT))
     .action(
       async (
         name: string,
         flags: AccessFlags & { scope: Scope[]; desk?: (Desk | 'all')[]; numbers: Key['numbers']; days: string },
       ) => {
         const days = Number(flags.days);
-        if (!(days > 0 && days <= LIFE_DAYS_MAX) || name === '' || name.length > NAME_CHARACTERS_MAX) {
+        if (!(days > 0 && days <= KEY_LIFE_DAYS_MAX) || name === '' || name.length > KEY_NAME_CHARACTERS_MAX) {
           throw new RingfenceError({
             code: 'keys.value',
-            message: `A key has a name of at most ${NAME_CHARACTERS_MAX} characters and lives for 1 to ${LIFE_DAYS_MAX} days.`,
+            message: `A key has a name of at most ${KEY_NAME_CHARACTERS_MAX} characters and lives for 1 to ${KEY_LIFE_DAYS_MAX} days.`,
             hint: 'Make a new key before the old one expires, and revoke the old one then.',
           });
         }

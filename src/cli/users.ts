@@ -7,13 +7,11 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { hashPassword, oneTimePassword } from '../access/password.ts';
-import { type AccessStore, type Author, openAccessStore, type User } from '../access/store.ts';
+import { type AccessStore, type Author, openAccessStore, USER_NAME, type User } from '../access/store.ts';
 import { grantProblem, ROLES, type Role } from '../access/table.ts';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { RingfenceError } from '../errors.ts';
-
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
 
 /** Where users, keys, sessions and the audit log lie. */
 export function accessFileOf(config: Pick<Config, 'data'>): string {
@@ -106,7 +104,7 @@ export function usersCommand(): Command {
     .addOption(roleOption().makeOptionMandatory())
     .addOption(deskOption())
     .action(async (name: string, flags: AccessFlags & { role: Role[]; desk?: (Desk | 'all')[] }) => {
-      if (!NAME.test(name)) {
+      if (!USER_NAME.test(name)) {
         throw new RingfenceError({
           code: 'users.name',
           message: `${JSON.stringify(name)} is no user name.`,

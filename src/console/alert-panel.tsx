@@ -1,11 +1,12 @@
 /** Why an alert fired, in full: sentence, values against thresholds, origin; then the subscriber behind it. */
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { AlertData, Evidence } from '../alerts/alert.ts';
 import { completeAlert } from './alert-intake.ts';
 import { Score } from './alert-table.tsx';
 import { ApiError, revealAlert } from './api.ts';
+import { CopyButton } from './copy-button.tsx';
 import { Fact } from './fact.tsx';
-import { Icon, SeverityIcon, StatusIcon } from './icons.tsx';
+import { SeverityIcon, StatusIcon } from './icons.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
 import { may } from './session.ts';
@@ -247,31 +248,5 @@ function ThresholdBar({ value, threshold }: Pick<Evidence, 'value' | 'threshold'
       <rect class="fill" y="3" width={Math.abs(value) * scale} height="6" />
       <rect class="tick" x={tickAt} y="0" width="1.6" height="12" />
     </svg>
-  );
-}
-
-const COPIED_FOR_MS = 1_500;
-
-function CopyButton({ text }: { text: string }) {
-  const t = messages.value.panel;
-  const [copied, setCopied] = useState(false);
-  useEffect(() => {
-    if (!copied) return;
-    const timer = setTimeout(() => setCopied(false), COPIED_FOR_MS);
-    return () => clearTimeout(timer);
-  }, [copied]);
-  // Pages that are not served over TLS (and not from this machine) have no clipboard.
-  if (navigator.clipboard === undefined) return null;
-  const label = copied ? t.copied : t.copy;
-  return (
-    <button
-      type="button"
-      class="copy"
-      aria-label={label}
-      title={label}
-      onClick={() => void navigator.clipboard.writeText(text).then(() => setCopied(true))}
-    >
-      <Icon name={copied ? 'check' : 'copy'} />
-    </button>
   );
 }

@@ -144,6 +144,9 @@ export function getChurn(signal?: AbortSignal): Promise<ChurnReport> {
   return get('v1/churn', signal) as Promise<ChurnReport>;
 }
 
+/** A call without a body. */
+export const send = (path: string, method: string): Promise<unknown> => call(path, { method });
+
 export function getSession(): Promise<SessionView> {
   return get('v1/session') as Promise<SessionView>;
 }
@@ -156,7 +159,7 @@ export function signIn(name: string, password: string): Promise<SessionView> {
 }
 
 export async function signOut(): Promise<void> {
-  await call('v1/session', { method: 'DELETE' });
+  await send('v1/session', 'DELETE');
 }
 
 export async function changePassword(current: string, next: string): Promise<void> {
@@ -179,7 +182,7 @@ export function revealAlert(alertId: string, reason: string): Promise<AlertData>
 export async function liveAddress(since: number | undefined, withTicket: boolean): Promise<string> {
   const address = new URL('v1/alerts/live?cases=true', document.baseURI);
   if (withTicket) {
-    const { ticket } = (await call('v1/ws-ticket', { method: 'POST' })) as { ticket: string };
+    const { ticket } = (await send('v1/ws-ticket', 'POST')) as { ticket: string };
     address.searchParams.set('ticket', ticket);
   }
   address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';

@@ -2,6 +2,7 @@
 import { effect } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
+import { AdminPage } from './admin-page.tsx';
 import { AuditPage } from './audit-page.tsx';
 import { CasesPage } from './cases-page.tsx';
 import { LanguageChoice, ThemeChoice } from './choices.tsx';
@@ -26,6 +27,8 @@ export function App() {
   const { page, desk } = place.value;
   const t = messages.value;
   const main = useRef<HTMLElement>(null);
+  /** Where nobody has to sign in, there is nobody to administer. */
+  const isSignedIn = session.value?.signIn === 'required';
   return (
     <div class="app">
       <button type="button" class="skip-link" onClick={() => main.current?.focus()}>
@@ -55,7 +58,12 @@ export function App() {
             <li class={may('listDeadLetters') ? '' : 'apart'}>
               <PageLink target={{ page: 'operations' }} current={page === 'operations'} label={t.nav.operations} />
             </li>
-            {session.value?.signIn === 'required' && may('listAudit') && (
+            {isSignedIn && may('listUsers') && (
+              <li>
+                <PageLink target={{ page: 'admin' }} current={page === 'admin'} label={t.nav.admin} />
+              </li>
+            )}
+            {isSignedIn && may('listAudit') && (
               <li>
                 <PageLink target={{ page: 'audit' }} current={page === 'audit'} label={t.nav.audit} />
               </li>
@@ -89,6 +97,7 @@ export function App() {
         )}
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'audit' && may('listAudit') && <AuditPage />}
+        {page === 'admin' && isSignedIn && may('listUsers') && <AdminPage />}
         {page === 'operations' && <OperationsPage />}
       </main>
       <ShortcutsDialog />

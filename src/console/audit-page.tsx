@@ -1,5 +1,6 @@
-/** Who did what, newest first, as the audit log has it. Whether the log is whole, `ringfence audit verify` says. */
+/** Who did what, newest first, as the audit log has it, and whether the log is whole. */
 import { useEffect, useState } from 'preact/hooks';
+import { type AuditVerdict, verifyAudit } from './admin-api.ts';
 import { ApiError, type AuditEntryView, getAudit } from './api.ts';
 import { format, messages } from './locale.ts';
 
@@ -12,6 +13,18 @@ export function AuditPage() {
   const [next, setNext] = useState<number | null>(null);
   const [loading, setLoading] = useState(true);
   const [failure, setFailure] = useState('');
+  const [verdict, setVerdict] = useState<AuditVerdict>();
+  const [verifying, setVerifying] = useState(false);
+  const verify = async (): Promise<void> => {
+    setVerifying(true);
+    try {
+      setVerdict(await verifyAudit());
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      setFailure(error.message);
+    }
+    setVerifying(false);
+  };
   const read = async (before: number | undefined, signal?: AbortSignal): Promise<void> => {
     setLoading(true);
     try {
@@ -38,8 +51,13 @@ export function AuditPage() {
           {t.heading}
         </h1>
         <div class="toolbar">
-          <p class="note">{t.note}</p>
-          <button type="button" class="button last" disabled={loading} onClick={() => void read(undefined)}>
+          <p class={`note audit-verdict${verdict?.broken === undefined ? '' : ' alarming'}`} role="status">
+            {verifying ? t.verifying : verdict === undefined ? t.note : verdictText(verdict)}
+          </p>
+          <button type="button" class="button last" disabled={verifying} onClick={() => void verify()}>
+            {t.verify}
+          </button>
+          <button type="button" class="button" disabled={loading} onClick={() => void read(undefined)}>
             {t.refresh}
           </button>
         </div>
@@ -82,6 +100,13 @@ export function AuditPage() {
       </section>
     </div>
   );
+}
+
+function verdictText({ entries, lastHash, broken }: AuditVerdict): string {
+  const t = messages.value.audit;
+  const count = format.value.number(entries);
+  if (broken !== undefined) return t.broken(format.value.number(broken.seq), count);
+  return t.unbroken(count, lastHash.slice(0, 12));
 }
 
 function Row({ entry }: { entry: AuditEntryView }) {

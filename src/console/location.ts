@@ -6,6 +6,7 @@
  *     #/cases/fraud?status=active&who=mine&severity=critical&rule=fraud.irsf-burst&tag=call-back&q=8613&view=…&case=…
  *     #/operations?lang=en
  *     #/audit
+ *     #/admin
  *
  * It is the part behind `#`, since the server then needs to know no page of the console.
  */
@@ -78,7 +79,7 @@ export const NO_CASE_FILTERS: CaseFilters = {
   columns: COLUMNS_SHOWN,
 };
 
-const PAGES = ['desk', 'cases', 'deadletters', 'operations', 'audit'] as const;
+const PAGES = ['desk', 'cases', 'deadletters', 'operations', 'audit', 'admin'] as const;
 
 export interface Place {
   page: (typeof PAGES)[number];

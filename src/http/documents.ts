@@ -16,6 +16,18 @@ import {
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
 import { ChurnReportSchema } from '../rules/churn-report.ts';
+import {
+  AuditVerdictSchema,
+  KeySchema,
+  KeySecretSchema,
+  KeysSchema,
+  NewKeySchema,
+  NewUserSchema,
+  OneTimePasswordSchema,
+  UserChangeSchema,
+  UserSchema,
+  UsersSchema,
+} from './administration-schemas.ts';
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
 import { ListsSchema } from './lists.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
@@ -61,6 +73,16 @@ const components: (TSchema & { $id?: string })[] = [
   RevealSchema,
   RevealedSubscriberSchema,
   AuditPageSchema,
+  AuditVerdictSchema,
+  UserSchema,
+  UsersSchema,
+  NewUserSchema,
+  UserChangeSchema,
+  OneTimePasswordSchema,
+  KeySchema,
+  KeysSchema,
+  NewKeySchema,
+  KeySecretSchema,
   AlertSchema,
   AlertPageSchema,
   UsageResultSchema,

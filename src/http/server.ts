@@ -31,6 +31,7 @@ import { createAllowList, type WebhookAllowList } from '../webhooks/address.ts';
 import { startWebhooks, type Webhook } from '../webhooks/delivery.ts';
 import { createAccessGate, createReveal } from './access.ts';
 import { assertLoopback, createAddressGuard, listenError } from './address.ts';
+import { addAdministrationRoutes } from './administration.ts';
 import { INDEX_ROWS_MAX, openAlertIndex } from './alert-index.ts';
 import { createAlertReader, entryOf } from './alert-reader.ts';
 import { addAlertRoutes } from './alerts.ts';
@@ -304,6 +305,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   addOperationsRoutes(routes, options.operations);
   addChurnRoutes(routes, options.churn);
   addSessionRoutes(app, routes, { gate, store: access, oidcLabel: oidc?.label, metrics });
+  addAdministrationRoutes(routes, { gate, store: access });
   addOidcRoutes(app, routes, { signIn: oidcSignIn, gate, store: access, metrics, log });
   addDocumentRoutes(routes);
   routes.close();
