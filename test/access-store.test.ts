@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -15,6 +15,7 @@ import {
   USERS_MAX,
 } from '../src/access/store.ts';
 import { grantProblem } from '../src/access/table.ts';
+import { RingfenceError } from '../src/errors.ts';
 
 const author = { who: { kind: 'command', id: 'test' } };
 const HOUR_MS = 3_600_000;
@@ -42,6 +43,68 @@ describe('the access store', () => {
 
   it('can be read by its owner alone', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  describe('where the file is damaged', () => {
+    /** Users enough that the file has pages to damage. */
+    const fill = async (): Promise<void> => {
+      for (let n = 0; n < 300; n++) addUser(`person-${n}`);
+      await store.keepCopy();
+      store.close();
+    };
+    const damage = {
+      'no database any more': () => writeFileSync(file, 'not a database, whatever it was before'),
+      'a page of other bytes': () => {
+        const bytes = readFileSync(file);
+        bytes.fill(0xa5, 8 * 4096, 9 * 4096);
+        writeFileSync(file, bytes);
+      },
+      'the end cut off': () => writeFileSync(file, readFileSync(file).subarray(0, 5 * 4096)),
+      'a row that says nothing': () => {
+        const db = new DatabaseSync(file);
+        db.exec("UPDATE user SET roles = '[analyst' WHERE name = 'person-7'");
+        db.close();
+      },
+      'no file where there was one': () => rmSync(file),
+    };
+    it.each(Object.entries(damage))('%s is said, and the copy brings everything back', async (_what, hurt) => {
+      await fill();
+      const entries = 300;
+      hurt();
+      let said: RingfenceError | undefined;
+      try {
+        openAccessStore(file, { now });
+      } catch (error) {
+        said = error as RingfenceError;
+      }
+      expect(said).toBeInstanceOf(RingfenceError);
+      expect(said?.code).toBe('access.damaged');
+      expect(said?.message).toContain(file);
+      expect(said?.hint).toContain(`cp ${file}.copy ${file}`);
+      expect(said?.exitCode).toBe(3);
+      for (const rest of ['-wal', '-shm']) rmSync(file + rest, { force: true });
+      copyFileSync(`${file}.copy`, file);
+      store = openAccessStore(file, { now });
+      expect(store.users().length).toBe(300);
+      expect(verifyChain(store.auditRows())).toMatchObject({ entries });
+      expect(verifyChain(store.auditRows()).broken).toBeUndefined();
+      expect(statSync(`${file}.copy`).mode & 0o777).toBe(0o600);
+    });
+
+    it('without a copy the sentence asks for a backup', () => {
+      store.close();
+      writeFileSync(file, 'nothing of use');
+      let hint = '';
+      try {
+        openAccessStore(file, { now });
+      } catch (error) {
+        hint = (error as RingfenceError).hint;
+      }
+      expect(hint).toContain('Restore it from a backup.');
+      rmSync(file);
+      for (const rest of ['-wal', '-shm']) rmSync(file + rest, { force: true });
+      store = openAccessStore(file, { now });
+    });
   });
 
   it('knows no password, session or key itself', () => {

@@ -8,9 +8,9 @@
  * names in the audit log keep their meaning, and so that an installation that has once asked for a sign-in always does.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { backup, DatabaseSync } from 'node:sqlite';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { RingfenceError } from '../errors.ts';
 import { AUDIT_TABLE, type AuditEntry, type AuditRow, openAuditLog } from './audit.ts';
@@ -142,8 +142,13 @@ export interface AccessStore {
   /** A secret of this installation that is made at first use. */
   secret(name: string): Buffer;
   now(): number;
+  /** Writes a copy beside the file, from which it can be restored: a damaged file is found, and never made anew by itself. */
+  keepCopy(): Promise<void>;
   close(): void;
 }
+
+/** Where that copy lies. */
+export const copyOf = (path: string): string => `${path}.copy`;
 
 const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('base64url');
 const KEY_FORM = /^rf_([A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}$/;
@@ -152,7 +157,7 @@ const KEY_FORM = /^rf_([A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}$/;
  * Opens or creates the file.
  * @param path file, or `:memory:`
  * @param options.now epoch ms; tests let keys and sessions grow old with it
- * @throws RingfenceError `access.unreadable`, exit code 3
+ * @throws RingfenceError `access.damaged` or `access.unreadable`, exit code 3
  */
 export function openAccessStore(path: string, options: { now?: () => number } = {}): AccessStore {
   const now = options.now ?? Date.now;
@@ -394,6 +399,14 @@ export function openAccessStore(path: string, options: { now?: () => number } = 
       });
     },
     now,
+    async keepCopy() {
+      if (path === ':memory:') return;
+      const writing = `${copyOf(path)}.writing`;
+      rmSync(writing, { force: true });
+      await backup(db, writing);
+      chmodSync(writing, 0o600);
+      renameSync(writing, copyOf(path));
+    },
     close: () => db.close(),
   };
 }
@@ -404,11 +417,16 @@ export function isStoreError(error: unknown): boolean {
 }
 
 function openDatabase(path: string): DatabaseSync {
-  const isNew = path !== ':memory:' && !existsSync(path);
-  if (isNew) mkdirSync(dirname(path), { recursive: true });
+  const onDisk = path !== ':memory:';
+  if (onDisk && !existsSync(path)) {
+    // Without the file everybody could connect again; where there was one, that is nothing to begin anew with.
+    if (existsSync(copyOf(path))) throw damaged(path, 'it is gone');
+    mkdirSync(dirname(path), { recursive: true });
+  }
+  let db: DatabaseSync | undefined;
   try {
-    const db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
-    if (path !== ':memory:') chmodSync(path, 0o600);
+    db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
+    if (onDisk) chmodSync(path, 0o600);
     // FULL: what was answered as done survives a power cut, the audit entry with it.
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     db.exec('BEGIN IMMEDIATE');
@@ -416,15 +434,57 @@ function openDatabase(path: string): DatabaseSync {
     if (form === 0) db.exec(TABLES);
     db.exec('COMMIT');
     if (form !== 0 && form !== FORM) throw new Error(`it has form ${form}, this version knows form ${FORM}`);
+    const problem = damageOf(db);
+    if (problem !== undefined) throw damaged(path, problem);
     return db;
   } catch (error) {
+    db?.close();
+    if (error instanceof RingfenceError) throw error;
+    if (DAMAGE.has(Number((error as { errcode?: unknown }).errcode))) throw damaged(path, (error as Error).message);
     throw new RingfenceError({
       code: 'access.unreadable',
       message: `The access file ${path} cannot be used: ${(error as Error).message}.`,
-      hint: 'It holds the users and the audit log, so it is never made anew by itself; restore it from a backup.',
+      hint: 'It holds the users and the audit log, so it is never made anew by itself.',
       cause: error,
     });
   }
+}
+
+/** SQLITE_CORRUPT and SQLITE_NOTADB. */
+const DAMAGE: ReadonlySet<number> = new Set([11, 26]);
+
+/** What SQLite can see of a damage, and what it cannot: a row whose texts say nothing. Undefined where all is well. */
+function damageOf(db: DatabaseSync): string | undefined {
+  const found = db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
+  if (found !== 'ok') return String(found).replaceAll('\n', ' ');
+  for (const [table, rowOf] of [
+    ['user', userOf],
+    ['key', keyOf],
+  ] as const) {
+    for (const row of db.prepare(`SELECT * FROM ${table}`).all()) {
+      try {
+        rowOf(row);
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        return `a row of the table ${table} cannot be read`;
+      }
+    }
+  }
+  return undefined;
+}
+
+function damaged(path: string, detail: string): RingfenceError {
+  const copy = copyOf(path);
+  const copied = statSync(copy, { throwIfNoEntry: false });
+  return new RingfenceError({
+    code: 'access.damaged',
+    message: `The access file ${path} is damaged: ${detail}.`,
+    hint: `It holds the users, the keys and the audit log, which no stream can bring back, so it is never made anew by itself. ${
+      copied === undefined
+        ? 'Restore it from a backup.'
+        : `Stop every process that uses it, remove ${path}-wal and ${path}-shm, and put the copy of ${copied.mtime.toISOString()} in its place: cp ${copy} ${path}. What was changed since is not in it.`
+    }`,
+  });
 }
 
 /** What is stored and still known: a role that a later version dropped grants nothing. */

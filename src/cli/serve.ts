@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { openAccessStore } from '../access/store.ts';
+import { type AccessStore, openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
 import { ExitCode, isDiskTrouble, RingfenceError } from '../errors.ts';
@@ -52,6 +52,7 @@ const RULE_CHANGE_PAUSE_MS = 300;
 /** How long a saved rule may take until the engine has read it back from the stream. */
 const RULE_SWAP_LIMIT_MS = 10_000;
 const RULE_SWAP_POLL_MS = 25;
+const ACCESS_COPY_MS = 10 * 60_000;
 
 export interface Serving {
   http: string;
@@ -116,6 +117,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
 
   const access = openAccessStore(accessFile);
   if (!access.configured() && oidc === undefined) assertLoopback(listen.host);
+  const copies = keepCopies(access, log);
 
   // Health answers from here on, so that an orchestrator sees why a start takes its time.
   let nc: NatsConnection | undefined;
@@ -141,7 +143,10 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   });
   const opsUrl = await opsListener.listen(opsListen.host, opsListen.port);
 
-  const closers: (() => Promise<void> | void)[] = [() => access.close(), () => opsListener.close()];
+  const closers: (() => Promise<void> | void)[] = [
+    () => copies.close().then(() => access.close()),
+    () => opsListener.close(),
+  ];
   const closeAll = async (): Promise<void> => {
     for (const close of closers.reverse()) await close();
   };
@@ -585,6 +590,31 @@ function createRulesAccess(
       writeFileSync(path, text);
       await publish(next);
       return { kind: 'saved', rule: detailOf({ ...parsed.source, file }), created: existing === undefined };
+    },
+  };
+}
+
+/** A copy of users, keys and audit log at the start and whenever something has changed, at most so often. */
+function keepCopies(access: AccessStore, log: Log): { close(): Promise<void> } {
+  let copied = -1;
+  let running: Promise<void> = Promise.resolve();
+  const keep = (): void => {
+    const version = access.version();
+    if (version === copied || !access.configured()) return;
+    copied = version;
+    running = access.keepCopy().catch((error: unknown) => {
+      // The file itself is as good as before; the next turn tries again.
+      copied = -1;
+      log.error({ err: error }, 'no copy of the access file can be kept');
+    });
+  };
+  keep();
+  const timer = setInterval(() => void running.then(keep), ACCESS_COPY_MS);
+  timer.unref();
+  return {
+    close() {
+      clearInterval(timer);
+      return running;
     },
   };
 }

@@ -3,7 +3,7 @@
  * password or key that was made here is shown once, in a dialog that somebody has to close.
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ROLES, type Role, SCOPES } from '../access/table.ts';
+import type { Role, Scope } from '../access/table.ts';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import {
   addKey,
@@ -22,6 +22,21 @@ import { Icon } from './icons.tsx';
 import { format, messages, now } from './locale.ts';
 import { session } from './session.ts';
 
+/** In the order in which they are shown; the server refuses any other. */
+const ROLES = ['analyst', 'lead', 'retention', 'sre', 'admin'] as const satisfies readonly Role[];
+const SCOPES = [
+  'usage:write',
+  'alerts:read',
+  'subscribers:read',
+  'rules:read',
+  'rules:write',
+  'cases:read',
+  'cases:write',
+  'deadletters:read',
+  'deadletters:write',
+  'operations:read',
+  'audit:read',
+] as const satisfies readonly Scope[];
 const KEY_DAYS = [7, 30, 90, 180, 366];
 const KEY_DAYS_DEFAULT = 90;
 const DAY_MS = 86_400_000;
