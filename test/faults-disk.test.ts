@@ -27,6 +27,7 @@ import {
   countIn,
   createFollower,
   endProcesses,
+  get,
   publish,
   publishing,
   readiness,
@@ -66,7 +67,7 @@ const allAlerts = (): Promise<boolean> =>
 const listed = async ({ http }: Serving): Promise<number> => {
   const ids = new Set<string>();
   for (let cursor = ''; ; ) {
-    const answer = await fetch(`${http}/v1/alerts?limit=500${cursor === '' ? '' : `&cursor=${cursor}`}`);
+    const answer = await get(`${http}/v1/alerts?limit=500${cursor === '' ? '' : `&cursor=${cursor}`}`);
     const { alerts, next } = (await answer.json()) as { alerts: AlertData[]; next: string | null };
     for (const { alertId } of alerts) ids.add(alertId);
     if (next === null) return ids.size;
@@ -238,7 +239,7 @@ fault('R17', 'each file of the state folder damaged', (isWhole ? 20 : 8) * MINUT
   }
 });
 
-fault('R18', 'a checkpoint of a newer program', MINUTE_MS, async (figures) => {
+fault('R18', 'a checkpoint of a newer program', 3 * MINUTE_MS, async (figures) => {
   const serving = await startServe(serveArgs());
   expectSame((await serving.end()).code, 0);
   const newest = checkpoints(data).at(-1)!;

@@ -19,6 +19,7 @@ import {
   alertsIn,
   countIn,
   createFollower,
+  get,
   linesOf,
   publish,
   publishing,
@@ -158,7 +159,7 @@ fault('R10', 'records up to five minutes out of order', 3 * MINUTE_MS, async (fi
     await taken(serving.ops, order.length);
     const windows: Record<string, unknown> = {};
     for (const msisdn of numbers) {
-      const answer = await fetch(`${serving.http}/v1/subscribers/${msisdn}`);
+      const answer = await get(`${serving.http}/v1/subscribers/${msisdn}`);
       const { features } = (await answer.json()) as SubscriberView;
       for (const { feature, window, keyType, keyValue, panes, value } of features) {
         if (panes !== undefined) windows[`${msisdn} ${feature} ${window} ${keyType} ${keyValue}`] = { value, panes };
@@ -297,7 +298,7 @@ fault('R15', 'rules exchanged under load, right and wrong ones', 5 * MINUTE_MS, 
   }
   await taken(serving.ops, callers);
   await allAlerts(callers);
-  const { eventToAlertMs } = (await (await fetch(`${serving.http}/v1/operations`)).json()) as {
+  const { eventToAlertMs } = (await (await get(`${serving.http}/v1/operations`)).json()) as {
     eventToAlertMs: { p99: number } | null;
   };
   expectSame((await serving.end()).code, 0);
@@ -405,7 +406,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
     expect((await again.end()).code).toBe(0);
   };
 
-  fault('R7', 'stream made anew while serve is away', MINUTE_MS, async (figures) => {
+  fault('R7', 'stream made anew while serve is away', 3 * MINUTE_MS, async (figures) => {
     await served();
     await manage(async (jsm) => {
       await jsm.streams.delete('USAGE');
@@ -417,7 +418,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
     figures['noticed'] = 1;
   });
 
-  fault('R8', 'stream purged beyond the checkpoint', MINUTE_MS, async (figures) => {
+  fault('R8', 'stream purged beyond the checkpoint', 3 * MINUTE_MS, async (figures) => {
     await served();
     await send(broker.url, voices('b', 10));
     await manage((jsm) => jsm.streams.purge('USAGE', { seq: 16 }));
@@ -426,7 +427,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
     figures['gap counted'] = 5;
   });
 
-  fault('R7', 'store of the broker rolled back', MINUTE_MS, async (figures) => {
+  fault('R7', 'store of the broker rolled back', 3 * MINUTE_MS, async (figures) => {
     const earlier = freshPath('earlier');
     const serving = await startServe({ nats: broker.url, data });
     await send(broker.url, voices('a', 5));
@@ -448,7 +449,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
     figures['noticed'] = 1;
   });
 
-  fault('R7', 'an allowed gap before the next record', MINUTE_MS, async (figures) => {
+  fault('R7', 'an allowed gap before the next record', 3 * MINUTE_MS, async (figures) => {
     await served();
     await manage(async (jsm) => {
       await jsm.streams.delete('USAGE');
@@ -464,7 +465,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
     expect((await again.end()).code).toBe(0);
   });
 
-  fault('R7', 'stream made anew while it is read', MINUTE_MS, async (figures) => {
+  fault('R7', 'stream made anew while it is read', 3 * MINUTE_MS, async (figures) => {
     const serving = await startServe({ nats: broker.url, data });
     await send(broker.url, voices('a', 10));
     await taken(serving.ops, 10);

@@ -22,6 +22,7 @@ const POLL_MS = 20;
 /** Compiled modules of the many short processes: it halves the start of each, 0.6 s of a core. */
 const compileCache = join(projectFolder, 'node_modules/.cache/compile');
 const RETRY_MS = 50;
+const ATTEMPTS_MAX = 3;
 const WRITE_LENGTH = 1024 * 1024;
 
 /** Polls until the condition holds; `what` completes the sentence of the failure. */
@@ -202,9 +203,20 @@ export async function run(args: string[]): Promise<Exit> {
 
 // -- what a process tells --------------------------------------------------------------------------------------------
 
+/** A request that asks for something. One that stood still for long finds its idle connection closed, and asks again. */
+export async function get(url: string): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fetch(url);
+    } catch (error) {
+      if (attempt === ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
 /** One scrape: `value('ringfence_records_total', { result: 'applied' })` adds up all series with these labels. */
 export async function scrape(ops: string): Promise<{ value(name: string, labels?: Record<string, string>): number }> {
-  const text = await (await fetch(`${ops}/metrics`)).text();
+  const text = await (await get(`${ops}/metrics`)).text();
   const series = text
     .split('\n')
     .map((line) => /^([a-z_]+)(?:\{(.*)\})? (\S+)$/.exec(line))
@@ -222,7 +234,7 @@ export async function scrape(ops: string): Promise<{ value(name: string, labels?
 
 /** Version of the rule set in force. */
 export async function rulesVersion(ops: string): Promise<string> {
-  const text = await (await fetch(`${ops}/metrics`)).text();
+  const text = await (await get(`${ops}/metrics`)).text();
   return /ringfence_rules_info\{version="([^"]*)"\}/.exec(text)?.[1] ?? '';
 }
 
@@ -232,7 +244,7 @@ export async function recordsTaken(ops: string): Promise<number> {
 }
 
 export async function readiness(ops: string): Promise<{ status: number; text: string }> {
-  const response = await fetch(`${ops}/readyz`);
+  const response = await get(`${ops}/readyz`);
   return { status: response.status, text: await response.text() };
 }
 

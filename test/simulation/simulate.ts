@@ -57,6 +57,8 @@ export const MUTATIONS = [
   'outbox-skipped',
   // A revision is published whatever is there before.
   'expectation-skipped',
+  // A checkpoint is taken whatever the broker has lost of what came before it.
+  'marks-ignored',
 ] as const;
 export type Mutation = (typeof MUTATIONS)[number];
 
@@ -323,7 +325,12 @@ async function world(
       engine,
       first,
       checkpoints: {
-        load: (memory, refuse) => loadCheckpoint<EngineMeta>(DIRECTORY, memory, refuse, files),
+        async load(memory, refuse) {
+          if (mutation !== 'marks-ignored') return loadCheckpoint<EngineMeta>(DIRECTORY, memory, refuse, files);
+          const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(DIRECTORY, memory, undefined, files);
+          delete checkpoint?.position.marks;
+          return { checkpoint, rejected };
+        },
         remove: (bad) => removeCheckpoint(DIRECTORY, bad, files),
         async store(position, cut) {
           // A large state takes long to write.
