@@ -54,6 +54,7 @@ import {
   linkOf,
   moveIn,
   moveOut,
+  OPERATORS_MAX,
   ownerOf,
   ownerTypeOf,
   queuedAtOf,
@@ -65,9 +66,11 @@ import {
   setLink,
   setQueuedAt,
   setWakeAt,
+  usedUnitsOf,
   wakeAtOf,
 } from './state/block.ts';
 import { type CalibrationState, createCalibration } from './state/calibration.ts';
+import { createColdest } from './state/coldest.ts';
 import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
 import {
   type BorrowedNames,
@@ -87,6 +90,7 @@ import type { ProfileField } from './state/profile.ts';
 import type { Promises } from './state/promises.ts';
 import { createRankings, type RankingDay } from './state/rankings.ts';
 import { senderRangeOf } from './state/sender-note.ts';
+import type { Spill, SpilledCut, SpilledLabels } from './state/spill-store.ts';
 import { createTimers } from './state/timers.ts';
 
 /** How far behind the largest event time a record may come and still find every window open. */
@@ -118,6 +122,9 @@ const ACCOUNT_LINK = 0;
 const SUBSCRIBER = KEY_TYPES.indexOf('subscriber');
 const ACCOUNT = KEY_TYPES.indexOf('account');
 const IMSI = KEY_TYPES.indexOf('imsi');
+const IMEI = KEY_TYPES.indexOf('imei');
+const CELL = KEY_TYPES.indexOf('cell');
+const OTHER_RANGE = KEY_TYPES.indexOf('otherRange');
 const OTHER_NUMBER = KEY_TYPES.indexOf('otherNumber');
 const SUBSCRIBER_PREFIX = KEY_TYPES.indexOf('subscriber+prefix');
 const SENDER_RANGE = KEY_TYPES.indexOf('sender+range');
@@ -141,6 +148,14 @@ const HASHED_TYPES: ReadonlyMap<number, ProfileField> = new Map([
   [KEY_TYPES.indexOf('paymentToken'), 'paymentTokenHash'],
   [KEY_TYPES.indexOf('address'), 'addressHash'],
 ]);
+/** Blocks that are spilled in one go, once a limit is reached: 1 to 2 ms of work. */
+export const SPILLED_AT_ONCE = 512;
+/** Timers that fire in one go are looked after this often: each may have brought a key back. */
+const FIRED_BETWEEN_SPILLS = 256;
+/** Keys of timers that are looked up ahead of a batch. */
+const TIMERS_FETCHED_MAX = 4_096;
+/** What stands before the open episodes in the label of a spilled block: kind and number of episodes, key, time, housemates. */
+const LABEL_UNITS = 3 + HOUSEMATES;
 /** Keys fetched ahead at once: their blocks fill about half of a second-level cache of 1 MB. */
 const WARM_KEYS_MAX = 768;
 
@@ -158,6 +173,8 @@ export interface EngineOptions {
   onRuleError?: (ruleId: string, error: unknown) => void;
   /** Currency units of one special drawing right, for rules; default 1. */
   currencyPerSdr?: number;
+  /** Where the coldest keys go when memory holds more blocks, or more bytes in blocks, than this. Without it none ever does. */
+  spill?: { store: Spill; blocksMax: number; bytesMax: number };
 }
 
 export interface FeatureView {
@@ -217,6 +234,8 @@ export interface EngineMeta {
   /** Absent in checkpoints of before there were any. */
   rankings?: RankingDay[];
   calibration?: CalibrationState;
+  /** Where the keys are that were not in memory; absent where all were. */
+  spilled?: SpilledCut;
 }
 
 export interface EngineCut {
@@ -236,6 +255,20 @@ export interface Engine {
    * needed for a right result; worth it for a few hundred records that are applied right afterwards.
    */
   warm(records: readonly UsageRecord[], from: number, to: number): void;
+  /**
+   * Spills at most SPILLED_AT_ONCE of the coldest blocks where memory holds more than it should; true where there is more to do. Never
+   * changes a result. To be called between batches: after a record only timers that fire by the thousand call it.
+   */
+  makeRoom(): boolean;
+  /** Blocks that are spilled now. */
+  spilled(): number;
+  /**
+   * Where the blocks lie that these records will need, and that timers will which are due then. Not all of them can be known
+   * before; what is missing is read when it is met, and the results are the same.
+   */
+  spilledOf(records: readonly UsageRecord[]): number[];
+  /** A spilled block has another reference now. */
+  spilledMoved(label: Float64Array, from: number, to: number): void;
   /** For tests of rules: looks at an alert that `record` has made fire, without that record. */
   applyAlert(record: UsageRecord, alert: AlertNote, alerts: AlertData[]): void;
   /** Moves the clock of a silent partition; changes nothing else. */
@@ -285,8 +318,12 @@ export interface Engine {
   maxEventTime(): number;
   counts(): { applied: number; duplicate: number; late: number };
   stats(): {
+    /** All that are known, and those of them that are spilled. */
     subscribers: number;
+    spilledSubscribers: number;
     keys: Record<string, number>;
+    /** Blocks in memory: one for each key or for each subscriber and what lives with it. */
+    residentBlocks: number;
     stateBytes: number;
     usedBytes: number;
     timers: number;
@@ -298,8 +335,14 @@ export interface Engine {
   };
   /** Fixes the whole state as of now; see checkpoint.ts. */
   cut(): EngineCut;
-  /** Counterpart of `cut` on a fresh engine: pages have been put into the arena before. */
-  restore(meta: EngineMeta, sources: RuleSource[], names: string[], duplicates: Uint8Array[]): RuleProblem[];
+  /** Counterpart of `cut` on a fresh engine: pages have been put into the arena before, and the store has been loaded. */
+  restore(
+    meta: EngineMeta,
+    sources: RuleSource[],
+    names: string[],
+    duplicates: Uint8Array[],
+    spilled?: SpilledLabels,
+  ): RuleProblem[];
   arena: Arena;
 }
 
@@ -339,6 +382,16 @@ export function createEngine(options: EngineOptions): Engine {
   const hosts: KeyTable[] = KEY_TYPES.slice(0, HOUSEMATES).map(() => createKeyTable());
   /** Subscribers, accounts, SIMs and handsets that live in the block of a subscriber. */
   const housemates = new Int32Array(HOUSEMATES);
+  /** Address of a key's block: a reference into the store is a negative number in the table, and its block comes back. */
+  const addressOf = (keyType: number, key: number): number => {
+    const address = tables[keyType]!.get(key);
+    return address < 0 ? bringBack(keyType, key, address) : address;
+  };
+  const { spill } = options;
+  let spilledBlocks = 0;
+  let spilledSubscribers = 0;
+  let firedSinceRoom = 0;
+  const coldest = createColdest(arena, blocks.touchedAt);
   const timers = createTimers();
   const duplicates = createDuplicates(options.horizonRecords ?? HORIZON_RECORDS_DEFAULT);
   const registry: Registry = new Map();
@@ -367,7 +420,7 @@ export function createEngine(options: EngineOptions): Engine {
         segments.u32 = cursor.u32;
         return cursor.segmentAt[operator]!;
       }
-      const address = tables[SUBSCRIBER]!.get(subscriber);
+      const address = addressOf(SUBSCRIBER, subscriber);
       return address === 0 ? 0 : blocks.peek(address, operator, segments);
     },
   };
@@ -480,11 +533,8 @@ export function createEngine(options: EngineOptions): Engine {
         return names.numberOf(record.carrierId);
       case 'servingPlmn':
         return names.numberOf(record.servingPlmn);
-      case 'otherRange': {
-        // Digits give a number above 0, names one below, and a short code has no range.
-        const range = fingerprint(record.otherNumber.slice(0, OTHER_RANGE_DIGITS));
-        return range > 0 && record.otherNumber.length >= OTHER_RANGE_DIGITS ? range : 0;
-      }
+      case 'otherRange':
+        return otherRangeOf(record);
       case 'imsi+servingPlmn':
         return record.servedImsi === '' || record.servingPlmn === ''
           ? 0
@@ -504,6 +554,12 @@ export function createEngine(options: EngineOptions): Engine {
       default:
         throw new Error(`no key of type ${KEY_TYPES[keyType]}`);
     }
+  };
+
+  /** Digits give a number above 0, names one below, and a short code has no range. */
+  const otherRangeOf = ({ otherNumber }: SeenRecord): number => {
+    const range = fingerprint(otherNumber.slice(0, OTHER_RANGE_DIGITS));
+    return range > 0 && otherNumber.length >= OTHER_RANGE_DIGITS ? range : 0;
   };
 
   /**
@@ -605,13 +661,99 @@ export function createEngine(options: EngineOptions): Engine {
         sum += duplicates.warm(record.recordId);
       }
       for (let index = 0; index < count; index++) {
-        warmKeys[index] = tables[warmTypes[index]!]!.get(warmKeys[index]!);
+        // One that is spilled is not here to be touched.
+        warmKeys[index] = Math.max(0, tables[warmTypes[index]!]!.get(warmKeys[index]!));
       }
       for (let index = 0; index < count; index++) sum += arena.touch(warmKeys[index]!);
       first = next;
     }
     // Kept, so that no compiler finds the loops useless.
     warmed = sum;
+  };
+
+  // -- keys that memory has no room for ----------------------------------------------------------------------------------
+
+  const label = new Float64Array(LABEL_UNITS + OPERATORS_MAX);
+  const bringBack = (keyType: number, key: number, address: number): number => {
+    const image = spill!.store.take(-address);
+    const back = blocks.bringBack(image);
+    tables[keyType]!.set(key, back);
+    spilledBlocks--;
+    if (keyType === HOST_TYPE && blocks.isHome(back)) spilledSubscribers--;
+    return back;
+  };
+
+  /** Spills a block; false where the store takes nothing now. */
+  const spillBlock = (address: number): boolean => {
+    blocks.bind(address);
+    const ownerType = ownerTypeOf(cursor);
+    const owner = ownerOf(cursor);
+    let episodes = 0;
+    for (let index = segmentCountOf(cursor) - 1; index >= 0; index--) {
+      const id = blocks.segmentIdAt(index);
+      if (ruleSet.rulesByEpisode[id] !== undefined) label[LABEL_UNITS + episodes++] = id;
+    }
+    label[0] = ownerType + episodes * 256;
+    label[1] = owner;
+    label[2] = queuedAtOf(cursor);
+    for (let keyType = 0; keyType < HOUSEMATES; keyType++)
+      label[3 + keyType] = ownerType === HOST_TYPE ? housemateOf(cursor, keyType) : 0;
+    const { f64, base } = cursor;
+    const reference = spill!.store.put(label, LABEL_UNITS + episodes, f64, base, usedUnitsOf(cursor));
+    blocks.unbind();
+    if (reference === 0) return false;
+    tables[ownerType]!.set(owner, -reference);
+    arena.free(address);
+    spilledBlocks++;
+    if (ownerType === HOST_TYPE && label[3] !== 0) spilledSubscribers++;
+    return true;
+  };
+
+  const isFull = (): boolean =>
+    spill !== undefined && (arena.usedBlocks() > spill.blocksMax || arena.usedBytes() > spill.bytesMax);
+
+  const makeRoom = (): boolean => {
+    if (!isFull()) return false;
+    let left = SPILLED_AT_ONCE;
+    let taken = true;
+    // A sixteenth below the limits, so that not every batch comes back here.
+    const blocksMax = spill!.blocksMax - Math.min(SPILLED_AT_ONCE, Math.floor(spill!.blocksMax / 16));
+    const bytesMax = spill!.bytesMax * (15 / 16);
+    const isEnough = (address: number): boolean => {
+      taken = spillBlock(address);
+      if (taken) left--;
+      return !taken || left === 0 || (arena.usedBlocks() <= blocksMax && arena.usedBytes() <= bytesMax);
+    };
+    return coldest.sweep(isEnough) && isFull();
+  };
+
+  const spilledOf = (records: readonly UsageRecord[]): number[] => {
+    const found: number[] = [];
+    const add = (keyType: number, key: number): boolean => {
+      if (key === 0) return false;
+      const address = tables[keyType]!.get(key);
+      if (address < 0) found.push(-address);
+      return address !== 0;
+    };
+    const addGuest = (keyType: number, key: number): void => {
+      if (!add(keyType, key)) add(SUBSCRIBER, hosts[keyType]!.get(key));
+    };
+    let newest = maxEventTime;
+    for (const record of records) {
+      if (record.eventTime > newest) newest = record.eventTime;
+      add(SUBSCRIBER, names.find(record.servedMsisdn));
+      addGuest(ACCOUNT, names.find(record.accountId));
+      addGuest(IMSI, names.find(record.servedImsi));
+      addGuest(IMEI, names.find(record.servedImei));
+      add(OTHER_NUMBER, names.find(record.otherNumber));
+      add(OTHER_RANGE, otherRangeOf(record));
+      add(CELL, names.find(record.cellId));
+    }
+    timers.dueBy(newest - latenessMs, (keyType, key) => {
+      add(keyType, key);
+      return found.length < TIMERS_FETCHED_MAX;
+    });
+    return found;
   };
 
   const apply = (record: UsageRecord, alerts: AlertData[]): Applied => {
@@ -640,14 +782,14 @@ export function createEngine(options: EngineOptions): Engine {
   /** Binds the block in which this key lives and selects it there; false where it is not known. */
   const find = (keyType: number, key: number): boolean => {
     if (donor !== undefined) settle(keyType, key);
-    let address = tables[keyType]!.get(key);
+    let address = addressOf(keyType, key);
     if (address !== 0) {
       blocks.bind(address);
       return keyType !== HOST_TYPE || housemateOf(cursor, HOST_TYPE) !== 0;
     }
     if (keyType >= HOUSEMATES || keyType === HOST_TYPE || key === 0) return false;
     // Who is his own account is not written down: the number is the same.
-    address = tables[SUBSCRIBER]!.get(hosts[keyType]!.get(key) || (keyType === ACCOUNT ? key : 0));
+    address = addressOf(SUBSCRIBER, hosts[keyType]!.get(key) || (keyType === ACCOUNT ? key : 0));
     if (address === 0) return false;
     blocks.bind(address);
     if (housemateOf(cursor, keyType) !== key) return false;
@@ -661,7 +803,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (keyType < HOUSEMATES && subscriberKey !== 0) {
       // Mostly the block is still bound from the kind of key before.
       if (cursor.address === 0 || ownerTypeOf(cursor) !== HOST_TYPE || ownerOf(cursor) !== subscriberKey) {
-        let address = tables[SUBSCRIBER]!.get(subscriberKey);
+        let address = addressOf(SUBSCRIBER, subscriberKey);
         if (address === 0) {
           address = blocks.create(HOST_TYPE, subscriberKey);
           tables[SUBSCRIBER]!.set(subscriberKey, address);
@@ -695,7 +837,7 @@ export function createEngine(options: EngineOptions): Engine {
     const plan = ruleSet.plans[record.recordType];
     if (plan.isEmpty) return false;
     // Conditions may ask for the subscriber's profile, and nearly every record goes on with this block.
-    const home = subscriberKey === 0 ? 0 : tables[SUBSCRIBER]!.get(subscriberKey);
+    const home = subscriberKey === 0 ? 0 : addressOf(SUBSCRIBER, subscriberKey);
     if (home !== 0) blocks.bind(home);
     const { keys, lateAfterMs } = plan.patternOf(scope);
 
@@ -898,7 +1040,7 @@ export function createEngine(options: EngineOptions): Engine {
       for (let housemate = 0; housemate < HOUSEMATES; housemate++)
         keys.push([housemate, housemateOf(cursor, housemate)]);
     for (const [keyType, key] of keys) settle(keyType, key);
-    blocks.bind(tables[ownerType]!.get(owner));
+    blocks.bind(addressOf(ownerType, owner));
     return Math.min(due, queuedAtOf(cursor));
   };
 
@@ -1248,13 +1390,17 @@ export function createEngine(options: EngineOptions): Engine {
     while (fired < limit && timers.nextAt() <= watermark) {
       timers.pop();
       const { time, keyType, key } = timers.popped;
-      const address = tables[keyType]!.get(key);
+      const address = addressOf(keyType, key);
       if (address === 0) continue;
       blocks.bind(address);
       if (queuedAtOf(cursor) !== time) continue;
       fireBlock(time);
       if (pending.length > 0) lookAtAlerts();
       fired++;
+      if (++firedSinceRoom === FIRED_BETWEEN_SPILLS) {
+        firedSinceRoom = 0;
+        makeRoom();
+      }
     }
     return fired;
   };
@@ -1480,7 +1626,8 @@ export function createEngine(options: EngineOptions): Engine {
       backfill: span,
     });
     if ('problems' in result) return result;
-    const engine = createEngine({ ...options, names: own });
+    const { spill: _, ...alone } = options;
+    const engine = createEngine({ ...alone, names: own });
     const { state } = engine.observe(result.ruleSet);
     const alerts: AlertData[] = [];
     return {
@@ -1580,6 +1727,7 @@ export function createEngine(options: EngineOptions): Engine {
         if (key !== 0) settle(keyType, key);
       }
     }
+    makeRoom();
     return true;
   };
 
@@ -1602,6 +1750,13 @@ export function createEngine(options: EngineOptions): Engine {
       fireTimers(Number.POSITIVE_INFINITY, alerts);
     },
     fireTimers,
+    makeRoom,
+    spilled: () => spilledBlocks,
+    spilledOf,
+    spilledMoved(label, from, to) {
+      const table = tables[label[0]! % 256]!;
+      if (table.get(label[1]!) === -from) table.set(label[1]!, -to);
+    },
     useRules,
     beginBackfill,
     takeOver,
@@ -1617,7 +1772,9 @@ export function createEngine(options: EngineOptions): Engine {
       departing(sources).reduce((sum, { rule }) => sum + openKeysOf(rule.episode).size(), 0),
     endEpisodes(sources, version, limit, alerts) {
       output = alerts;
-      return endEpisodes(sources, version, limit);
+      const ended = endEpisodes(sources, version, limit);
+      while (makeRoom());
+      return ended;
     },
     checkRules(sources, lists) {
       const result = compileRuleSet(sources, '', {
@@ -1633,13 +1790,19 @@ export function createEngine(options: EngineOptions): Engine {
       return 'problems' in result ? result.problems : [];
     },
     ruleSet: () => ruleSet,
-    inspectSubscriber,
+    inspectSubscriber(msisdn) {
+      const view = inspectSubscriber(msisdn);
+      makeRoom();
+      return view;
+    },
     calibration: calibration.snapshot,
     watermark: () => watermark,
     maxEventTime: () => maxEventTime,
     counts: () => ({ applied: appliedCount, duplicate: duplicateCount, late: lateCount }),
     stats: () => ({
       subscribers: housemates[SUBSCRIBER]!,
+      spilledSubscribers,
+      residentBlocks: arena.usedBlocks(),
       keys: Object.fromEntries(
         KEY_TYPES.map((type, index) => [
           type,
@@ -1679,6 +1842,7 @@ export function createEngine(options: EngineOptions): Engine {
           late: lateCount,
           rankings: rankings.snapshot(),
           calibration: calibration.snapshot(),
+          ...(spilledBlocks > 0 && { spilled: spill!.store.cut() }),
         },
         names: names.snapshot(),
         duplicates: horizon.parts,
@@ -1689,7 +1853,9 @@ export function createEngine(options: EngineOptions): Engine {
         },
       };
     },
-    restore(meta, sources, savedNames, savedDuplicates) {
+    restore(meta, sources, savedNames, savedDuplicates, spilledLabels) {
+      if (meta.spilled !== undefined && spilledLabels === undefined)
+        throw new Error('the keys that this checkpoint has spilled are not at hand');
       names.restore(savedNames);
       duplicates.restore(savedDuplicates);
       registry.clear();
@@ -1707,26 +1873,45 @@ export function createEngine(options: EngineOptions): Engine {
       const { lists } = parseLists(meta.rules);
       const problems = useRules(sources, meta.ruleSetVersion, [], lists.files.length === 0 ? undefined : lists);
       // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
+      const know = (
+        ownerType: number,
+        owner: number,
+        queuedAt: number,
+        housemate: (keyType: number) => number,
+      ): void => {
+        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, ownerType, owner);
+        if (ownerType !== HOST_TYPE) return;
+        for (let keyType = 0; keyType < HOUSEMATES; keyType++) {
+          const key = housemate(keyType);
+          if (key === 0) continue;
+          housemates[keyType]!++;
+          if (keyType !== HOST_TYPE && !(keyType === ACCOUNT && key === owner)) hosts[keyType]!.set(key, owner);
+        }
+      };
       arena.walk((address) => {
         blocks.bind(address);
         const owner = ownerOf(cursor);
         const ownerType = ownerTypeOf(cursor);
         tables[ownerType]!.set(owner, address);
-        const queuedAt = queuedAtOf(cursor);
-        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, ownerType, owner);
-        const keyAt = (keyType: number): number => (ownerType === HOST_TYPE ? housemateOf(cursor, keyType) : owner);
-        if (ownerType === HOST_TYPE) {
-          for (let keyType = 0; keyType < HOUSEMATES; keyType++) {
-            const key = keyAt(keyType);
-            if (key === 0) continue;
-            housemates[keyType]!++;
-            if (keyType !== HOST_TYPE && !(keyType === ACCOUNT && key === owner)) hosts[keyType]!.set(key, owner);
-          }
-        }
+        know(ownerType, owner, queuedAtOf(cursor), (keyType) => housemateOf(cursor, keyType));
         for (let index = segmentCountOf(cursor) - 1; index >= 0; index--) {
           const id = blocks.segmentIdAt(index);
           const rule = ruleSet.rulesByEpisode[id];
-          if (rule !== undefined) openKeysOf(id).set(keyAt(rule.keyType), 1);
+          if (rule !== undefined)
+            openKeysOf(id).set(ownerType === HOST_TYPE ? housemateOf(cursor, rule.keyType) : owner, 1);
+        }
+      });
+      spilledLabels?.((reference, label) => {
+        const ownerType = label[0]! % 256;
+        const owner = label[1]!;
+        tables[ownerType]!.set(owner, -reference);
+        spilledBlocks++;
+        if (ownerType === HOST_TYPE && label[3] !== 0) spilledSubscribers++;
+        know(ownerType, owner, label[2]!, (keyType) => label[3 + keyType]!);
+        for (let episode = Math.floor(label[0]! / 256) - 1; episode >= 0; episode--) {
+          const id = label[LABEL_UNITS + episode]!;
+          const rule = ruleSet.rulesByEpisode[id];
+          if (rule !== undefined) openKeysOf(id).set(ownerType === HOST_TYPE ? label[3 + rule.keyType]! : owner, 1);
         }
       });
       return problems;

@@ -74,13 +74,17 @@ export interface Arena {
    */
   sparsePage(): number;
   pageCount(): number;
-  /** Bytes that blocks in use take, and bytes of all pages. */
+  /** Blocks in use, the bytes that they take, and bytes of all pages. */
+  usedBlocks(): number;
   usedBytes(): number;
   bytes(): number;
   /** Calls `visit` with the address of every block in use. */
   walk(visit: (address: number) => void): void;
   /** The same for one page. */
   walkPage(page: number, visit: (address: number) => void): void;
+  /** Places for blocks of a page that have been used, and the address of the block in one of them: 0 where it is free. */
+  placesOf(page: number): number;
+  blockAt(page: number, place: number): number;
   /** Fixes the content of all pages as of now; `take` hands them out in order, each exactly as it was at this moment. */
   cut(): ArenaCut;
   /** Takes a page as `ArenaCut` handed it out; its blocks are to be written to the memory that is returned. On an empty arena. */
@@ -180,6 +184,7 @@ export function createArena(): Arena {
   let slabUsed = 0;
   const openPage = new Int32Array(SIZE_CLASSES.length).fill(-1);
   let usedUnits = 0;
+  let usedBlocks = 0;
   let open: OpenCut | undefined;
   /** From cut to cut. */
   let words = new Int32Array(new SharedArrayBuffer(0));
@@ -309,6 +314,7 @@ export function createArena(): Arena {
     const sizeClass = classOf(units);
     const size = SIZE_CLASSES[sizeClass]!;
     usedUnits += size;
+    usedBlocks++;
     const freeIn = withFree[sizeClass]!.at(-1);
     if (freeIn !== undefined) {
       const address = pageFree[freeIn]!;
@@ -345,6 +351,7 @@ export function createArena(): Arena {
     beforeWrite(address);
     pagesF64[page]![(address & (PAGE_UNITS - 1)) + CLOCK] = FREE;
     noteFree(page, address);
+    usedBlocks--;
     usedUnits -= SIZE_CLASSES[pageClass[page]!]!;
     if (--pageLive[page]! === 0) emptyPage(page);
   };
@@ -387,10 +394,16 @@ export function createArena(): Arena {
     },
     sparsePage,
     pageCount: () => pagesF64.length,
+    usedBlocks: () => usedBlocks,
     usedBytes: () => usedUnits * 8,
     bytes: () => pagesF64.length * PAGE_BYTES,
     walk: (visit) => forEachBlock((address, live) => live && visit(address)),
     walkPage: (page, visit) => forEachBlockOf(page, (address, live) => live && visit(address)),
+    placesOf: (page) => pageUsed[page]!,
+    blockAt(page, place) {
+      const offset = place * SIZE_CLASSES[pageClass[page]!]!;
+      return pagesF64[page]![offset + CLOCK] === FREE ? 0 : page * PAGE_UNITS + offset;
+    },
     cut() {
       if (open !== undefined) throw new Error('a cut is open already');
       const pages = pagesF64.length;
@@ -431,6 +444,9 @@ export function createArena(): Arena {
       takePageBack(sizeClass, used).set(bytes);
     },
     restored() {
+      freeHead.fill(0);
+      usedUnits = 0;
+      usedBlocks = 0;
       forEachBlock((address, live) => {
         const page = address >>> PAGE_BITS;
         if (live) {
@@ -449,6 +465,7 @@ export function createArena(): Arena {
       leaving = -1;
       openPage.fill(-1);
       usedUnits = 0;
+      usedBlocks = 0;
     },
   };
 }

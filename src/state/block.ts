@@ -95,6 +95,12 @@ export interface Blocks {
   create(keyType: number, key: number, eventTime?: number): number;
   /** Selects the key that the block was made for, which may be a host that is not there itself (see `isHere`). */
   bind(address: number): Cursor;
+  /** A block as it was bound once, now at home in the arena again; `image` are its units in use. Binds nothing. */
+  bringBack(image: Float64Array): number;
+  /** Whether the key that the block was made for lives in it: a host may only be there for its guests. Binds nothing. */
+  isHome(address: number): boolean;
+  /** The newest clock of those who live in the block at this address. Binds nothing. */
+  touchedAt(address: number): number;
   /** Forgets which block is bound, because it is free now. */
   unbind(): void;
   /** Moves the blocks of a page that is nearly empty together with others, if memory was taken since. Binds nothing. */
@@ -161,8 +167,7 @@ export function createBlocks(arena: Arena): Blocks {
     return cursor;
   };
 
-  /** Units in use of the bound block, counted from its start. */
-  const usedOf = (): number => cursor.u32[(cursor.base + META) * 2 + 1]!;
+  const usedOf = (): number => usedUnitsOf(cursor);
   const setMeta = (count: number, used: number): void => {
     const at = (cursor.base + META) * 2;
     cursor.u32[at] = (cursor.u32[at]! & 0xff) | (count << 8);
@@ -304,6 +309,24 @@ export function createBlocks(arena: Arena): Blocks {
       }
       return 0;
     },
+    bringBack(image) {
+      const address = arena.allocate(image.length);
+      arena.f64(address >>> PAGE_BITS).set(image, address & (PAGE_UNITS - 1));
+      return address;
+    },
+    isHome: (address) => arena.f64(address >>> PAGE_BITS)[(address & (PAGE_UNITS - 1)) + CLOCK] !== NOBODY,
+    touchedAt(address) {
+      const page = address >>> PAGE_BITS;
+      const f64 = arena.f64(page);
+      const base = address & (PAGE_UNITS - 1);
+      let newest = f64[base + CLOCK]!;
+      if ((arena.u32(page)[(base + META) * 2]! & 0xff) !== HOST_TYPE) return newest;
+      for (let guest = FIRST_GUEST; guest < HEADER_UNITS; guest += GUEST_UNITS) {
+        const clock = f64[base + guest + CLOCK]!;
+        if (clock > newest) newest = clock;
+      }
+      return newest;
+    },
     bind,
     unbind,
     gather() {
@@ -410,3 +433,5 @@ export const setQueuedAt = (cursor: Cursor, time: number): void => {
 };
 /** Number of segments of the bound block. */
 export const segmentCountOf = (cursor: Cursor): number => cursor.u32[(cursor.base + META) * 2]! >>> 8;
+/** Units in use of the bound block, counted from its start. */
+export const usedUnitsOf = (cursor: Cursor): number => cursor.u32[(cursor.base + META) * 2 + 1]!;

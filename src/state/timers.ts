@@ -17,6 +17,8 @@ export interface Timers {
   /** Takes the first entry; its parts are in `popped`. */
   pop(): void;
   popped: { time: number; keyType: number; key: number };
+  /** Calls `visit` with the entries that are due by `time`, in no order, until it says that it has enough. */
+  dueBy(time: number, visit: (keyType: number, key: number) => boolean): void;
   size(): number;
   bytes(): number;
   clear(): void;
@@ -90,6 +92,16 @@ export function createTimers(): Timers {
         index = child;
       }
       put(index, time, keyType, key);
+    },
+    dueBy(time, visit) {
+      // Below an entry that is not due nothing is.
+      const open = [0];
+      while (open.length > 0) {
+        const index = open.pop()!;
+        if (index >= length || times[index]! > time) continue;
+        if (!visit(keyTypes[index]!, keys[index]!)) return;
+        open.push(index * 2 + 1, index * 2 + 2);
+      }
     },
     size: () => length,
     bytes: () => times.length * 17,

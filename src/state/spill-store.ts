@@ -1,0 +1,705 @@
+/**
+ * Blocks of cold keys on disk: what memory has no room for is appended here and read back when its key is touched.
+ *
+ * A store is a folder of segments, `spill-<number>`, that are only ever appended to. An entry says which keys live in its block,
+ * then comes the block as it was in memory. What says whether an entry still counts is one bit in memory; a checkpoint holds the bits
+ * and the lengths of its own moment, so state and spilled keys come from one cut, and nothing that a kept checkpoint needs is ever
+ * changed:
+ *
+ * - a key that is spilled after the cut lies in the arena of the checkpoint; its entry lies behind the length that it notes;
+ * - a key that came back after the cut has its bit in the checkpoint, and its entry is still there: a segment is deleted when
+ *   neither memory nor any of the generations that are kept has a bit in it;
+ * - a new process never appends to a segment of an old one.
+ *
+ * ```
+ * entry: u32 CRC-32 of the rest | u32 units behind the head | u32 number in its segment | u32 segment | u32 units of the label | 0
+ *        label (see engine.ts) | block
+ * ```
+ *
+ * Entries wait in memory until they are written, some megabytes at most; written is not durable: `flush` before a checkpoint
+ * is. Reading ahead (`fetch`) changes nothing but where `take` finds an entry.
+ */
+import { close, fsync, mkdirSync, openSync, read, readdirSync, readSync, rmSync, write, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
+import { isDiskTrouble, RingfenceError } from '../errors.ts';
+import { PAGE_UNITS } from './arena.ts';
+import { GENERATIONS_KEPT } from './checkpoint.ts';
+
+/** A reference is `segment * SEGMENT_UNITS + unit`: 64 MiB a segment. */
+const SEGMENT_UNITS = 8_388_608;
+export const SEGMENT_BYTES = SEGMENT_UNITS * 8;
+/** 256 GiB. A disk is full before; references would go on far beyond. */
+export const SEGMENTS_MAX = 4_096;
+const HEAD_UNITS = 3;
+const HEAD_BYTES = HEAD_UNITS * 8;
+/** Longer labels are none of ours. */
+const LABEL_UNITS_MAX = 1_024;
+const ENTRY_UNITS_MAX = HEAD_UNITS + LABEL_UNITS_MAX + PAGE_UNITS;
+/** Entries are gathered to this size before they are written. */
+const CHUNK_UNITS = 131_072;
+/** So many chunks may wait for the disk before records wait for them: 16 MiB. */
+export const CHUNKS_WAITING_MAX = 16;
+/** Beyond this one is written at once, whoever waits for it: thousands of timers can be due at one record. */
+const CHUNKS_BEFORE_SYNC = 24;
+/** And beyond this the disk has been full for so long that going on would only fill the memory: 1 GiB. */
+const CHUNKS_MAX = 1_024;
+/** Entries that are read ahead at once; what else a batch needs is read when it is met. */
+export const FETCHED_MAX = 8_192;
+const READS_AT_ONCE = 16;
+/** Most blocks are shorter, and come with one read. */
+const READ_BYTES = 8_192;
+/** After a write that the disk did not take. */
+const RETRY_MS = 250;
+const FILE_NAME = /^spill-(\d{9})$/;
+
+const readAt = promisify(read);
+const writeAt = promisify(write);
+const syncFile = promisify(fsync);
+const closeFile = promisify(close);
+
+/** What a checkpoint notes of the store; plain data. `live`: base64 of one bit an entry. */
+export interface SpilledCut {
+  segments: { number: number; units: number; entries: number; live: string }[];
+}
+
+/** What the engine needs of it. */
+export interface Spill {
+  /** Takes a block of `units` at `from` with its label; returns its reference, 0 where the disk has no room for it now. */
+  put(label: Float64Array, labelUnits: number, f64: Float64Array, from: number, units: number): number;
+  /** The block comes back into memory: its bytes, until the next call. @throws RingfenceError where they are damaged */
+  take(reference: number): Float64Array;
+  cut(): SpilledCut;
+}
+
+/** Labels of a checkpoint's spilled blocks. */
+export type SpilledLabels = (visit: (reference: number, label: Float64Array) => void) => void;
+
+export interface SpillStats {
+  /** Blocks in the store, what they take, and what all segments take on disk. */
+  blocks: number;
+  bytes: number;
+  diskBytes: number;
+  segments: number;
+  chunksWaiting: number;
+  /** Since the start. */
+  spilled: number;
+  /** Blocks that came back: read before their records were applied, or while they were, or not written yet. */
+  returned: { ahead: number; within: number; unwritten: number };
+}
+
+export interface SpillStore extends Spill {
+  /** Reads these entries, so that `take` finds them in memory; those of the call before are forgotten. */
+  fetch(references: readonly number[]): Promise<void>;
+  /** More waits for the disk than should. */
+  isFull(): boolean;
+  /** Resolves when it is not. A disk that is full is tried again and again. */
+  room(): Promise<void>;
+  /** Why the disk takes nothing at the moment; empty where it does. */
+  trouble(): string;
+  /** Resolves when all that was put is durable. */
+  flush(): Promise<void>;
+  /** A checkpoint with this cut is durable: what only older ones needed may go. */
+  stored(cut: SpilledCut): Promise<void>;
+  /** Makes the store what it was at the cut of a checkpoint; or says what is damaged. Before anything is put. */
+  load(cut: SpilledCut): Promise<{ labels: SpilledLabels } | { damage: string }>;
+  /**
+   * Moves entries out of segments that are mostly dead, while there is more dead than alive. `moved` must note the new reference
+   * of a block, before it returns.
+   */
+  tidy(moved: (label: Float64Array, from: number, to: number) => void): Promise<void>;
+  stats(): SpillStats;
+  close(): Promise<void>;
+}
+
+interface Segment {
+  number: number;
+  file: number;
+  units: number;
+  entries: number;
+  liveEntries: number;
+  liveUnits: number;
+  live: Uint8Array;
+  /** It has bytes that are not flushed. */
+  dirty: boolean;
+  /** What is not written yet, in order. */
+  chunks: Chunk[];
+}
+
+interface Chunk {
+  segment: Segment;
+  /** Unit of its first entry in the segment. */
+  start: number;
+  f64: Float64Array;
+  u32: Uint32Array;
+  bytes: Uint8Array;
+  filledUnits: number;
+  writtenUnits: number;
+  /** Nothing more is put into it. */
+  closed: boolean;
+}
+
+export interface SpillStoreOptions {
+  /** For tests: segments of another length. */
+  segmentBytes?: number;
+  /** A block was read while its record was being applied, after so long. */
+  onRead?(seconds: number): void;
+}
+
+const segmentPath = (directory: string, number: number): string =>
+  join(directory, `spill-${String(number).padStart(9, '0')}`);
+
+export function openSpillStore(directory: string, options: SpillStoreOptions = {}): SpillStore {
+  const segmentUnits = Math.min(SEGMENT_UNITS, (options.segmentBytes ?? SEGMENT_BYTES) / 8);
+  /** All segments whose files are there and that this process has opened, by number. */
+  const segments = new Map<number, Segment>();
+  let tail: Segment | undefined;
+  /** Numbers of files that are there from the time before; undefined until the folder has been read. */
+  let strangers: Set<number> | undefined;
+  let lastNumber = 0;
+  let folderChanged = false;
+  const queue: Chunk[] = [];
+  const fetched = new Map<number, Float64Array>();
+  /** Segments of the newest checkpoints of this process. */
+  const kept: Set<number>[] = [];
+  let blocks = 0;
+  let liveUnits = 0;
+  let spilled = 0;
+  const returned = { ahead: 0, within: 0, unwritten: 0 };
+  let troubled = '';
+  let closed = false;
+  let retry: NodeJS.Timeout | undefined;
+  /** Is being emptied. */
+  let tidying: Segment | undefined;
+  /** Grows to the longest entry. */
+  let scratch = new Float64Array(READ_BYTES / 8);
+
+  const readFolder = (): Set<number> => {
+    if (strangers !== undefined) return strangers;
+    let names: string[] = [];
+    try {
+      names = readdirSync(directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+    strangers = new Set(names.flatMap((name) => (FILE_NAME.test(name) ? [Number(name.slice(6))] : [])));
+    lastNumber = Math.max(lastNumber, ...strangers);
+    return strangers;
+  };
+
+  // -- putting and taking ------------------------------------------------------------------------------------------------
+
+  const beginSegment = (): Segment => {
+    readFolder();
+    if (segments.size >= SEGMENTS_MAX) {
+      throw new RingfenceError({
+        code: 'spill.full',
+        message: `The store of spilled keys has ${SEGMENTS_MAX} segments of ${SEGMENT_BYTES / 1024 ** 2} MiB.`,
+        hint: 'Raise residentKeysMax and residentBytesMax, or spread the subscribers over more partitions.',
+      });
+    }
+    if (tail !== undefined) closeChunk(tail);
+    mkdirSync(directory, { recursive: true });
+    let file = -1;
+    while (file < 0) {
+      try {
+        // Never a file that is there: it may be that of a process which does not know yet that it was replaced.
+        file = openSync(segmentPath(directory, ++lastNumber), 'wx+');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+    }
+    folderChanged = true;
+    tail = {
+      number: lastNumber,
+      file,
+      units: 0,
+      entries: 0,
+      liveEntries: 0,
+      liveUnits: 0,
+      live: new Uint8Array(1_024),
+      dirty: false,
+      chunks: [],
+    };
+    segments.set(tail.number, tail);
+    return tail;
+  };
+
+  const closeChunk = (segment: Segment): void => {
+    const chunk = segment.chunks.at(-1);
+    if (chunk === undefined || chunk.closed) return;
+    chunk.closed = true;
+    if (chunk.writtenUnits === chunk.filledUnits) drop(chunk);
+    else void writeClosed();
+  };
+  const drop = (chunk: Chunk): void => {
+    for (const list of [queue, chunk.segment.chunks]) {
+      const index = list.indexOf(chunk);
+      if (index >= 0) list.splice(index, 1);
+    }
+  };
+
+  /** The chunk into which an entry of so many units goes. */
+  const chunkFor = (segment: Segment, units: number): Chunk => {
+    const last = segment.chunks.at(-1);
+    if (last !== undefined && !last.closed && last.filledUnits + units <= last.f64.length) return last;
+    closeChunk(segment);
+    if (queue.length >= CHUNKS_BEFORE_SYNC) writeFirst();
+    const f64 = new Float64Array(Math.max(CHUNK_UNITS, units));
+    const chunk: Chunk = {
+      segment,
+      start: segment.units,
+      f64,
+      u32: new Uint32Array(f64.buffer),
+      bytes: new Uint8Array(f64.buffer),
+      filledUnits: 0,
+      writtenUnits: 0,
+      closed: false,
+    };
+    segment.chunks.push(chunk);
+    queue.push(chunk);
+    return chunk;
+  };
+
+  const put: Spill['put'] = (label, labelUnits, f64, from, units) => {
+    const whole = HEAD_UNITS + labelUnits + units;
+    let segment = tail;
+    if (queue.length >= CHUNKS_MAX) return 0;
+    if (segment === undefined || segment.units + whole > segmentUnits) {
+      try {
+        segment = beginSegment();
+      } catch (error) {
+        if (!isDiskTrouble(error)) throw error;
+        troubled = (error as Error).message;
+        return 0;
+      }
+    }
+    const chunk = chunkFor(segment, whole);
+    const at = chunk.filledUnits;
+    const { u32, bytes } = chunk;
+    u32[at * 2 + 1] = labelUnits + units;
+    u32[at * 2 + 2] = segment.entries;
+    u32[at * 2 + 3] = segment.number;
+    u32[at * 2 + 4] = labelUnits;
+    for (let unit = 0; unit < labelUnits; unit++) chunk.f64[at + HEAD_UNITS + unit] = label[unit]!;
+    chunk.f64.set(f64.subarray(from, from + units), at + HEAD_UNITS + labelUnits);
+    u32[at * 2] = crc32(bytes.subarray(at * 8 + 4, (at + whole) * 8));
+    chunk.filledUnits += whole;
+    const reference = segment.number * SEGMENT_UNITS + segment.units;
+    segment.units += whole;
+    const entry = segment.entries++;
+    if (entry >> 3 >= segment.live.length) {
+      const wider = new Uint8Array(segment.live.length * 2);
+      wider.set(segment.live);
+      segment.live = wider;
+    }
+    segment.live[entry >> 3]! |= 1 << (entry & 7);
+    segment.liveEntries++;
+    segment.liveUnits += whole;
+    blocks++;
+    liveUnits += whole;
+    return reference;
+  };
+
+  const bury = (segment: Segment, entry: number, whole: number): void => {
+    segment.live[entry >> 3]! &= ~(1 << (entry & 7));
+    segment.liveEntries--;
+    segment.liveUnits -= whole;
+    blocks--;
+    liveUnits -= whole;
+  };
+
+  /** A whole entry that begins at unit `at` of these; what is wrong with it otherwise. */
+  const check = (entry: Float64Array, at: number, segment: number): string => {
+    const u32 = new Uint32Array(entry.buffer, entry.byteOffset + at * 8, HEAD_UNITS * 2);
+    const units = HEAD_UNITS + u32[1]!;
+    if (u32[3] !== segment || u32[4]! > u32[1]! || at + units > entry.length) return 'an entry is no entry';
+    const bytes = new Uint8Array(entry.buffer, entry.byteOffset + at * 8 + 4, units * 8 - 4);
+    return crc32(bytes) === u32[0] ? '' : 'a checksum does not match';
+  };
+
+  const damaged = (segment: number, detail: string): RingfenceError =>
+    new RingfenceError({
+      code: 'spill.damaged',
+      message: `Segment ${segmentPath(directory, segment)} of the spilled keys is damaged: ${detail}.`,
+      hint: 'Start again: an older checkpoint is taken, or the state is made anew from the stream.',
+    });
+
+  /** The entry in memory where it waits for the disk, as the unit at which it begins in its chunk. */
+  const waiting = (segment: Segment, at: number): Chunk | undefined => {
+    for (const chunk of segment.chunks) if (at >= chunk.start && at < chunk.start + chunk.filledUnits) return chunk;
+    return undefined;
+  };
+
+  const readNow = (segment: Segment, at: number): Float64Array => {
+    const begun = performance.now();
+    const fill = (fromUnit: number, toUnit: number): number =>
+      readSync(
+        segment.file,
+        new Uint8Array(scratch.buffer, fromUnit * 8, (toUnit - fromUnit) * 8),
+        0,
+        (toUnit - fromUnit) * 8,
+        (at + fromUnit) * 8,
+      );
+    const first = fill(0, READ_BYTES / 8);
+    if (first < HEAD_BYTES) throw damaged(segment.number, 'it is cut short');
+    const units = HEAD_UNITS + new Uint32Array(scratch.buffer)[1]!;
+    if (units > ENTRY_UNITS_MAX) throw damaged(segment.number, 'an entry is no entry');
+    let bytes = first - (first % 8);
+    if (units * 8 > bytes) {
+      if (units > scratch.length) {
+        const longer = new Float64Array(units);
+        longer.set(scratch);
+        scratch = longer;
+      }
+      bytes += fill(bytes / 8, units);
+      if (bytes < units * 8) throw damaged(segment.number, 'it is cut short');
+    }
+    options.onRead?.((performance.now() - begun) / 1000);
+    return scratch.subarray(0, units);
+  };
+
+  const take = (reference: number): Float64Array => {
+    const number = Math.floor(reference / SEGMENT_UNITS);
+    const at = reference % SEGMENT_UNITS;
+    const segment = segments.get(number);
+    if (segment === undefined) throw new Error(`no segment ${number} of spilled keys`);
+    const chunk = waiting(segment, at);
+    let entry = fetched.get(reference);
+    if (chunk !== undefined) {
+      const begin = at - chunk.start;
+      entry = chunk.f64.subarray(begin, begin + HEAD_UNITS + chunk.u32[begin * 2 + 1]!);
+      returned.unwritten++;
+    } else if (entry !== undefined) {
+      fetched.delete(reference);
+      returned.ahead++;
+    } else {
+      entry = readNow(segment, at);
+      returned.within++;
+    }
+    if (chunk === undefined) {
+      const wrong = check(entry, 0, number);
+      if (wrong !== '') throw damaged(number, wrong);
+    }
+    const u32 = new Uint32Array(entry.buffer, entry.byteOffset, HEAD_UNITS * 2);
+    bury(segment, u32[2]!, entry.length);
+    return entry.subarray(HEAD_UNITS + u32[4]!);
+  };
+
+  // -- writing -----------------------------------------------------------------------------------------------------------
+
+  const written = (chunk: Chunk, upTo: number): void => {
+    chunk.segment.dirty = true;
+    chunk.writtenUnits = Math.max(chunk.writtenUnits, upTo);
+    if (chunk.closed && chunk.writtenUnits === chunk.filledUnits) drop(chunk);
+  };
+  /** One after the other; an error ends the turn of who met it. */
+  let turn: Promise<void> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const done = turn.then(work);
+    turn = done.catch(() => {});
+    return done;
+  };
+  const writeChunk = async (chunk: Chunk): Promise<void> => {
+    const upTo = chunk.filledUnits;
+    for (let at = chunk.writtenUnits * 8; at < upTo * 8; ) {
+      const { bytesWritten } = await writeAt(chunk.segment.file, chunk.bytes, at, upTo * 8 - at, chunk.start * 8 + at);
+      at += bytesWritten;
+    }
+    written(chunk, upTo);
+    troubled = '';
+  };
+  /** Never rejects: a disk that takes nothing is tried again later. */
+  const writeClosed = (): Promise<void> =>
+    inTurn(async () => {
+      try {
+        while (queue[0]?.closed) await writeChunk(queue[0]);
+      } catch (error) {
+        troubled = (error as Error).message;
+        retry ??= setTimeout(() => {
+          retry = undefined;
+          void writeClosed();
+        }, RETRY_MS).unref();
+      }
+    });
+  /** The first chunk, now. Where another write of it is on its way, both write the same. */
+  const writeFirst = (): void => {
+    const chunk = queue.find((one) => one.closed);
+    if (chunk === undefined) return;
+    try {
+      const upTo = chunk.filledUnits * 8;
+      for (let at = chunk.writtenUnits * 8; at < upTo; )
+        at += writeSync(chunk.segment.file, chunk.bytes, at, upTo - at, chunk.start * 8 + at);
+      written(chunk, chunk.filledUnits);
+    } catch (error) {
+      troubled = (error as Error).message;
+    }
+  };
+
+  const syncAll = async (): Promise<void> => {
+    for (const segment of segments.values()) {
+      if (!segment.dirty) continue;
+      segment.dirty = false;
+      try {
+        await syncFile(segment.file);
+      } catch (error) {
+        // What a failed flush has lost is not written by the next one. The checkpoint before this still holds.
+        throw new RingfenceError({
+          code: 'spill.sync',
+          message: `Spilled keys could not be flushed to the disk: ${(error as Error).message}.`,
+          hint: 'Look at the disk of the data folder, then start again: the last checkpoint is taken.',
+          cause: error,
+        });
+      }
+    }
+    if (!folderChanged) return;
+    folderChanged = false;
+    const folder = await open(directory, 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  };
+
+  // -- a checkpoint, and what follows from it ----------------------------------------------------------------------------
+
+  const cut = (): SpilledCut => ({
+    segments: [...segments.values()]
+      .filter(({ liveEntries }) => liveEntries > 0)
+      .map(({ number, units, entries, live }) => ({
+        number,
+        units,
+        entries,
+        live: Buffer.from(live.buffer, live.byteOffset, Math.ceil(entries / 8)).toString('base64'),
+      })),
+  });
+
+  const remove = async (number: number): Promise<void> => {
+    const segment = segments.get(number);
+    segments.delete(number);
+    readFolder().delete(number);
+    if (segment !== undefined) await closeFile(segment.file);
+    rmSync(segmentPath(directory, number), { force: true });
+  };
+
+  /** Goes through the entries of a segment up to `units`; what is wrong is returned. `visit` may wait. */
+  const walk = async (
+    { number, file }: Pick<Segment, 'number' | 'file'>,
+    units: number,
+    visit: (entry: Float64Array, at: number, u32: Uint32Array) => Promise<void> | void,
+  ): Promise<string> => {
+    const piece = new Float64Array(ENTRY_UNITS_MAX);
+    let held = 0;
+    let from = 0;
+    while (from < units) {
+      const wanted = Math.min(piece.length, units - from) * 8;
+      while (held < wanted) {
+        const { bytesRead } = await readAt(file, new Uint8Array(piece.buffer), held, wanted - held, from * 8 + held);
+        if (bytesRead === 0) return 'it is cut short';
+        held += bytesRead;
+      }
+      let at = 0;
+      const end = wanted / 8;
+      while (at + HEAD_UNITS <= end) {
+        const u32 = new Uint32Array(piece.buffer, at * 8, HEAD_UNITS * 2);
+        const whole = HEAD_UNITS + u32[1]!;
+        if (whole > ENTRY_UNITS_MAX) return 'an entry is no entry';
+        if (at + whole > end) break;
+        const wrong = check(piece, at, number);
+        if (wrong !== '') return wrong;
+        await visit(piece.subarray(at, at + whole), from + at, u32);
+        at += whole;
+      }
+      if (at === 0) return 'an entry is no entry';
+      from += at;
+      piece.copyWithin(0, at, end);
+      held -= at * 8;
+      if (from >= units) break;
+    }
+    return '';
+  };
+
+  const store: SpillStore = {
+    put(label, labelUnits, f64, from, units) {
+      const reference = put(label, labelUnits, f64, from, units);
+      if (reference !== 0) spilled++;
+      return reference;
+    },
+    take,
+    cut,
+    async fetch(references) {
+      fetched.clear();
+      const wanted = references
+        .slice(0, FETCHED_MAX)
+        .sort((a, b) => a - b)
+        .filter((reference, index, all) => reference !== all[index - 1]);
+      let next = 0;
+      const readSome = async (): Promise<void> => {
+        while (next < wanted.length) {
+          const reference = wanted[next++]!;
+          const segment = segments.get(Math.floor(reference / SEGMENT_UNITS));
+          const at = reference % SEGMENT_UNITS;
+          if (segment === undefined || waiting(segment, at) !== undefined) continue;
+          const entry = new Float64Array(READ_BYTES / 8);
+          let bytes: number;
+          try {
+            ({ bytesRead: bytes } = await readAt(segment.file, new Uint8Array(entry.buffer), 0, READ_BYTES, at * 8));
+          } catch {
+            // The segment may have been emptied and closed meanwhile; anything else is met again by who takes the entry.
+            continue;
+          }
+          const units = HEAD_UNITS + new Uint32Array(entry.buffer)[1]!;
+          // One that is too long is read by who takes it.
+          if (bytes >= HEAD_BYTES && units * 8 <= bytes) fetched.set(reference, entry.subarray(0, units));
+        }
+      };
+      await Promise.all(Array.from({ length: READS_AT_ONCE }, readSome));
+    },
+    isFull: () => queue.length > CHUNKS_WAITING_MAX,
+    async room() {
+      for (;;) {
+        await writeClosed();
+        if (closed || (troubled === '' && queue.length <= CHUNKS_WAITING_MAX)) return;
+        // A new segment that could not be begun has nothing that is tried again by itself.
+        if (queue.length <= CHUNKS_WAITING_MAX) troubled = '';
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    },
+    trouble: () => troubled,
+    flush: () =>
+      inTurn(async () => {
+        for (const chunk of [...queue]) await writeChunk(chunk);
+        await syncAll();
+      }),
+    async stored({ segments: noted }) {
+      kept.push(new Set(noted.map(({ number }) => number)));
+      if (kept.length < GENERATIONS_KEPT) return;
+      if (kept.length > GENERATIONS_KEPT) kept.shift();
+      const isNeeded = (number: number): boolean => kept.some((numbers) => numbers.has(number));
+      for (const number of [...readFolder()]) if (!isNeeded(number) && !segments.has(number)) await remove(number);
+      for (const segment of [...segments.values()]) {
+        const { number, liveEntries } = segment;
+        if (liveEntries > 0 || segment === tail || segment === tidying || isNeeded(number)) continue;
+        if (segment.chunks.length === 0) await remove(number);
+      }
+    },
+    async load({ segments: noted }) {
+      for (const { file } of segments.values()) await closeFile(file);
+      segments.clear();
+      blocks = 0;
+      liveUnits = 0;
+      readFolder();
+      const references: number[] = [];
+      const labels: Float64Array[] = [];
+      /** Labels lie in pieces, because they are many and small. */
+      let piece = new Float64Array(0);
+      let filled = 0;
+      for (const { number, units, entries, live } of noted) {
+        let file: number;
+        try {
+          file = openSync(segmentPath(directory, number), 'r');
+        } catch (error) {
+          return { damage: `segment ${number} of the spilled keys: ${(error as Error).message}` };
+        }
+        const bits = new Uint8Array(Buffer.from(live, 'base64'));
+        const segment: Segment = {
+          number,
+          file,
+          units,
+          entries,
+          liveEntries: 0,
+          liveUnits: 0,
+          live: bits,
+          dirty: false,
+          chunks: [],
+        };
+        segments.set(number, segment);
+        let found = 0;
+        const wrong = await walk(segment, units, (entry, at, u32) => {
+          const ordinal = u32[2]!;
+          if (ordinal === found) found++;
+          if (((bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) === 0) return;
+          segment.liveEntries++;
+          segment.liveUnits += entry.length;
+          const labelUnits = u32[4]!;
+          if (filled + labelUnits > piece.length) {
+            piece = new Float64Array(CHUNK_UNITS);
+            filled = 0;
+          }
+          const label = piece.subarray(filled, filled + labelUnits);
+          label.set(entry.subarray(HEAD_UNITS, HEAD_UNITS + labelUnits));
+          filled += labelUnits;
+          references.push(number * SEGMENT_UNITS + at);
+          labels.push(label);
+        });
+        if (wrong !== '') return { damage: `segment ${number} of the spilled keys: ${wrong}` };
+        if (found !== entries) return { damage: `segment ${number} of the spilled keys: entries are missing` };
+        blocks += segment.liveEntries;
+        liveUnits += segment.liveUnits;
+      }
+      return {
+        labels(visit) {
+          for (const [index, reference] of references.entries()) visit(reference, labels[index]!);
+        },
+      };
+    },
+    async tidy(moved) {
+      if (tidying !== undefined || closed) return;
+      try {
+        for (;;) {
+          let worst: Segment | undefined;
+          let dead = 0;
+          for (const segment of segments.values()) {
+            if (segment === tail || segment.liveEntries === 0 || segment.chunks.length > 0) continue;
+            dead += segment.units - segment.liveUnits;
+            if (worst === undefined || segment.liveUnits * worst.units < worst.liveUnits * segment.units)
+              worst = segment;
+          }
+          if (worst === undefined || dead <= liveUnits + segmentUnits) return;
+          const from = worst;
+          tidying = from;
+          const wrong = await walk(from, from.units, async (entry, at, u32) => {
+            const ordinal = u32[2]!;
+            if ((from.live[ordinal >> 3]! & (1 << (ordinal & 7))) === 0) return;
+            const labelUnits = u32[4]!;
+            const label = entry.subarray(HEAD_UNITS, HEAD_UNITS + labelUnits);
+            const to = put(label, labelUnits, entry, HEAD_UNITS + labelUnits, entry.length - HEAD_UNITS - labelUnits);
+            // A disk that is full: it stays where it is.
+            if (to === 0) return;
+            bury(from, ordinal, entry.length);
+            moved(label, from.number * SEGMENT_UNITS + at, to);
+            if (queue.length > CHUNKS_WAITING_MAX) await store.room();
+          });
+          if (wrong !== '') throw damaged(from.number, wrong);
+          if (closed || from.liveEntries > 0) return;
+        }
+      } finally {
+        tidying = undefined;
+      }
+    },
+    stats() {
+      let diskUnits = 0;
+      for (const { units } of segments.values()) diskUnits += units;
+      return {
+        blocks,
+        bytes: liveUnits * 8,
+        diskBytes: diskUnits * 8,
+        segments: segments.size,
+        chunksWaiting: queue.length,
+        spilled,
+        returned: { ...returned },
+      };
+    },
+    async close() {
+      closed = true;
+      clearTimeout(retry);
+      await turn;
+      for (const { file } of segments.values()) await closeFile(file);
+      segments.clear();
+    },
+  };
+  return store;
+}
