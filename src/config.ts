@@ -47,6 +47,15 @@ const configSchema = Type.Object(
     }),
     duplicateHorizonRecords: Type.Integer({ minimum: 1_024, maximum: 16_777_216 }),
     checkpointIntervalSec: Type.Number({ minimum: 0.1, maximum: 3_600 }),
+    residentKeysMax: Type.Integer({
+      minimum: 0,
+      description:
+        'Keys in memory, a subscriber with its account, SIM and handset counting once; colder ones are on disk. 0: no limit.',
+    }),
+    residentBytesMax: Type.Integer({
+      minimum: 0,
+      description: 'Bytes of keys in memory; colder ones are on disk. 0: no limit.',
+    }),
     allowDataLoss: Type.Boolean({
       description: 'Go on where the stream has lost records that the state does not have.',
     }),
@@ -152,6 +161,8 @@ export const DEFAULTS: Config = {
   latenessSec: 300,
   duplicateHorizonRecords: 524_288,
   checkpointIntervalSec: 15,
+  residentKeysMax: 0,
+  residentBytesMax: 0,
   allowDataLoss: false,
   source: 'urn:ringfence',
   allowedOrigins: [],
@@ -173,6 +184,8 @@ export const FLAGS = [
   'timeZone',
   'partitions',
   'checkpointIntervalSec',
+  'residentKeysMax',
+  'residentBytesMax',
 ] as const;
 export type Flag = (typeof FLAGS)[number];
 

@@ -38,6 +38,8 @@ program
   .option('--time-zone <zone>', `IANA zone of nights and weekends (default ${DEFAULTS.timeZone})`)
   .option('--partitions <n>', 'partitions of the usage stream (default 1)')
   .option('--checkpoint-interval-sec <n>', `seconds between checkpoints (default ${DEFAULTS.checkpointIntervalSec})`)
+  .option('--resident-keys-max <n>', 'keys in memory, colder ones are on disk (default 0: no limit)')
+  .option('--resident-bytes-max <n>', 'bytes of keys in memory, colder ones are on disk (default 0: no limit)')
   .action(async (flags: Partial<Record<Flag, string>> & { config?: string }) => {
     const config = loadConfig({ file: flags.config, flags });
     useLargePages();

@@ -24,6 +24,9 @@ export type RecordTypeLabel = RecordType | 'unknown';
 export const STAGES = ['next', 'decode', 'apply', 'publish', 'checkpoint'] as const;
 export type Stage = (typeof STAGES)[number];
 
+/** How a spilled block was read when it came back. */
+export const SPILL_READS = ['ahead', 'within', 'unwritten'] as const;
+
 /** 1 ms to 60 s. The push target is 50 ms, a checkpoint may take seconds, and an alert behind a backlog a minute. */
 const SECONDS_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
@@ -56,6 +59,12 @@ export interface Metrics {
   subscribersResident: Gauge;
   stateBytes: Gauge;
   evictionsTotal: Counter;
+  residentBlocks: Gauge;
+  spilledBlocks: Gauge;
+  spilledBytes: Gauge;
+  spillDiskBytes: Gauge;
+  spillReturnsTotal: Counter<'read'>;
+  spillReadSeconds: Histogram<'when'>;
   timersPending: Gauge;
   duplicateHorizonRecords: Gauge;
   ruleErrorsTotal: Counter<'rule'>;
@@ -148,7 +157,24 @@ export function createMetrics(): Metrics {
   const checkpointFailuresTotal = counter('checkpoint_failures_total', 'Checkpoints that the disk did not take.');
   const subscribersResident = gauge('subscribers_resident', 'Subscribers whose state is in memory.');
   const stateBytes = gauge('state_bytes', 'Bytes of rule state in memory.');
-  const evictionsTotal = counter('evictions_total', 'Keys that left memory because a limit was reached.');
+  const evictionsTotal = counter('evictions_total', 'Blocks of keys that were spilled because a limit was reached.');
+  const residentBlocks = gauge(
+    'resident_blocks',
+    'Blocks of state in memory; a subscriber shares one with its account, SIM and handset.',
+  );
+  const spilledBlocks = gauge('spilled_blocks', 'Blocks of cold keys that are on disk and not in memory.');
+  const spilledBytes = gauge('spilled_bytes', 'Bytes of the spilled blocks.');
+  const spillDiskBytes = gauge('spill_disk_bytes', 'Bytes of all segments of spilled blocks that are in use.');
+  const spillReturnsTotal = counter(
+    'spill_returns_total',
+    'Spilled blocks that came back: read ahead of their records, within (while a record was applied) or unwritten (still in memory).',
+    ['read'],
+  );
+  const spillReadSeconds = seconds(
+    'spill_read_seconds',
+    'Time to read spilled blocks: ahead (all of a batch) or within (one, while a record was applied).',
+    ['when'],
+  );
   const timersPending = gauge('timers_pending', 'Event-time timers that are set.');
   const duplicateHorizonRecords = gauge('duplicate_horizon_records', 'Record ids remembered to recognise duplicates.');
   const ruleErrorsTotal = counter('rule_errors_total', 'Evaluations of a rule that threw.', ['rule']);
@@ -268,6 +294,8 @@ export function createMetrics(): Metrics {
   const deadLetterReasons = ['malformed', 'schema', 'unknownType', 'future', 'tooLarge'];
   for (const reason of deadLetterReasons) deadLettersTotal.inc({ reason }, 0);
   for (const result of ['sent', 'duplicate', 'refused']) deadLetterReplaysTotal.inc({ result }, 0);
+  for (const read of SPILL_READS) spillReturnsTotal.inc({ read }, 0);
+  for (const when of ['ahead', 'within']) spillReadSeconds.zero({ when });
   for (const stage of STAGES) stageSeconds.zero({ stage });
 
   /**
@@ -342,6 +370,12 @@ export function createMetrics(): Metrics {
     subscribersResident,
     stateBytes,
     evictionsTotal,
+    residentBlocks,
+    spilledBlocks,
+    spilledBytes,
+    spillDiskBytes,
+    spillReturnsTotal,
+    spillReadSeconds,
     timersPending,
     duplicateHorizonRecords,
     ruleErrorsTotal,

@@ -22,6 +22,7 @@ import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
 import type { Source, SourceMessage } from './source/jetstream.ts';
 import type { Position } from './state/checkpoint.ts';
+import type { SpillStore } from './state/spill-store.ts';
 
 /** A record that claims to come from further ahead of the broker's clock is refused: one wrong clock must not move time. */
 export const FUTURE_MS_MAX = 600_000;
@@ -54,6 +55,8 @@ export interface PipelineOptions {
   stream: string;
   /** Makes state and position durable, at leisure until `hurry` is aborted; what it resolves with is for the log. */
   storeCheckpoint(position: Position, cut: EngineCut, hurry: AbortSignal): Promise<{ number: number; bytes: number }>;
+  /** Where the engine puts cold keys. */
+  spill?: SpillStore | undefined;
   checkpointEveryMs: number;
   metrics: Metrics;
   log: Log;
@@ -90,12 +93,12 @@ export interface Pipeline {
 }
 
 export function startPipeline(options: PipelineOptions): Pipeline {
-  const { source, engine, publisher, deadLetters, metrics, log, partition } = options;
-  /** While messages that were handed out are being applied: the last one that is; else 0, and the source knows. */
-  let appliedSequence = 0;
+  const { source, engine, publisher, deadLetters, spill, metrics, log, partition } = options;
+  /** While messages that were handed out are being applied: the last one that is; else -1, and the source knows. */
+  let appliedSequence = -1;
   const position = (): Position => ({
     stream: options.stream,
-    ...(appliedSequence > 0 ? { streamCreated: source.streamCreated, sequence: appliedSequence } : source.position()),
+    ...(appliedSequence >= 0 ? { streamCreated: source.streamCreated, sequence: appliedSequence } : source.position()),
   });
   /** Forgotten with the alert itself. */
   const firedAt = new WeakMap<AlertData, number>();
@@ -140,7 +143,11 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const cutMs = performance.now() - begun;
     checkpointing = (async () => {
       try {
-        const [alertMarks, letterMarks] = await Promise.all([publisher.drained(), deadLetters.drained()]);
+        const [alertMarks, letterMarks] = await Promise.all([
+          publisher.drained(),
+          deadLetters.drained(),
+          spill?.flush(),
+        ]);
         const { number, bytes } = await options.storeCheckpoint(
           { ...at, marks: [...alertMarks, ...letterMarks] },
           cut,
@@ -150,6 +157,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         diskTrouble = '';
         // Alerts before the cut need not be kept for a broker that loses what it acknowledged.
         stored(alertMarks);
+        await spill?.stored(cut.meta.spilled ?? { segments: [] });
         const seconds = (performance.now() - begun) / 1000;
         const keptBytes = cut.arena.keptBytes();
         metrics.observeCheckpoint(seconds);
@@ -161,6 +169,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         lastCheckpointMs = lastCheckpointAt - begun;
         checkpointing = undefined;
       }
+      if (!stopping) spill?.tidy(engine.spilledMoved).catch((error: unknown) => fail(error));
     })();
     return checkpointing;
   };
@@ -316,6 +325,13 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           }
           beyond++;
         }
+        if (engine.spilled() > 0) {
+          // A checkpoint that is cut while this waits stands before the message.
+          if (appliedSequence < 0) appliedSequence = messages[first]!.sequence - 1;
+          const fetchBegan = performance.now();
+          await spill!.fetch(engine.spilledOf(ahead));
+          metrics.spillReadSeconds.observe({ when: 'ahead' }, (performance.now() - fetchBegan) / 1000);
+        }
         const applyBegan = performance.now();
         decodeMs += applyBegan - decodeBegan;
         let appliedAhead = 0;
@@ -350,6 +366,10 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           if (publisher.inFlight() > ALERTS_IN_FLIGHT_MAX) await publisher.room();
         }
         first = beyond;
+        while (engine.makeRoom() || spill?.isFull()) {
+          if (stopping) break;
+          await Promise.race([spill!.room(), stopped.promise]);
+        }
         const now = performance.now();
         applyMs += now - applyBegan;
         if (now - sliceBegan > SLICE_MS) {
@@ -363,7 +383,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       await deadLetters.room();
       metrics.observeStage('publish', (performance.now() - publishBegan) / 1000);
       if (failure !== undefined) throw failure;
-      if (!stopping) appliedSequence = 0;
+      if (!stopping) appliedSequence = -1;
     }
   };
 
@@ -454,7 +474,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
       }, DRAIN_LIMIT_MS);
     },
     position,
-    diskTrouble: () => diskTrouble,
+    diskTrouble: () => diskTrouble || (spill?.trouble() ?? ''),
     backfillPending: () => backfill?.pending() ?? 0,
     async checkpoint() {
       await checkpointing;

@@ -10,6 +10,7 @@ import {
   type CheckpointContent,
   GENERATIONS_KEPT,
   loadCheckpoint,
+  OLDEST_FORMAT,
   type Position,
   writeCheckpoint,
 } from '../src/state/checkpoint.ts';
@@ -230,7 +231,7 @@ describe('a damaged checkpoint', () => {
   test('of a form that no release has written is passed over and named', async () => {
     const { directory, path, bytes } = await damaged();
     const older = Buffer.from(bytes);
-    older.writeUInt32LE(CHECKPOINT_FORMAT - 1, 8);
+    older.writeUInt32LE(OLDEST_FORMAT - 1, 8);
     older.writeUInt32LE(crc32(older.subarray(0, 12)) >>> 0, 12);
     await writeFile(path, older);
     const { checkpoint, rejected } = await loadCheckpoint(directory);

@@ -65,6 +65,8 @@ describe('the configuration', () => {
       timeZone: 'Asia/Shanghai',
       partitions: '4',
       checkpointIntervalSec: '2.5',
+      residentKeysMax: '250000',
+      residentBytesMax: '0',
     };
     const names: Record<Flag, string> = {
       nats: 'NATS',
@@ -76,9 +78,17 @@ describe('the configuration', () => {
       timeZone: 'TIME_ZONE',
       partitions: 'PARTITIONS',
       checkpointIntervalSec: 'CHECKPOINT_INTERVAL_SEC',
+      residentKeysMax: 'RESIDENT_KEYS_MAX',
+      residentBytesMax: 'RESIDENT_BYTES_MAX',
     };
     const environment = Object.fromEntries(FLAGS.map((flag) => [`RINGFENCE_${names[flag]}`, values[flag]]));
-    expect(load(undefined, {}, environment)).toMatchObject({ ...values, partitions: 4, checkpointIntervalSec: 2.5 });
+    expect(load(undefined, {}, environment)).toMatchObject({
+      ...values,
+      partitions: 4,
+      checkpointIntervalSec: 2.5,
+      residentKeysMax: 250_000,
+      residentBytesMax: 0,
+    });
     expect(load(undefined, {}, { RINGFENCE_CONFIG: fileWith('logLevel: error\n') }).logLevel).toBe('error');
   });
 

@@ -16,7 +16,8 @@ import type { DurablePublisher } from '../sinks/outbox.ts';
 import { lookAt, lostBefore, type MarkState } from '../sinks/stream-mark.ts';
 import { openSource, type Source } from '../source/jetstream.ts';
 import { sequenceAt } from '../source/streams.ts';
-import type { LoadedCheckpoint, PageMemory, Refusal, StreamMark } from '../state/checkpoint.ts';
+import type { LoadedCheckpoint, PageMemory, Position, Refusal, StreamMark } from '../state/checkpoint.ts';
+import type { SpilledLabels, SpillStore } from '../state/spill-store.ts';
 import { partOf, wholeRulesMessage } from './rules-in-stream.ts';
 
 export interface Partition {
@@ -25,6 +26,7 @@ export interface Partition {
   source: Source;
   publisher: AlertPublisher;
   pipeline: Pipeline;
+  spill: SpillStore | undefined;
   /** What it began with. `fresh`: there was no checkpoint; rules in force, and sequence of the last message in the state. */
   restored: { fresh: boolean; version: string; sequence: number };
 }
@@ -41,7 +43,7 @@ export interface PartitionOptions {
     /** The newest one that is whole and not refused; puts its pages into the memory. */
     load(
       memory: PageMemory,
-      refuse: Refusal,
+      refuse: Refusal<EngineMeta>,
     ): Promise<{
       checkpoint: LoadedCheckpoint<EngineMeta> | undefined;
       rejected: { number: number; reason: string }[];
@@ -49,6 +51,8 @@ export interface PartitionOptions {
     remove(number: number): Promise<void>;
     store: PipelineOptions['storeCheckpoint'];
   };
+  /** Where cold keys go that memory has no room for; the engine has it too. */
+  spill?: SpillStore;
   checkpointEveryMs: number;
   connection: NatsConnection;
   js: JetStreamClient;
@@ -73,7 +77,19 @@ export interface PartitionOptions {
 export async function startPartition(options: PartitionOptions): Promise<Partition> {
   const { number, stream, engine, first, checkpoints, connection, js, jsm, control, deadLetters, metrics, log } =
     options;
-  const checkpoint = await chooseCheckpoint(options);
+  const { spill } = options;
+  let spilled: SpilledLabels | undefined;
+  const checkpoint = await chooseCheckpoint(options, async (meta) => {
+    spilled = undefined;
+    if (meta.spilled === undefined) return undefined;
+    if (spill === undefined) return 'its spilled keys are not at hand';
+    const loaded = await spill.load(meta.spilled);
+    if ('damage' in loaded) return loaded.damage;
+    spilled = loaded.labels;
+    return undefined;
+  });
+  // What was read for checkpoints that were passed over is forgotten.
+  if (checkpoint?.meta.spilled === undefined) await spill?.load({ segments: [] });
   if (checkpoint === undefined) {
     engine.useRules(first.sources, first.version, [], first.lists);
   } else {
@@ -81,9 +97,11 @@ export async function startPartition(options: PartitionOptions): Promise<Partiti
     const wrong =
       problems.length > 0
         ? problems
-        : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates);
+        : engine.restore(checkpoint.meta, sources, checkpoint.names, checkpoint.duplicates, spilled);
     if (wrong.length > 0) throw ruleError(wrong, 'checkpoint');
   }
+  // The limits may have been lower when it was written.
+  while (engine.makeRoom()) await spill?.room();
   const { version } = engine.ruleSet();
 
   const source = await openSource(connection, {
@@ -124,6 +142,7 @@ export async function startPartition(options: PartitionOptions): Promise<Partiti
     deadLetters: options.deadLetters,
     stream,
     storeCheckpoint: checkpoints.store,
+    spill,
     checkpointEveryMs: options.checkpointEveryMs,
     metrics,
     log,
@@ -157,6 +176,7 @@ export async function startPartition(options: PartitionOptions): Promise<Partiti
     source,
     publisher,
     pipeline,
+    spill,
     restored: { fresh: checkpoint === undefined, version, sequence },
   };
 }
@@ -165,10 +185,13 @@ export async function startPartition(options: PartitionOptions): Promise<Partiti
  * The newest checkpoint that is whole and whose alerts and dead letters the broker still has; undefined where there is none yet.
  * @throws RingfenceError `streams.lost-messages` where none is older than a loss, and losses are not allowed
  */
-async function chooseCheckpoint(options: PartitionOptions): Promise<LoadedCheckpoint<EngineMeta> | undefined> {
+async function chooseCheckpoint(
+  options: PartitionOptions,
+  loadSpilled: (meta: EngineMeta) => Promise<string | undefined>,
+): Promise<LoadedCheckpoint<EngineMeta> | undefined> {
   const { number, stream, engine, checkpoints, control, jsm, log } = options;
   const losses: { mark: StreamMark; found: MarkState; reason: string }[] = [];
-  const refuse: Refusal = async ({ streamCreated, sequence, marks = [] }) => {
+  const lossBefore = async ({ streamCreated, sequence, marks = [] }: Position): Promise<string | undefined> => {
     if (marks.length === 0) return undefined;
     const { created, state } = await control.insist(() => jsm.streams.info(stream));
     // Lost records are what the source asks about; an older checkpoint would hide them.
@@ -182,7 +205,10 @@ async function chooseCheckpoint(options: PartitionOptions): Promise<LoadedCheckp
     }
     return undefined;
   };
-  const { checkpoint, rejected } = await checkpoints.load(engine.arena, refuse);
+  const { checkpoint, rejected } = await checkpoints.load(
+    engine.arena,
+    async (position, meta) => (await lossBefore(position)) ?? (await loadSpilled(meta)),
+  );
   for (const { number: bad, reason } of rejected)
     log.error({ partition: number, checkpoint: bad, reason }, 'checkpoint passed over');
   if (losses.length === 0) return checkpoint;
@@ -196,7 +222,7 @@ async function chooseCheckpoint(options: PartitionOptions): Promise<LoadedCheckp
   const lost = losses.find(({ found }) => found === 'lost');
   if (lost !== undefined && !options.allowDataLoss) throw lostBefore(lost.mark);
   log.error({ partition: number, lost: losses[0]!.mark }, 'going on without what the broker has lost');
-  const newest = await checkpoints.load(engine.arena, async () => undefined);
+  const newest = await checkpoints.load(engine.arena, (_, meta) => loadSpilled(meta));
   const goesOn = newest.checkpoint;
   if (goesOn !== undefined) {
     const isLost = ({ stream }: StreamMark): boolean => losses.some(({ mark }) => mark.stream === stream);

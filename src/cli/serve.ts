@@ -11,7 +11,7 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type AccessStore, openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
-import { createEngine, type Engine, type EngineMeta } from '../engine.ts';
+import { createEngine, type Engine, type EngineMeta, type EngineOptions } from '../engine.ts';
 import { ExitCode, isDiskTrouble, RingfenceError } from '../errors.ts';
 import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
 import { churnReportOf } from '../http/churn.ts';
@@ -22,7 +22,7 @@ import type { RulesAccess, SavedRule } from '../http/rules.ts';
 import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway, type GatewayOptions } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
-import { createMetrics, type Metrics } from '../metrics.ts';
+import { createMetrics, type Metrics, SPILL_READS } from '../metrics.ts';
 import { type ListSummary, listFile, listSummary, parseList, withListEntry } from '../reference/lists.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
@@ -42,6 +42,7 @@ import { PULLED_BYTES_MAX, PULLED_MESSAGES_MAX } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
 import { loadCheckpoint, removeCheckpoint } from '../state/checkpoint.ts';
 import { startCheckpointThread } from '../state/checkpoint-thread.ts';
+import { CHUNKS_WAITING_MAX, openSpillStore, SEGMENTS_MAX, type SpillStats } from '../state/spill-store.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
 import { accessFileOf } from './users.ts';
@@ -93,8 +94,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   // Rules and reference data: wrong ones stop the start, before anything else is touched.
   const numberingPlan = loadNumberingPlan(numberingPlanFile);
   const time = localTime(config.timeZone);
-  const newEngine = (): Engine =>
+  const newEngine = (spill?: NonNullable<EngineOptions['spill']>): Engine =>
     createEngine({
+      ...(spill && { spill }),
       numberingPlan,
       localTime: time,
       latenessMs: config.latenessSec * 1000,
@@ -198,11 +200,16 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       const stream = usageStream(number, config.partitions);
       const checkpoints = startCheckpointThread();
       closers.push(() => checkpoints.close());
+      const spill = openSpillStore(directory, {
+        onRead: (seconds) => metrics.spillReadSeconds.observe({ when: 'within' }, seconds),
+      });
+      closers.push(() => spill.close());
       const partition = await startPartition({
         number,
         stream,
-        engine: newEngine(),
+        engine: newEngine({ store: spill, ...residentLimits(config) }),
         first,
+        spill,
         checkpoints: {
           load: (memory, refuse) => loadCheckpoint<EngineMeta>(directory, memory, refuse),
           remove: (bad) => removeCheckpoint(directory, bad),
@@ -252,7 +259,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     folder.see(first.version);
     restored = true;
     declareRules();
-    watchFigures(metrics, partitions, deadLetters);
+    watchFigures(metrics, partitions, deadLetters, residentLimits(config));
 
     const engineOf = (msisdn: string): Engine => partitions[partitionOf(msisdn, config.partitions)]!.engine;
     /** Puts a checked set into every partition's stream and waits until the engines have read it. */
@@ -478,7 +485,18 @@ function reportChurn(metrics: Metrics, partitions: Partition[]): void {
     if (psi !== null) churnPsi.set({ of: name }, psi);
 }
 
-function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: DeadLetterSink): void {
+/** The share of one partition; 0 in the configuration is no limit. */
+const residentLimits = ({ residentKeysMax, residentBytesMax, partitions }: Config) => ({
+  blocksMax: residentKeysMax === 0 ? Number.POSITIVE_INFINITY : Math.ceil(residentKeysMax / partitions),
+  bytesMax: residentBytesMax === 0 ? Number.POSITIVE_INFINITY : Math.ceil(residentBytesMax / partitions),
+});
+
+function watchFigures(
+  metrics: Metrics,
+  partitions: Partition[],
+  deadLetters: DeadLetterSink,
+  limits: ReturnType<typeof residentLimits>,
+): void {
   const sumOf = (of: (partition: Partition) => number) => () => partitions.reduce((sum, one) => sum + of(one), 0);
   const many = partitions.length;
   metrics.trackQueue(
@@ -503,14 +521,55 @@ function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: De
   );
   metrics.trackQueue('dead_letters_in_flight', LETTERS_IN_FLIGHT_MAX, deadLetters.inFlight);
   metrics.trackQueue('dead_letter_bytes_in_flight', LETTER_BYTES_IN_FLIGHT_MAX, deadLetters.inFlightBytes);
+  const { blocksMax, bytesMax } = limits;
+  if (blocksMax < Number.POSITIVE_INFINITY)
+    metrics.trackQueue(
+      'resident_blocks',
+      blocksMax * many,
+      sumOf(({ engine }) => engine.stats().residentBlocks),
+    );
+  if (bytesMax < Number.POSITIVE_INFINITY)
+    metrics.trackQueue(
+      'resident_bytes',
+      bytesMax * many,
+      sumOf(({ engine }) => engine.stats().usedBytes),
+    );
+  metrics.trackQueue(
+    'spill_chunks_waiting',
+    CHUNKS_WAITING_MAX * many,
+    sumOf(({ spill }) => spill?.stats().chunksWaiting ?? 0),
+  );
+  metrics.trackQueue(
+    'spill_segments',
+    SEGMENTS_MAX * many,
+    sumOf(({ spill }) => spill?.stats().segments ?? 0),
+  );
+  /** Counters of the stores as of the last scrape. */
+  let seen = { spilled: 0, ahead: 0, within: 0, unwritten: 0 };
+  metrics.onScrape(() => {
+    const stores = partitions.flatMap(({ spill }) => (spill === undefined ? [] : [spill.stats()]));
+    const total = (of: (stats: SpillStats) => number): number => stores.reduce((sum, stats) => sum + of(stats), 0);
+    metrics.spilledBlocks.set(total(({ blocks }) => blocks));
+    metrics.spilledBytes.set(total(({ bytes }) => bytes));
+    metrics.spillDiskBytes.set(total(({ diskBytes }) => diskBytes));
+    const now = { ...seen, spilled: total(({ spilled }) => spilled) };
+    for (const read of SPILL_READS) {
+      now[read] = total(({ returned }) => returned[read]);
+      metrics.spillReturnsTotal.inc({ read }, now[read] - seen[read]);
+    }
+    metrics.evictionsTotal.inc(now.spilled - seen.spilled);
+    seen = now;
+  });
   metrics.onScrape(() => {
     let subscribers = 0;
+    let blocks = 0;
     let bytes = 0;
     let timers = 0;
     let horizon = 0;
     for (const { number, engine, source, pipeline } of partitions) {
       const stats = engine.stats();
-      subscribers += stats.subscribers;
+      subscribers += stats.subscribers - stats.spilledSubscribers;
+      blocks += stats.residentBlocks;
       bytes += stats.stateBytes;
       timers += stats.timers;
       horizon += stats.duplicateHorizon;
@@ -522,6 +581,7 @@ function watchFigures(metrics: Metrics, partitions: Partition[], deadLetters: De
     }
     reportChurn(metrics, partitions);
     metrics.subscribersResident.set(subscribers);
+    metrics.residentBlocks.set(blocks);
     metrics.stateBytes.set(bytes);
     metrics.timersPending.set(timers);
     metrics.duplicateHorizonRecords.set(horizon);

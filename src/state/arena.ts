@@ -444,13 +444,13 @@ export function createArena(): Arena {
       takePageBack(sizeClass, used).set(bytes);
     },
     restored() {
-      freeHead.fill(0);
       usedUnits = 0;
       usedBlocks = 0;
       forEachBlock((address, live) => {
         const page = address >>> PAGE_BITS;
         if (live) {
           usedUnits += SIZE_CLASSES[pageClass[page]!]!;
+          usedBlocks++;
           pageLive[page]!++;
         } else noteFree(page, address);
       });

@@ -20,8 +20,9 @@ import { crc32 } from 'node:zlib';
 import { RingfenceError } from '../errors.ts';
 import { PAGE_UNITS, SIZE_CLASSES } from './arena.ts';
 
-/** Format of the files; an engine that finds a newer one says so instead of guessing. */
-export const CHECKPOINT_FORMAT = 2;
+/** Format of the files; an engine that finds a newer one says so instead of guessing. In format 2 no key was ever spilled. */
+export const CHECKPOINT_FORMAT = 3;
+export const OLDEST_FORMAT = 2;
 export const GENERATIONS_KEPT = 3;
 const MAGIC = Buffer.from('RINGFENC');
 const Section = { meta: 1, names: 2, duplicates: 3, page: 4, end: 5 } as const;
@@ -230,8 +231,11 @@ export async function writeCheckpoint<Meta>(
   return { number, bytes };
 }
 
-/** Why a checkpoint is not to be used although it is whole; undefined where it is. */
-export type Refusal = (position: Position) => Promise<string | undefined>;
+/**
+ * Why a checkpoint is not to be used although it is whole: what belongs to it elsewhere is gone or damaged; undefined where it is.
+ * Asked before the pages are read.
+ */
+export type Refusal<Meta> = (position: Position, meta: Meta) => Promise<string | undefined>;
 
 /**
  * The newest checkpoint that is whole and not refused. `rejected` says why newer ones were passed over; with none left the caller
@@ -240,7 +244,7 @@ export type Refusal = (position: Position) => Promise<string | undefined>;
 export async function loadCheckpoint<Meta>(
   directory: string,
   memory: PageMemory = memoryOfTheirOwn,
-  refuse: Refusal = async () => undefined,
+  refuse: Refusal<Meta> = async () => undefined,
   disk: Disk = realDisk,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
@@ -263,7 +267,7 @@ async function read<Meta>(
   path: string,
   disk: Disk,
   memory: PageMemory,
-  refuse: Refusal,
+  refuse: Refusal<Meta>,
 ): Promise<LoadedCheckpoint<Meta> | string> {
   const file = await disk.open(path, 'r');
   try {
@@ -312,7 +316,7 @@ async function read<Meta>(
         hint: 'Start the version that wrote it, or give another --data folder to rebuild the state from the stream.',
       });
     }
-    if (format < CHECKPOINT_FORMAT) return 'its format is older than any that was released';
+    if (format < OLDEST_FORMAT) return 'its format is older than any that was released';
     const loaded: LoadedCheckpoint<Meta> = {
       number,
       position: { stream: '', streamCreated: '', sequence: 0 },
@@ -366,7 +370,7 @@ async function read<Meta>(
         loaded.position = content.position;
         loaded.meta = content.meta;
         counts = content.counts;
-        const reason = await refuse(content.position);
+        const reason = await refuse(content.position, content.meta);
         if (reason !== undefined) return reason;
       } else if (kind === Section.names) {
         for (const name of JSON.parse(payload.toString()) as string[]) loaded.names.push(name);

@@ -48,6 +48,11 @@ const CHUNKS_BEFORE_SYNC = 24;
 const CHUNKS_MAX = 1_024;
 /** Entries that are read ahead at once; what else a batch needs is read when it is met. */
 export const FETCHED_MAX = 8_192;
+/**
+ * An entry that the system has in its cache takes 4 us to read at once and 10 us through the pool of threads. When the reads of a
+ * batch have taken so long, the disk is being waited for, and the rest is read many at a time while other work goes on.
+ */
+const READS_IN_TURN_MS = 2;
 const READS_AT_ONCE = 16;
 /** Most blocks are shorter, and come with one read. */
 const READ_BYTES = 8_192;
@@ -537,26 +542,41 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         .sort((a, b) => a - b)
         .filter((reference, index, all) => reference !== all[index - 1]);
       let next = 0;
+      /** The next entry, and the memory for it; undefined where it needs none. */
+      const toRead = (): { segment: Segment; reference: number; entry: Float64Array } | undefined => {
+        const reference = wanted[next++]!;
+        const segment = segments.get(Math.floor(reference / SEGMENT_UNITS));
+        if (segment === undefined || waiting(segment, reference % SEGMENT_UNITS) !== undefined) return undefined;
+        return { segment, reference, entry: new Float64Array(READ_BYTES / 8) };
+      };
+      const keep = (reference: number, entry: Float64Array, bytes: number): void => {
+        const units = HEAD_UNITS + new Uint32Array(entry.buffer)[1]!;
+        // One that is too long is read by who takes it.
+        if (bytes >= HEAD_BYTES && units * 8 <= bytes) fetched.set(reference, entry.subarray(0, units));
+      };
+      const limit = performance.now() + READS_IN_TURN_MS;
+      while (next < wanted.length && performance.now() < limit) {
+        const read = toRead();
+        if (read === undefined) continue;
+        const { segment, reference, entry } = read;
+        const at = (reference % SEGMENT_UNITS) * 8;
+        keep(reference, entry, readSync(segment.file, new Uint8Array(entry.buffer), 0, READ_BYTES, at));
+      }
       const readSome = async (): Promise<void> => {
         while (next < wanted.length) {
-          const reference = wanted[next++]!;
-          const segment = segments.get(Math.floor(reference / SEGMENT_UNITS));
-          const at = reference % SEGMENT_UNITS;
-          if (segment === undefined || waiting(segment, at) !== undefined) continue;
-          const entry = new Float64Array(READ_BYTES / 8);
-          let bytes: number;
+          const read = toRead();
+          if (read === undefined) continue;
+          const { segment, reference, entry } = read;
+          const at = (reference % SEGMENT_UNITS) * 8;
           try {
-            ({ bytesRead: bytes } = await readAt(segment.file, new Uint8Array(entry.buffer), 0, READ_BYTES, at * 8));
+            const { bytesRead } = await readAt(segment.file, new Uint8Array(entry.buffer), 0, READ_BYTES, at);
+            keep(reference, entry, bytesRead);
           } catch {
             // The segment may have been emptied and closed meanwhile; anything else is met again by who takes the entry.
-            continue;
           }
-          const units = HEAD_UNITS + new Uint32Array(entry.buffer)[1]!;
-          // One that is too long is read by who takes it.
-          if (bytes >= HEAD_BYTES && units * 8 <= bytes) fetched.set(reference, entry.subarray(0, units));
         }
       };
-      await Promise.all(Array.from({ length: READS_AT_ONCE }, readSome));
+      if (next < wanted.length) await Promise.all(Array.from({ length: READS_AT_ONCE }, readSome));
     },
     isFull: () => queue.length > CHUNKS_WAITING_MAX,
     async room() {

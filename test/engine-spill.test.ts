@@ -130,8 +130,7 @@ describe('an engine with room for a few blocks', () => {
           at += one.jump;
           const record = recordAt(at - one.ago, { ...one.record, recordId: `r${recordId++}` });
           for (const [index, engine] of engines.entries()) {
-            if (step === swap?.at)
-              expect(engine.useRules(swap.rules.map(sourceOf), 'next', alerts[index])).toEqual([]);
+            if (step === swap?.at) expect(engine.useRules(swap.rules.map(sourceOf), 'next', alerts[index])).toEqual([]);
             if (one.tick) engine.tick(BEGIN + at, alerts[index]!);
             else engine.apply(record, alerts[index]!);
             while (engine.makeRoom());
@@ -139,7 +138,9 @@ describe('an engine with room for a few blocks', () => {
           expect(engines[0]!.stats().residentBlocks).toBeLessThanOrEqual(blocksMax);
         }
         for (const [index, engine] of engines.entries()) engine.tick(BEGIN + at + 1e9, alerts[index]!);
-        expect(alerts[0]!.map((alert) => JSON.stringify(alert))).toEqual(alerts[1]!.map((alert) => JSON.stringify(alert)));
+        expect(alerts[0]!.map((alert) => JSON.stringify(alert))).toEqual(
+          alerts[1]!.map((alert) => JSON.stringify(alert)),
+        );
         const { returned: back } = store.stats();
         returned += back.unwritten + back.within;
       }),
