@@ -56,6 +56,8 @@ const READS_IN_TURN_MS = 2;
 const READS_AT_ONCE = 16;
 /** Most blocks are shorter, and come with one read. */
 const READ_BYTES = 8_192;
+/** Memory for entries that are read ahead comes in pieces for so many: 1 MiB. */
+const ENTRIES_OF_PIECE = 128;
 /** After a write that the disk did not take. */
 const RETRY_MS = 250;
 const FILE_NAME = /^spill-(\d{9})$/;
@@ -338,6 +340,15 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     return undefined;
   };
 
+  /** Memory for what is read ahead, from batch to batch. */
+  const piecesAhead: Float64Array[] = [];
+  const roomAhead = (index: number): Float64Array => {
+    const piece = Math.floor(index / ENTRIES_OF_PIECE);
+    piecesAhead[piece] ??= new Float64Array((ENTRIES_OF_PIECE * READ_BYTES) / 8);
+    const at = ((index % ENTRIES_OF_PIECE) * READ_BYTES) / 8;
+    return piecesAhead[piece].subarray(at, at + READ_BYTES / 8);
+  };
+
   const readNow = (segment: Segment, at: number): Float64Array => {
     const begun = performance.now();
     const fill = (fromUnit: number, toUnit: number): number =>
@@ -542,15 +553,16 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         .sort((a, b) => a - b)
         .filter((reference, index, all) => reference !== all[index - 1]);
       let next = 0;
+      let used = 0;
       /** The next entry, and the memory for it; undefined where it needs none. */
       const toRead = (): { segment: Segment; reference: number; entry: Float64Array } | undefined => {
         const reference = wanted[next++]!;
         const segment = segments.get(Math.floor(reference / SEGMENT_UNITS));
         if (segment === undefined || waiting(segment, reference % SEGMENT_UNITS) !== undefined) return undefined;
-        return { segment, reference, entry: new Float64Array(READ_BYTES / 8) };
+        return { segment, reference, entry: roomAhead(used++) };
       };
       const keep = (reference: number, entry: Float64Array, bytes: number): void => {
-        const units = HEAD_UNITS + new Uint32Array(entry.buffer)[1]!;
+        const units = HEAD_UNITS + new Uint32Array(entry.buffer, entry.byteOffset, 2)[1]!;
         // One that is too long is read by who takes it.
         if (bytes >= HEAD_BYTES && units * 8 <= bytes) fetched.set(reference, entry.subarray(0, units));
       };
@@ -560,7 +572,11 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         if (read === undefined) continue;
         const { segment, reference, entry } = read;
         const at = (reference % SEGMENT_UNITS) * 8;
-        keep(reference, entry, readSync(segment.file, new Uint8Array(entry.buffer), 0, READ_BYTES, at));
+        keep(
+          reference,
+          entry,
+          readSync(segment.file, new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES), 0, READ_BYTES, at),
+        );
       }
       const readSome = async (): Promise<void> => {
         while (next < wanted.length) {
@@ -569,7 +585,13 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
           const { segment, reference, entry } = read;
           const at = (reference % SEGMENT_UNITS) * 8;
           try {
-            const { bytesRead } = await readAt(segment.file, new Uint8Array(entry.buffer), 0, READ_BYTES, at);
+            const { bytesRead } = await readAt(
+              segment.file,
+              new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES),
+              0,
+              READ_BYTES,
+              at,
+            );
             keep(reference, entry, bytesRead);
           } catch {
             // The segment may have been emptied and closed meanwhile; anything else is met again by who takes the entry.
