@@ -82,12 +82,12 @@ async function start(directory: string, { sources, latenessMs }: World, blocksMa
   const spill = { store, blocksMax, bytesMax: Number.POSITIVE_INFINITY };
   const engine = createEngine({ numberingPlan, localTime: utc, latenessMs, horizonRecords: 1_024, spill });
   let labels: SpilledLabels | undefined;
-  const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory, engine.arena, undefined, async (one) => {
+  const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory, engine.arena, async (_, meta) => {
     labels = undefined;
-    const loaded = await store.load(one.meta.spilled ?? { segments: [] });
+    const loaded = await store.load(meta.spilled ?? { segments: [] });
     if ('damage' in loaded) return loaded.damage;
     labels = loaded.labels;
-    return '';
+    return undefined;
   });
   const reasons = rejected.map(({ reason }) => reason);
   if (checkpoint === undefined) {
