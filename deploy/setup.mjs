@@ -63,7 +63,7 @@ const packageBinDir = join(root, 'node_modules', '.bin');
 const TARGETS = {
   cli: ['packages', 'node'],
   demo: ['packages', 'node', 'broker', 'console'],
-  test: ['packages', 'node', 'broker', 'browser', 'console'],
+  test: ['packages', 'node', 'broker', 'browser', 'contract', 'console'],
 };
 
 class SetupError extends Error {}
@@ -78,6 +78,7 @@ const steps = {
   node: { missing: nodeMissing, install: installNode },
   broker: { missing: brokerMissing, install: installBroker },
   browser: { missing: browserMissing, install: installBrowser },
+  contract: { missing: contractMissing, install: installContract },
   console: { missing: consoleMissing, install: buildConsole },
 };
 
@@ -269,6 +270,43 @@ function browserMissing() {
   const named = process.env.RINGFENCE_CHROMIUM;
   if (named !== undefined && named !== '') return undefined;
   return findProgram(CHROMIUM_NAMES) === undefined ? 'there is no Chromium' : undefined;
+}
+
+/** Checks the running server against its OpenAPI document; a Python program in a folder of its own. */
+const SCHEMATHESIS = 'schemathesis==4.32.5';
+const schemathesisDir = join(stateDir, 'schemathesis');
+/** Written last, and also where it cannot be had: that is not tried at every start. */
+const schemathesisNote = join(schemathesisDir, 'tried');
+
+function contractMissing() {
+  const named = process.env.RINGFENCE_SCHEMATHESIS;
+  if ((named !== undefined && named !== '') || findProgram(['schemathesis']) !== undefined) return undefined;
+  try {
+    return readFileSync(schemathesisNote, 'utf8') === SCHEMATHESIS ? undefined : 'another Schemathesis is wanted';
+  } catch {
+    return 'there is no Schemathesis';
+  }
+}
+
+/** Without it everything works but the contract test, which says that it was skipped. So this never fails. */
+async function installContract() {
+  const skipped = 'the contract test will be skipped';
+  const python = findProgram(['python3', 'python']);
+  if (python === undefined) {
+    say(`no Python found; ${skipped}`);
+    return;
+  }
+  say(`installing ${SCHEMATHESIS} for the contract test (pip, in a folder of its own)`);
+  rmSync(schemathesisDir, { recursive: true, force: true });
+  try {
+    await run(python, ['-m', 'venv', schemathesisDir]);
+    await run(join(schemathesisDir, 'bin', 'pip'), ['install', '--quiet', SCHEMATHESIS]);
+  } catch (error) {
+    say(`${SCHEMATHESIS} could not be installed; ${skipped}: ${error.message.split('\n')[0]}`);
+    rmSync(join(schemathesisDir, 'bin'), { recursive: true, force: true });
+  }
+  mkdirSync(schemathesisDir, { recursive: true });
+  writeFileSync(schemathesisNote, SCHEMATHESIS);
 }
 
 /** Without Chromium everything works but the browser tests, which say that they were skipped. So this never fails. */

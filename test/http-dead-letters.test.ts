@@ -45,6 +45,13 @@ describe('dead letters over HTTP', () => {
     return Number(new RegExp(`dead_letter_replays_total\\{result="${result}"\\} (\\d+)`).exec(body)?.[1]);
   };
 
+  it('lists nothing where nothing was ever rejected, at any time that can be named', async () => {
+    for (const query of ['', '?to=0', '?from=0', '?from=999999999999999', '?to=1']) {
+      const { status, body } = await call(`/v1/deadletters${query}`);
+      expect([query, status, body.deadLetters]).toEqual([query, 200, []]);
+    }
+  });
+
   it('lists in pages, shows every byte, refuses what is still wrong and sends what is right, once', async () => {
     const broken = '{"recordId": "x", \u0001<b>';
     const bad = [voice({ durationSec: -1 }), voice({ recordType: 'mms' })].map((record) => JSON.stringify(record));
@@ -112,6 +119,16 @@ describe('dead letters over HTTP', () => {
   ])('says what is wrong with %s', async (_what, request, status, sentence) => {
     const { status: found, body } = await request();
     expect([found, body.detail]).toEqual([status, expect.stringContaining(sentence)]);
+  });
+
+  it('does not take a correction without a record for one that was sent', async () => {
+    await post('/v1/usage', JSON.stringify(voice({ durationSec: -1 })));
+    const [letter] = (await call('/v1/deadletters?limit=1')).body.deadLetters as Letter[];
+    for (const body of ['[]', '\n']) {
+      const { status } = await post(`/v1/deadletters/${letter!.seq}/replay`, body, 'application/x-ndjson');
+      expect(status).toBe(422);
+    }
+    expect((await call(`/v1/deadletters/${letter!.seq}`)).body.replay).toBeNull();
   });
 
   it('says that a letter was cut and needs a whole body', async () => {

@@ -72,6 +72,7 @@ const systemHasBroker = ['/usr/sbin', '/usr/local/sbin'].some((folder) => exists
 test('says nothing and changes nothing where everything is there', async () => {
   offer('nats-server');
   offer('chromium');
+  offer('schemathesis');
   expect(await setup()).toEqual({ code: 0, output: '' });
   expect(existsSync(join(checkout, '.ringfence'))).toBe(false);
 });
@@ -182,11 +183,13 @@ describe.skipIf(systemHasBroker)('nats-server (skipped where the system has one)
   });
 });
 
-test('no Chromium is no failure: one line says what to run', async () => {
+test('no Chromium and no Python are no failure: one line says what to do', async () => {
   offer('nats-server');
   expect(await setup('--for', 'test')).toEqual({
     code: 0,
-    output: 'setup: no Chromium found; the browser tests will be skipped. Install Chromium or Chrome to run them.\n',
+    output:
+      'setup: no Chromium found; the browser tests will be skipped. Install Chromium or Chrome to run them.\n' +
+      'setup: no Python found; the contract test will be skipped\n',
   });
 });
 

@@ -171,6 +171,8 @@ function describeReplay(seq: number, result: ReplayResult): { line: string; fail
         line: `${seq}: ${result.truncatedBytes} bytes of it were cut off; give the whole body with --body`,
         failed: true,
       };
+    case 'empty':
+      return { line: `${seq}: there is no record in the body, nothing was sent`, failed: true };
     default:
       return {
         line: [`${seq}: it would be rejected again, nothing was sent:`, ...result.errors.map(errorLine)].join('\n'),

@@ -113,6 +113,9 @@ export function addDeadLetterRoutes(
             409,
             `${result.truncatedBytes} bytes of this letter were cut off; send a whole body in its place.`,
           );
+        case 'empty':
+          metrics.deadLetterReplaysTotal.inc({ result: 'refused' });
+          throw new ProblemError(422, 'There is no record in the body; nothing was sent.');
         default:
           metrics.deadLetterReplaysTotal.inc({ result: 'refused' });
           throw new ProblemError(422, 'It would be rejected again; nothing was sent.', {

@@ -180,9 +180,10 @@ export function openApiDocument(routes: readonly RouteDescription[], usageRecord
     }
     const refusals = ROUTE_ACCESS[route.id].may === 'public' ? [] : [401, 403];
     for (const status of new Set([...route.problems, ...refusals, 429, 500])) {
+      const answer = responses[status] as { description: string; content?: object } | undefined;
       responses[status] = {
-        description: STATUS_CODES[status],
-        content: { 'application/problem+json': { schema: ref('Problem') } },
+        description: answer?.description ?? STATUS_CODES[status],
+        content: { ...answer?.content, 'application/problem+json': { schema: ref('Problem') } },
       };
     }
     paths[path] ??= {};

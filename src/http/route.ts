@@ -51,6 +51,9 @@ export interface Routes {
   close(): void;
 }
 
+/** Methods that a client may try; one that the server does not know itself is refused before it comes to us. */
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'];
+
 export function createRoutes(app: FastifyInstance): Routes {
   const routes: RouteDescription[] = [];
   const methodsOf = new Map<string, string[]>();
@@ -82,15 +85,17 @@ export function createRoutes(app: FastifyInstance): Routes {
       for (const [url, methods] of methodsOf) {
         const allowed = [...methods, ...(methods.includes('GET') ? ['HEAD'] : [])];
         app.route({
-          method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((method) => !methods.includes(method)),
+          method: METHODS.filter((method) => !methods.includes(method)),
           url,
           config: { harmless: true },
           exposeHeadRoute: false,
-          handler: async (request) => {
+          // Before anything of the body is looked at, which may be wrong in its own way.
+          onRequest: async (request) => {
             throw new ProblemError(405, `${request.method} is not possible here, only ${allowed.join(', ')}.`, {
               headers: { Allow: allowed.join(', ') },
             });
           },
+          handler: () => undefined,
         });
       }
     },

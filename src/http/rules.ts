@@ -102,7 +102,7 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
         200: { description: 'Changed.', content: json('RuleDetail'), headers: ['ETag'] },
         201: { description: 'Added.', content: json('RuleDetail'), headers: ['ETag'] },
       },
-      problems: [400, 409, 412, 413, 415, 422, 503],
+      problems: [400, 404, 409, 412, 413, 415, 422, 503],
     },
     async (request, reply) => {
       mediaTypeOf(request, Object.keys(YAML_MEDIA_TYPES));

@@ -62,6 +62,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** A connection on which nothing moves is closed. */
 const CONNECTION_TIMEOUT_MS = 60_000;
+const PARAM_LENGTH_MAX = 1_024;
 const CONNECTIONS_MAX = 4_000;
 /** Requests a minute and address: a runaway client is stopped, a busy producer is not. */
 export const REQUESTS_PER_MINUTE_MAX = 60_000;
@@ -213,6 +214,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
     forceCloseConnections: true,
+    // Longer than the longest id that a route takes, so that its own schema says what is wrong.
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     // Nothing that the caller sent is dropped or bent silently: an unknown parameter is a 400.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, useDefaults: true, allErrors: false } },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),

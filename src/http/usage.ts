@@ -56,7 +56,7 @@ export function addUsageRoutes(
         202: { description: 'At least one record was accepted.', content: json('UsageResult') },
         400: { description: 'No record was good.', content: json('UsageResult') },
       },
-      problems: [413, 415, 503],
+      problems: [400, 413, 415, 503],
     },
     async (request, reply) => {
       const contentType = mediaTypeOf(request, Object.keys(USAGE_MEDIA_TYPES));

@@ -97,6 +97,8 @@ export type ReplayResult =
   /** The letter holds only a part of what was sent, so a whole body must be given. */
   | { kind: 'truncated'; truncatedBytes: number }
   /** The body would be rejected again. */
+  /** What was to be sent holds no record. */
+  | { kind: 'empty' }
   | { kind: 'refused'; errors: Rejection[] };
 
 export interface DeadLetters {
@@ -193,7 +195,12 @@ export function openDeadLetters(options: {
       const { state } = await jsm.streams.info(DEADLETTER_STREAM);
       let end = Math.min(before ?? Number.POSITIVE_INFINITY, state.last_seq + 1);
       if (to !== undefined) end = Math.min(end, await sequenceAt(jsm, DEADLETTER_STREAM, to));
-      const begin = Math.max(state.first_seq, from === undefined ? 0 : await sequenceAt(jsm, DEADLETTER_STREAM, from));
+      // A stream that nothing was ever in says that it begins at 0, and takes no question for that.
+      const begin = Math.max(
+        1,
+        state.first_seq,
+        from === undefined ? 0 : await sequenceAt(jsm, DEADLETTER_STREAM, from),
+      );
       const stopAt = Math.max(begin, end - SEQUENCES_PER_PAGE_MAX);
       const found: DeadLetterHead[] = [];
       for (let span = WINDOW_FIRST; end > stopAt && found.length <= limit; span = Math.min(span * 4, WINDOW_MAX)) {
@@ -221,6 +228,8 @@ export function openDeadLetters(options: {
       }
       const { good, rejections } = decoded(given ?? letter.body, contentType);
       if (rejections.length > 0) return { kind: 'refused', errors: rejections };
+      // Nothing would be sent, and the letter would count as sent.
+      if (good.length === 0) return { kind: 'empty' };
 
       const messages: { subject: string; seq: number }[] = [];
       let duplicate = true;

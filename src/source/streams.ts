@@ -76,11 +76,15 @@ export async function partitionsFound(jsm: JetStreamManager): Promise<number> {
   });
 }
 
+/** The server takes the first instant of 1970 for none at all, and no year of more than four digits. */
+const START_TIME_MS_MIN = 1;
+const START_TIME_MS_MAX = Date.UTC(9999, 11, 31);
+
 /** Sequence of the first message that was stored at this time or later; one behind the last where there is none. */
 export async function sequenceAt(jsm: JetStreamManager, stream: string, timeMs: number): Promise<number> {
   const { name, delivered } = await jsm.consumers.add(stream, {
     deliver_policy: DeliverPolicy.StartTime,
-    opt_start_time: new Date(timeMs).toISOString(),
+    opt_start_time: new Date(Math.min(Math.max(timeMs, START_TIME_MS_MIN), START_TIME_MS_MAX)).toISOString(),
     ack_policy: AckPolicy.None,
     inactive_threshold: CONSUMER_KEPT_NANOS,
     mem_storage: true,
