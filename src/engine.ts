@@ -97,6 +97,11 @@ import { createTimers } from './state/timers.ts';
 export const LATENESS_MS_DEFAULT = 300_000;
 /** Keys of so many blocks are taken over from a back-fill in one go: 1 to 2 ms of work. */
 const BLOCKS_TAKEN_OVER = 512;
+/**
+ * Timers fired in one go before a record is applied. After a silence all that fell due meanwhile comes up with the first
+ * record: at some 2 us each this is 10 ms, then alerts are handed over and others have their turn.
+ */
+export const TIMERS_STEP_MAX = 4_096;
 /** A rule that throws this often is switched off until the next rule set; the others go on. */
 export const RULE_ERRORS_MAX = 100;
 
@@ -273,6 +278,11 @@ export interface Engine {
   applyAlert(record: UsageRecord, alert: AlertNote, alerts: AlertData[]): void;
   /** Moves the clock of a silent partition; changes nothing else. */
   tick(eventTime: number, alerts: AlertData[]): void;
+  /**
+   * Fires at most TIMERS_STEP_MAX of the timers that this record, or a tick ('') of this time, makes due; true where some are
+   * left. Never needed for a right result: `apply` and `tick` fire what is left, in the same order.
+   */
+  fireDue(eventTime: number, recordId: string, alerts: AlertData[]): boolean;
   /** Fires at most `limit` timers that the watermark has passed; returns how many. After a record or a tick none is left. */
   fireTimers(limit: number, alerts: AlertData[]): number;
   /**
@@ -451,6 +461,8 @@ export function createEngine(options: EngineOptions): Engine {
   /** How many alerts lie between the usage record at hand and the one that is looked at: 0 for itself. */
   let depth = 0;
   let loopbacksCut = 0;
+  /** Keys of the record at hand that want to be looked at at a time that has passed; empty between records. */
+  const overdue: { keyType: number; key: number; wakeAt: number }[] = [];
 
   // Derived values that no rule asks for are not worked out.
   let ruleSet = emptyRuleSet(localTime);
@@ -887,9 +899,23 @@ export function createEngine(options: EngineOptions): Engine {
         const next = nextLook(rule, Math.min(scope.now, settledTo), settledTo);
         if (next < wakeAt) wakeAt = next;
       }
-      if (wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);
+      if (wakeAt >= wakeAtOf(cursor)) continue;
+      if (wakeAt > settledTo) wakeKey(wakeAt);
+      else overdue.push({ keyType, key: keyOf(cursor), wakeAt });
     }
+    if (overdue.length > 0) wakeOverdue();
     return late;
+  };
+
+  /**
+   * What a record that comes late makes due has passed already (the end of the alert that it made fire). It is settled when
+   * all keys of the record have been looked at: keys that live in one block are settled together, so it would else depend on
+   * who lives with whom whether a rule of the next key still sees that alert.
+   */
+  const wakeOverdue = (): void => {
+    for (const { keyType, key, wakeAt } of overdue)
+      if (find(keyType, key) && wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);
+    overdue.length = 0;
   };
 
   /** An alert joins the list while others of it are looked at, so its length is read anew each time. */
@@ -1748,6 +1774,12 @@ export function createEngine(options: EngineOptions): Engine {
       advance(eventTime);
       if (maxEventTime >= settleAt) settleRankings(alerts);
       fireTimers(Number.POSITIVE_INFINITY, alerts);
+    },
+    fireDue(eventTime, recordId, alerts) {
+      if (timers.nextAt() > eventTime - latenessMs || duplicates.has(recordId)) return false;
+      advance(eventTime);
+      fireTimers(TIMERS_STEP_MAX, alerts);
+      return timers.nextAt() <= watermark;
     },
     fireTimers,
     makeRoom,

@@ -66,6 +66,7 @@ export interface Metrics {
   spillReturnsTotal: Counter<'read'>;
   spillReadSeconds: Histogram<'when'>;
   timersPending: Gauge;
+  timerStepsTotal: Counter;
   duplicateHorizonRecords: Gauge;
   ruleErrorsTotal: Counter<'rule'>;
   alertPublishInFlight: Gauge;
@@ -174,6 +175,10 @@ export function createMetrics(): Metrics {
     'spill_read_seconds',
     'Time to read spilled blocks: ahead (all of a batch) or within (one, while a record was applied).',
     ['when'],
+  );
+  const timerStepsTotal = counter(
+    'timer_steps_total',
+    'Times that timers which fell due at once (time had jumped) were fired in portions, with other work between them.',
   );
   const timersPending = gauge('timers_pending', 'Event-time timers that are set.');
   const duplicateHorizonRecords = gauge('duplicate_horizon_records', 'Record ids remembered to recognise duplicates.');
@@ -377,6 +382,7 @@ export function createMetrics(): Metrics {
     spillReturnsTotal,
     spillReadSeconds,
     timersPending,
+    timerStepsTotal,
     duplicateHorizonRecords,
     ruleErrorsTotal,
     alertPublishInFlight,

@@ -586,8 +586,7 @@ export const order: fc.Arbitrary<DrawnCase> = fc
     if (run !== undefined) untimed.push({ ...once(run), key: 'subscriber+prefix' });
     if (inhibited && untimed.length > 1) untimed[1] = { ...untimed[1]!, inhibitedBy: [untimed[0]!.id] };
     if (alerts !== undefined) untimed.push(alerts);
-    // An alert whose end has passed already when it fires is settled with the next key of its block: none is so old here.
-    return { ...rest, ...(inhibited ? { latenessMin: 120 } : {}), rules: [...untimed, ...anchors] };
+    return { ...rest, rules: [...untimed, ...anchors] };
   });
 
 /** True of every record that is drawn, and written so that no window of an earlier rule is shared. */

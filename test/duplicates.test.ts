@@ -50,7 +50,9 @@ describe('duplicates', () => {
         const fresh: string[] = [];
         for (const one of ids) {
           const known = new Set(fresh.slice(-horizon)).has(one);
+          const has = duplicates.has(one);
           const seen = duplicates.seen(one);
+          expect(has).toBe(seen);
           expect(seen).toBe(expected.seen(one));
           // What the users of a horizon of N rely on: the last N ids are known.
           if (known) expect(seen).toBe(true);

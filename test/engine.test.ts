@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type AlertData, alertSubject } from '../src/alerts/alert.ts';
 import { DEFAULTS } from '../src/config.ts';
-import { createEngine, type Engine, type EngineMeta, RULE_ERRORS_MAX } from '../src/engine.ts';
+import { createEngine, type Engine, type EngineMeta, RULE_ERRORS_MAX, TIMERS_STEP_MAX } from '../src/engine.ts';
 import { population } from '../src/feed/population.ts';
 import { decodeMessage } from '../src/record/decode.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
@@ -316,6 +316,44 @@ describe('timers', () => {
     expect(own.map(lineOf)).toEqual(['1 warning firing 60']);
     expect(engine.fireTimers(1, [])).toBe(0);
     expect(new Set(alerts.map(({ key }) => key.value)).size).toBe(count);
+  });
+
+  test('come in portions where the caller asks, in order of time, and a duplicate makes none due', () => {
+    const count = TIMERS_STEP_MAX * 2 + 100;
+    const msisdn = (n: number): string => String(861_390_000_000 + n);
+    const begun = (): Engine => {
+      const engine = engineWith([silence()], { horizonRecords: count * 2 });
+      // Against the order of their numbers.
+      applyAll(
+        engine,
+        Array.from({ length: count }, (_, n) =>
+          recordAt(n, { recordId: `first-${n}`, servedMsisdn: msisdn(count - n) }),
+        ),
+      );
+      return engine;
+    };
+    const record = recordAt(10 * HOUR_MS, { recordId: 'last', servedMsisdn: msisdn(3) });
+    const whole: AlertData[] = [];
+    begun().apply(record, whole);
+
+    const engine = begun();
+    expect(engine.fireDue(record.eventTime, 'first-7', [])).toBe(false);
+    expect(engine.watermark()).toBeLessThan(BEGIN);
+    const alerts: AlertData[] = [];
+    let steps = 0;
+    for (;;) {
+      const before = alerts.length;
+      const isMore = engine.fireDue(record.eventTime, record.recordId, alerts);
+      expect(alerts.length - before).toBeLessThanOrEqual(TIMERS_STEP_MAX);
+      steps++;
+      if (!isMore) break;
+    }
+    expect(steps).toBeGreaterThan(2);
+    engine.apply(record, alerts);
+    expect(alerts).toEqual(whole);
+    expect(alerts.map(({ eventTime }) => eventTime)).toEqual(
+      alerts.map(({ eventTime }) => eventTime).toSorted((a, b) => a - b),
+    );
   });
 
   test('give each key the same alerts, however they are portioned', () => {

@@ -181,6 +181,27 @@ describe('a rule inhibited by another', () => {
     }
   });
 
+  test('an alert whose end has passed when it fires inhibits for its own record, wherever the other key lives', () => {
+    const rules = [
+      parent({ suppress: { for: '1h' } }),
+      child({ key: 'account', bands: [{ severity: 'warning', if: 'calls >= 1', score: 40 }] }),
+    ];
+    const servedImsi = '460000000000001';
+    const now = call(180, { servedMsisdn: OTHER, accountId: 'B' });
+    // It began three hours ago and comes only now: the end of the alert that it makes has passed already.
+    const late = long(0, { accountId: 'A', servedImsi });
+    const seen = (...records: UsageRecord[]): string[] => {
+      const engine = engineWith(rules);
+      apply(engine, records.slice(0, -1));
+      return lines(apply(engine, records.slice(-1)));
+    };
+    const expected = [`parent ${SUBSCRIBER} critical firing`, `parent ${SUBSCRIBER} critical resolved`];
+    // The account lives with its subscriber; with another one, who paid from it before; and is another one's own number.
+    expect(seen(now, late)).toEqual(expected);
+    expect(seen(call(-400, { servedMsisdn: OTHER, accountId: 'A' }), now, late)).toEqual(expected);
+    expect(seen(now, { ...late, accountId: OTHER })).toEqual(expected);
+  });
+
   test('a draft inhibits nothing, nor does a rule that is not there', () => {
     expect(applyAll(engineWith([parent({ status: 'experimental' }), child()]), [long(0), call(1)]).at(-1)!.ruleId).toBe(
       'fraud.child',

@@ -25,6 +25,8 @@ interface Generation {
 export interface Duplicates {
   /** True where the id stands in the horizon; else remembers it. */
   seen(recordId: string): boolean;
+  /** What `seen` would say, without noting the id. */
+  has(recordId: string): boolean;
   /** Reads what `seen` will read first, to have it in the cache; the number means nothing. */
   warm(recordId: string): number;
   /** Ids in the horizon now. */
@@ -105,6 +107,18 @@ export function createDuplicates(horizonRecords: number): Duplicates {
       table[slot * 2] = hash;
       table[slot * 2 + 1] = current.count;
       return false;
+    },
+    has(recordId) {
+      const length = recordId.length;
+      // Where `seen` would begin a new generation, it forgets the older one first.
+      const turnsOver =
+        current.count === horizonRecords || current.starts[current.count]! + length > current.codes.length;
+      const codes = new Uint16Array(length);
+      for (let index = 0; index < length; index++) codes[index] = recordId.charCodeAt(index);
+      const hash = hashOf(codes, 0, length);
+      const isIn = (generation: Generation): boolean =>
+        generation.table[slotOf(generation, hash, codes, 0, length) * 2 + 1] !== 0;
+      return isIn(current) || (!turnsOver && isIn(previous));
     },
     warm(recordId) {
       let hash = 0x811c9dc5;
