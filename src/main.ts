@@ -17,6 +17,7 @@ import { replayCommand } from './cli/replay.ts';
 import { rulesCommand } from './cli/rules.ts';
 import { endedEarly, serve } from './cli/serve.ts';
 import { usersCommand } from './cli/users.ts';
+import { whatifCommand } from './cli/whatif.ts';
 import { DEFAULTS, type Flag, loadConfig } from './config.ts';
 import { ExitCode, RingfenceError } from './errors.ts';
 
@@ -67,6 +68,7 @@ program.addCommand(publishCommand());
 program.addCommand(replayCommand());
 program.addCommand(rulesCommand());
 program.addCommand(usersCommand());
+program.addCommand(whatifCommand());
 program.addCommand(keysCommand());
 program.addCommand(auditCommand());
 program.addCommand(benchCommand());

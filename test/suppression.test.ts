@@ -192,8 +192,8 @@ describe('a rule inhibited by another', () => {
     const late = long(0, { accountId: 'A', servedImsi });
     const seen = (...records: UsageRecord[]): string[] => {
       const engine = engineWith(rules);
-      apply(engine, records.slice(0, -1));
-      return lines(apply(engine, records.slice(-1)));
+      applyAll(engine, records.slice(0, -1));
+      return lines(applyAll(engine, records.slice(-1)));
     };
     const expected = [`parent ${SUBSCRIBER} critical firing`, `parent ${SUBSCRIBER} critical resolved`];
     // The account lives with its subscriber; with another one, who paid from it before; and is another one's own number.

@@ -12,6 +12,7 @@ import { debtModelSchema } from '../rules/debt.ts';
 import { parseRules, readRuleFiles } from '../rules/load.ts';
 import { modelSchema } from '../rules/model.ts';
 import { ruleSchema } from '../rules/rule.ts';
+import { tariffSchema } from '../rules/tariff.ts';
 
 /** Content of every generated file by its path in the checkout. */
 export async function generatedDocuments(): Promise<Record<string, string>> {
@@ -47,6 +48,7 @@ export async function generatedDocuments(): Promise<Record<string, string>> {
     'rules/rule.schema.json': schemaText(ruleSchema),
     'rules/model.schema.json': schemaText(modelSchema),
     'rules/debt-model.schema.json': schemaText(debtModelSchema),
+    'rules/tariff.schema.json': schemaText(tariffSchema),
     'rules/README.md': [
       '# Shipped rules',
       '',
