@@ -38,10 +38,19 @@ const mayImport = [
   { module: 'pipeline.ts', values: [...stages, 'backfill.ts', ...support], types: [] },
   { module: 'access/', values: ['alerts/alert.ts', 'errors.ts'], types: [] },
   { module: 'cases/', values: ['reference/', 'source/', ...support], types: [] },
+  {
+    module: 'rule-changes/',
+    values: [...stages, 'cases/case-alert.ts', ...support],
+    types: ['cases/'],
+  },
   { module: 'webhooks/', values: ['cases/', 'source/', ...support], types: [] },
-  { module: 'http/', values: ['access/', ...stages, 'cases/', 'webhooks/', ...support], types: ['config.ts'] },
+  {
+    module: 'http/',
+    values: ['access/', ...stages, 'cases/', 'rule-changes/', 'webhooks/', ...support],
+    types: ['config.ts'],
+  },
   { module: 'feed/', values: ['record/', 'reference/'], types: [] },
-  { module: 'console/', values: [], types: [...stages, 'access/', 'cases/', 'http/', 'metrics.ts'] },
+  { module: 'console/', values: [], types: [...stages, 'access/', 'cases/', 'rule-changes/', 'http/', 'metrics.ts'] },
 ];
 
 const pattern = (path) => `^src/${path.replaceAll('.', '[.]')}${path.endsWith('/') ? '' : '$'}`;

@@ -37,7 +37,7 @@ import type { CompiledBand, CompiledFeature, CompiledRule } from './rules/compil
 import type { DebtScore } from './rules/debt.ts';
 import type { PreparedRules } from './rules/message.ts';
 import type { BackfillSpan, Registry, RegistryEntry } from './rules/registry.ts';
-import { isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
+import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import { compileRuleSet, observingOnly, type RuleSet } from './rules/rule-set.ts';
 import type { Valuation } from './rules/valuation.ts';
 import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
@@ -1257,6 +1257,7 @@ export function createEngine(options: EngineOptions): Engine {
       if ((openKeys[rule.episode]?.size() ?? 0) === 0) return [];
       const next = kept.get(rule.rule.id);
       if (next === undefined) return { rule, reason: DEPARTED.removed };
+      if (isOff(next)) return { rule, reason: DEPARTED.off };
       if (next.key !== rule.rule.key) return { rule, reason: DEPARTED.otherKey };
       // The revisions of one alert lie in one stream, and drafts have one of their own.
       if (isShadow(next) !== isShadow(rule.rule))
@@ -1954,6 +1955,7 @@ export function createEngine(options: EngineOptions): Engine {
 /** Why an alert was resolved although nothing of the subscriber's has changed. */
 const DEPARTED = {
   removed: { en: 'the rule was removed', 'zh-CN': '规则已被移除' },
+  off: { en: 'the rule was switched off', 'zh-CN': '规则已停用' },
   otherKey: { en: 'the rule now groups by another key', 'zh-CN': '规则已改为按其他对象分组' },
   nowLive: { en: 'the draft rule went live', 'zh-CN': '草案规则已转为正式' },
   nowDraft: { en: 'the rule became a draft', 'zh-CN': '规则已转为草案' },

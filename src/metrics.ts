@@ -92,6 +92,10 @@ export interface Metrics {
   churnUplift: Gauge<'bound'>;
   churnOfferEffect: Gauge;
   caseConflictsTotal: Counter;
+  ruleChangesTotal: Counter<'type'>;
+  ruleProposalsOpen: Gauge;
+  ruleEventsUnreadableTotal: Counter;
+  approvedRulesWaiting: Gauge;
   webhookDeliveriesTotal: Counter<'webhook' | 'result'>;
   httpRequestsTotal: Counter<'route' | 'method' | 'status'>;
   httpRequestSeconds: Histogram<'route'>;
@@ -265,6 +269,17 @@ export function createMetrics(): Metrics {
     'case_conflicts_total',
     'Changes of a case that were refused because somebody else had changed it first.',
   );
+  const ruleChangesTotal = counter(
+    'rule_changes_total',
+    'Events of rules written here: proposed, approved, rejected, withdrawn, changed in another way.',
+    ['type'],
+  );
+  const ruleProposalsOpen = gauge('rule_proposals_open', 'Changes of rules that wait for a second person.');
+  const ruleEventsUnreadableTotal = counter(
+    'rule_events_unreadable_total',
+    'Messages of RULES that are no change of a rule and were passed over.',
+  );
+  const approvedRulesWaiting = gauge('approved_rules_waiting', 'Approved changes of rules that are not in force yet.');
   const webhookDeliveriesTotal = counter('webhook_deliveries_total', 'Webhook requests by what became of them.', [
     'webhook',
     'result',
@@ -408,6 +423,10 @@ export function createMetrics(): Metrics {
     churnUplift,
     churnOfferEffect,
     caseConflictsTotal,
+    ruleChangesTotal,
+    ruleProposalsOpen,
+    ruleEventsUnreadableTotal,
+    approvedRulesWaiting,
     webhookDeliveriesTotal,
     httpRequestsTotal,
     httpRequestSeconds,

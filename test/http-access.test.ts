@@ -164,6 +164,9 @@ async function operations(): Promise<Map<OperationId, { method: string; path: (d
           .replace('{id}', `${desk}.rule`)
           .replace('{msisdn}', MSISDN)
           .replace('{bulkId}', 'none')
+          .replace('{testId}', 'none')
+          .replace('{proposalId}', 'none')
+          .replace('{sequence}', '1')
           .replace('{seq}', '999')
           .replace('{name}', 'nobody')
           .replace('{keyId}', 'none00000000');
@@ -197,7 +200,16 @@ const MATRIX = `
   listRules             +     +      +       +    +    rules:read
   getRule               +     +      +       +    +    rules:read
   checkRule             .     +      .       +    .    rules:read
-  putRule               .     +      .       .    .    rules:write
+  putRule               .     .      .       .    .    rules:write
+  listRuleProposals     +     +      +       +    +    rules:read
+  getRuleChanges        +     +      +       +    +    rules:read
+  getRuleChange         +     +      +       +    +    rules:read
+  draftRule             .     +      .       .    .    rules:write
+  startBackTest         .     +      .       .    .    rules:write
+  getBackTest           .     +      .       .    .    rules:write
+  cancelBackTest        .     +      .       .    .    rules:write
+  proposeRule           .     +      .       .    .    rules:write
+  decideRuleProposal    .     +      .       .    .    -
   listDeadLetters       .     +      .       +    .    deadletters:read
   getDeadLetter         .     +      .       +    .    deadletters:read
   replayDeadLetter      .     +      .       +    .    deadletters:write
@@ -320,7 +332,7 @@ describe('the table of access', () => {
         expect((await ask(`/v1/rules/${other}.rule`, caller)).status).toBe(mine ? 200 : 404);
         const put = await fetch(`${url}/v1/rules/${other}.rule`, {
           method: 'PUT',
-          headers: { ...caller, 'content-type': 'application/yaml' },
+          headers: { ...key(['rules:write'], [own]), 'content-type': 'application/yaml' },
           body: 'id: x',
         });
         expect(put.status).toBe(mine ? 200 : 404);
@@ -515,18 +527,24 @@ describe('requests of other sites', () => {
       headers: { 'content-type': 'application/yaml', ...headers },
       body: 'id: x',
     });
+  const check = (headers: Headers) =>
+    fetch(`${url}/v1/rules/check`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/yaml', ...headers },
+      body: 'id: x',
+    });
   it('change nothing: they lack the header, or their origin gives them away', async () => {
     const { cookie = '' } = person(['lead']);
     const own = { cookie, 'ringfence-request': '1' };
-    expect((await put(own)).status).toBe(200);
-    expect((await put({ cookie })).status).toBe(403);
-    expect((await put({ cookie, 'ringfence-request': '0' })).status).toBe(403);
-    expect((await put({ ...own, origin: 'https://evil.example' })).status).toBe(403);
-    expect((await put({ ...own, origin: 'null' })).status).toBe(403);
+    expect((await check(own)).status).toBe(200);
+    expect((await check({ cookie })).status).toBe(403);
+    expect((await check({ cookie, 'ringfence-request': '0' })).status).toBe(403);
+    expect((await check({ ...own, origin: 'https://evil.example' })).status).toBe(403);
+    expect((await check({ ...own, origin: 'null' })).status).toBe(403);
     // A program may send any header; fetch of Node would not send this one.
     const status = await new Promise<number>((resolve, reject) => {
       const headers = { ...own, 'sec-fetch-site': 'cross-site', 'content-type': 'application/yaml' };
-      httpRequest(`${url}/v1/rules/fraud.rule`, { method: 'PUT', headers }, (response) => {
+      httpRequest(`${url}/v1/rules/check`, { method: 'POST', headers }, (response) => {
         response.resume();
         resolve(response.statusCode ?? 0);
       })
@@ -784,7 +802,8 @@ describe('numbers', () => {
 
 describe('the audit log', () => {
   it('has one entry for each change, with what was before and after', async () => {
-    const headers = person(['lead']);
+    const headers = key(['rules:write']);
+    const { id } = store.keys().at(-1)!;
     const { length } = entries();
     const put = await fetch(`${url}/v1/rules/fraud.rule`, {
       method: 'PUT',
@@ -798,7 +817,7 @@ describe('the audit log', () => {
         object: { id: 'fraud.rule' },
         result: 'done',
         status: 200,
-        who: { kind: 'user', id: `person-${people}` },
+        who: { kind: 'key', id },
         ip: '127.0.0.1',
         before: { version: 1 },
         after: { version: 1 },
@@ -839,12 +858,13 @@ describe('the audit log', () => {
     store = openAccessStore(file, { now: () => at });
     await start();
     const headers = person(['lead', 'analyst']);
+    const machine = key(['rules:write']);
     const other = new DatabaseSync(file);
     other.exec('BEGIN IMMEDIATE');
     const put = () =>
       fetch(`${url}/v1/rules/fraud.rule`, {
         method: 'PUT',
-        headers: { ...headers, 'content-type': 'application/yaml' },
+        headers: { ...machine, 'content-type': 'application/yaml' },
         body: 'id: x',
       });
     // The first one learns that nothing can be written; from then on nothing begins.

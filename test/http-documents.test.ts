@@ -101,6 +101,15 @@ describe('descriptions', () => {
         'POST /v1/rules/check',
         'POST /v1/usage',
         'PUT /v1/rules/{id}',
+        'GET /v1/rule-proposals',
+        'GET /v1/rules/{id}/changes',
+        'GET /v1/rules/{id}/changes/{sequence}',
+        'POST /v1/rules/{id}/draft',
+        'POST /v1/rules/{id}/back-tests',
+        'GET /v1/rules/{id}/back-tests/{testId}',
+        'DELETE /v1/rules/{id}/back-tests/{testId}',
+        'POST /v1/rules/{id}/proposals',
+        'POST /v1/rules/{id}/proposals/{proposalId}/decision',
       ].sort(),
     );
     // The sources register routes of the API through one function, which also describes them.
@@ -214,6 +223,7 @@ describe('descriptions', () => {
       'usage.{partition}.{recordType}',
       'alerts.{desk}.{alertId}',
       'cases.{desk}.{caseId}',
+      'rules.{desk}.{slug}',
       'deadletter.{reason}',
     ]);
   });

@@ -10,11 +10,13 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { WebSocket } from 'ws';
 import { openAccessStore } from '../src/access/store.ts';
 import { type AlertData, alertEvent, alertSubject } from '../src/alerts/alert.ts';
-import { DEFAULTS } from '../src/config.ts';
+import { DEFAULTS, numberingPlanFile } from '../src/config.ts';
 import { createOperations } from '../src/http/operations.ts';
 import { createGateway, type Gateway, type GatewayOptions } from '../src/http/server.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
+import { openRuleDesk } from '../src/rule-changes/rule-desk.ts';
+import { createTestBench } from '../src/rule-changes/test-bench.ts';
 import { churnReport } from '../src/rules/churn-report.ts';
 import { type Model, parseModel } from '../src/rules/model.ts';
 import { createDeadLetterSink } from '../src/sinks/dead-letter.ts';
@@ -98,6 +100,9 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
       const deadLetters = createDeadLetterSink(js, jsm);
       // Nobody in it: everybody on this machine may do everything.
       const access = openAccessStore(':memory:');
+      const log = createLog({ level: 'silent' });
+      const desk = await openRuleDesk({ nc, js, jsm, metrics, log });
+      const testSettings = { ...DEFAULTS, numberingPlanFile, nats: [broker.url], partitions };
       const gateway = await createGateway({
         nc,
         js,
@@ -113,9 +118,19 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
         },
         lists: { all: () => [], add: async () => ({ problem: 'No lists in this test.' }) },
         churn: () => churnReport(churnModel, [createCalibration().snapshot()]),
+        ruleChanges: {
+          desk,
+          bench: createTestBench(testSettings, metrics),
+          source: () => undefined,
+          files: () => [],
+          layer: () => undefined,
+          inForce: { textOf: async () => undefined, problemOf: () => 'No rules in this test.' },
+          problemsOf: () => [],
+          putInForce: async () => {},
+        },
         operations: createOperations({ metrics, ready: () => true, natsConnected: () => true }),
         metrics,
-        log: createLog({ level: 'silent' }),
+        log,
         access,
         consoleDir: join(dataDir, 'no-console'),
         dataDir,
@@ -130,6 +145,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           if (!running.delete(made)) return;
           await gateway.close();
           await deadLetters.close();
+          await desk.close();
           access.close();
         },
       };

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { runRuleTests } from '../src/cli/rule-test.ts';
+import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { DEFAULTS } from '../src/config.ts';
 import { createEngine } from '../src/engine.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';

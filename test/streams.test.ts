@@ -35,6 +35,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
       ['ALERTS', 'alerts.>', 'limits', 'file', 400, true],
       ['CASES', 'cases.>', 'limits', 'file', 0, true],
       ['DEADLETTER', 'deadletter.>', 'limits', 'file', 90, true],
+      ['RULES', 'rules.>', 'limits', 'file', 0, true],
       ['SHADOW', 'shadow.>', 'limits', 'file', 35, true],
       ['USAGE', 'usage.>', 'limits', 'file', 35, true],
     ]);

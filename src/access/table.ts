@@ -65,7 +65,19 @@ export const ROUTE_ACCESS = {
   getRule: { may: ROLES, scope: 'rules:read', desk: 'object' },
   // Changes nothing, so it needs no trace.
   checkRule: { may: ['lead', 'sre'], scope: 'rules:read', desk: 'none', audit: false },
-  putRule: { may: ['lead'], scope: 'rules:write', desk: 'object' },
+  // In one step, without a second person: for machines only.
+  putRule: { may: [], scope: 'rules:write', desk: 'object' },
+  listRuleProposals: { may: ROLES, scope: 'rules:read', desk: 'filter' },
+  getRuleChanges: { may: ROLES, scope: 'rules:read', desk: 'object' },
+  getRuleChange: { may: ROLES, scope: 'rules:read', desk: 'object' },
+  // Drafts and back-tests change nothing.
+  draftRule: { may: ['lead'], scope: 'rules:write', desk: 'object', audit: false },
+  startBackTest: { may: ['lead'], scope: 'rules:write', desk: 'object' },
+  getBackTest: { may: ['lead'], scope: 'rules:write', desk: 'object' },
+  cancelBackTest: { may: ['lead'], scope: 'rules:write', desk: 'object' },
+  proposeRule: { may: ['lead'], scope: 'rules:write', desk: 'object' },
+  // Without a scope: the second person is a person.
+  decideRuleProposal: { may: ['lead'], desk: 'object' },
   listDeadLetters: { may: ['sre', 'lead'], scope: 'deadletters:read', desk: 'none' },
   getDeadLetter: { may: ['sre', 'lead'], scope: 'deadletters:read', desk: 'none' },
   // Who sees masked numbers may send a record as it is; a correction would put the mask into it.

@@ -4,7 +4,7 @@
  */
 import { type Static, Type } from 'typebox';
 import { DESKS, type Desk } from '../alerts/alert.ts';
-import { verdictOf } from './case-event.ts';
+import { type Verdict, verdictOf } from './case-event.ts';
 import type { CaseTables } from './case-tables.ts';
 import { deskSchema } from './case-view.ts';
 import { upliftOf } from './uplift.ts';
@@ -173,4 +173,23 @@ export function labelFile({ db }: CaseTables, desk: Desk): string {
       `${msisdn},${outcomes[String(outcome)]},${outcome},${closed_at},${case_id},${control === 1 ? 1 : 0}`,
   );
   return `${[`servedMsisdn,${column},outcome,closedAt,caseId,control`, ...lines].join('\n')}\n`;
+}
+
+/** Keys of cases whose verdict is read for one back-test. */
+const VERDICTS_MAX = 500_000;
+
+/** What the desk has found out about the keys of its cases, `<type>|<value>`: the verdict of the newest closing of each. */
+export function readVerdicts({ db }: CaseTables, desk: Desk): Map<string, Verdict> {
+  const rows = db
+    .prepare(
+      `SELECT c.key_type, c.key_value, r.outcome, max(r.closed_at) FROM work_case c JOIN work_case r ON r.case_id = c.root_id
+         WHERE c.desk = ? AND r.outcome IS NOT NULL AND c.key_value IS NOT NULL GROUP BY c.key_type, c.key_value LIMIT ?`,
+    )
+    .all(desk, VERDICTS_MAX);
+  return new Map(
+    rows.map(({ key_type, key_value, outcome }) => [
+      `${key_type}|${key_value}`,
+      verdictOf(desk, String(outcome)) ?? 'none',
+    ]),
+  );
 }

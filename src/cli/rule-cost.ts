@@ -11,10 +11,10 @@ import { mixedRecords } from '../feed/mixed-records.ts';
 import { decodeMessage } from '../record/decode.ts';
 import type { UsageRecord } from '../record/usage-record.ts';
 import type { ReferenceLists } from '../reference/lists.ts';
+import { runRuleTest } from '../rule-changes/rule-test.ts';
 import { EPISODE_UNITS } from '../rules/compiled-rule.ts';
 import { describeProblem, type RuleSource } from '../rules/rule.ts';
 import { createBlocks, segmentCountOf } from '../state/block.ts';
-import { runRuleTest } from './rule-test.ts';
 
 const UNIT_BYTES = 8;
 /** Each segment has an entry in the directory of its block. */

@@ -76,14 +76,15 @@ export async function partOf(
   return message?.subject.endsWith('.part') ? message.data : undefined;
 }
 
-/** The newest rule set in a partition's stream, whether it has been read or not. */
+/** The newest rule set in a partition's stream, or the newest that was announced, whether it has been read or not. */
 export async function lastRuleSet(
   control: DurablePublisher,
   jsm: JetStreamManager,
   stream: string,
   partition: number,
+  kind: 'rules' | 'prepare' = 'rules',
 ): Promise<{ sequence: number; version: string; files: RuleFile[] } | undefined> {
-  const last = { last_by_subj: `usage.${partition}.rules` };
+  const last = { last_by_subj: `usage.${partition}.${kind}` };
   const message = await control.insist(() => jsm.streams.getMessage(stream, last));
   // A message that is no rule set changes nothing when it is read, but what came before it is not looked for.
   if (message === null) return undefined;

@@ -1,15 +1,25 @@
 /**
- * `rules check|test|list|explain`: everything about rule files that needs no running engine.
+ * `rules check|test|list|explain`: everything about rule files that needs no running engine; `rules apply|export`: between files
+ * and what runs.
  */
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { Command, Option } from 'commander';
 import { DEFAULTS, numberingPlanFile } from '../config.ts';
 import { createEngine } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import type { RuleSummary } from '../http/schemas.ts';
+import { createLog } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
 import type { ReferenceLists } from '../reference/lists.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
+import type { ApprovedText } from '../rule-changes/change-log.ts';
+import { type Layer, layered } from '../rule-changes/layers.ts';
+import { openRuleDesk } from '../rule-changes/rule-desk.ts';
+import { runRuleTests } from '../rule-changes/rule-test.ts';
 import type { CompiledRule } from '../rules/compiled-rule.ts';
 import { parseDuration } from '../rules/expression.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
@@ -17,18 +27,23 @@ import { rulesTooLarge } from '../rules/message.ts';
 import { isShadow, type RuleSource } from '../rules/rule.ts';
 import type { RuleSet } from '../rules/rule-set.ts';
 import { connectNats } from '../source/connection.ts';
-import { partitionsFound } from '../source/streams.ts';
+import { partitionsFound, RULES_STREAM } from '../source/streams.ts';
 import { requireForm } from './output.ts';
 import { createRuleCosts, type RuleCost } from './rule-cost.ts';
-import { runRuleTests } from './rule-test.ts';
 import { publishRulesMessage } from './rules-in-stream.ts';
 
+interface LoadedRules {
+  sources: RuleSource[];
+  lists: ReferenceLists | undefined;
+  ruleSet: RuleSet;
+}
+
 /** Parses and compiles a folder. @throws RingfenceError with exit code 2 and a line for everything that is wrong */
-function loadRules(
-  directory: string,
-  timeZone: string,
-): { sources: RuleSource[]; lists: ReferenceLists | undefined; ruleSet: RuleSet } {
-  const files = readRuleFiles(directory);
+const loadRules = (directory: string, timeZone: string): LoadedRules =>
+  checkSet(readRuleFiles(directory), directory, timeZone);
+
+/** The same of files that are in memory. */
+function checkSet(files: { file: string; text: string }[], directory: string, timeZone: string): LoadedRules {
   const { sources, lists, problems } = parseRules(files);
   if (problems.length > 0) throw ruleError(problems, directory);
   const engine = createEngine({
@@ -74,6 +89,48 @@ function explain(rule: CompiledRule, cost: RuleCost): string {
   return lines.join('\n');
 }
 
+/** What was approved in the console and nothing has replaced since. A deployment that has never run has none. */
+async function approvedChanges(nc: NatsConnection): Promise<Map<string, ApprovedText>> {
+  const jsm = await jetstreamManager(nc);
+  for await (const name of jsm.streams.names('rules.>')) {
+    if (name !== RULES_STREAM) continue;
+    const log = createLog({ level: 'silent' });
+    const desk = await openRuleDesk({ nc, js: jetstream(nc), jsm, metrics: createMetrics(), log });
+    try {
+      return desk.approved();
+    } finally {
+      await desk.close();
+    }
+  }
+  return new Map();
+}
+
+/**
+ * Writes approved changes into the files of a folder. A file that was changed as well is left alone and named, unless it is to
+ * be overwritten.
+ */
+export async function exportRules(
+  directory: string,
+  options: { nats: string; overwrite: boolean; log(sentence: string): void },
+): Promise<{ written: Layer[]; heldBack: Layer[] }> {
+  const before = readRuleFiles(directory);
+  const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules export', log: options.log });
+  try {
+    const { files, layers } = layered(before, await approvedChanges(nc));
+    const heldBack = layers.filter(({ state }) => state === 'held-back' && !options.overwrite);
+    const written = layers.filter(({ state }) => state === 'layered' || (state === 'held-back' && options.overwrite));
+    for (const { file } of written) {
+      const { text } = files.find((one) => one.file === file)!;
+      // Whoever reads the folder meanwhile finds the old file or the new one.
+      writeFileSync(join(directory, `${file}.writing`), text);
+      renameSync(join(directory, `${file}.writing`), join(directory, file));
+    }
+    return { written, heldBack };
+  } finally {
+    await nc.close();
+  }
+}
+
 /** What NATS allows where the server does not say. */
 const PAYLOAD_BYTES_DEFAULT = 1_048_576;
 
@@ -86,12 +143,17 @@ export async function applyRules(
   options: { nats: string; timeZone: string; backfillMs: number | undefined; log(sentence: string): void },
 ): Promise<{ version: string; rules: number; partitions: number; sequences: number[]; backfillMs: number | null }> {
   const { sources } = loadRules(directory, options.timeZone);
-  const files = readRuleFiles(directory);
-  const version = versionOf(files);
-  const { backfillMs } = options;
-  const message = { version, files, applied: true, ...(backfillMs !== undefined && { backfillMs }) };
-  const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules apply', log: options.log });
+  const { backfillMs, log } = options;
+  const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules apply', log });
   try {
+    const { files, layers } = layered(readRuleFiles(directory), await approvedChanges(nc));
+    for (const { ruleId, file, state } of layers) {
+      if (state === 'layered' || state === 'held-back')
+        log(`${ruleId}: the change that was approved holds, not ${file}; \`rules export\` writes it there`);
+    }
+    checkSet(files, directory, options.timeZone);
+    const version = versionOf(files);
+    const message = { version, files, applied: true, ...(backfillMs !== undefined && { backfillMs }) };
     const partitions = await partitionsFound(await jetstreamManager(nc));
     const js = jetstream(nc);
     const sequences: number[] = [];
@@ -200,6 +262,27 @@ export function rulesCommand(): Command {
           `${catalogue}  ${id.padEnd(34)} v${String(version).padEnd(3)} ${desk.padEnd(10)} ${(shadow ? 'shadow' : status).padEnd(12)} ${key.padEnd(18)} ${since}${title.en}\n`,
         );
       }
+    });
+
+  rules
+    .command('export')
+    .description('Write changes that were approved in the console into the rule files.')
+    .argument('[dir]', 'folder of the rule files', DEFAULTS.rules)
+    .addOption(new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default('nats://127.0.0.1:4222'))
+    .option('--overwrite', 'also over files that were changed since the approval', false)
+    .option('--output <form>', 'text or json', 'text')
+    .action(async (directory: string, flags: { nats: string; overwrite: boolean; output: string }) => {
+      requireForm(flags.output);
+      const log = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
+      const result = await exportRules(directory, { ...flags, log });
+      if (flags.output === 'json') process.stdout.write(`${JSON.stringify(result)}\n`);
+      else {
+        for (const { ruleId, file } of result.written) process.stdout.write(`${file}: ${ruleId} as it was approved\n`);
+        for (const { ruleId, file } of result.heldBack)
+          process.stdout.write(`${file}: left alone, it was changed since a change of ${ruleId} was approved\n`);
+        process.stdout.write(`${result.written.length} files written\n`);
+      }
+      if (result.heldBack.length > 0) process.exitCode = ExitCode.findings;
     });
 
   sub('apply', 'Send the rules to a running deployment, through its stream.')

@@ -4,31 +4,26 @@
  * is restored and records are being read.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type AccessStore, openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta, type EngineOptions } from '../engine.ts';
-import { ExitCode, isDiskTrouble, RingfenceError } from '../errors.ts';
+import { ExitCode, RingfenceError } from '../errors.ts';
 import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
 import { churnReportOf } from '../http/churn.ts';
-import type { ListsAccess } from '../http/lists.ts';
 import { createOperations } from '../http/operations.ts';
 import { createOperationsListener } from '../http/operations-listener.ts';
-import type { RulesAccess, SavedRule } from '../http/rules.ts';
-import type { RuleDetail } from '../http/schemas.ts';
 import { createGateway, type GatewayOptions } from '../http/server.ts';
 import { createLog, type Log } from '../log.ts';
 import { createMetrics, type Metrics, SPILL_READS } from '../metrics.ts';
-import { type ListSummary, listFile, listSummary, parseList, withListEntry } from '../reference/lists.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
-import { observedFeatures } from '../rules/compiled-rule.ts';
-import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
+import { openRuleDesk } from '../rule-changes/rule-desk.ts';
+import { createTestBench } from '../rule-changes/test-bench.ts';
+import { isShadow } from '../rules/rule.ts';
 import { ALERTS_IN_FLIGHT_MAX, ALERTS_KEPT_MAX } from '../sinks/alert-publisher.ts';
 import {
   createDeadLetterSink,
@@ -36,7 +31,7 @@ import {
   LETTER_BYTES_IN_FLIGHT_MAX,
   LETTERS_IN_FLIGHT_MAX,
 } from '../sinks/dead-letter.ts';
-import { ClosedError, createDurablePublisher } from '../sinks/outbox.ts';
+import { createDurablePublisher } from '../sinks/outbox.ts';
 import { connectionState, connectNats } from '../source/connection.ts';
 import { PULLED_BYTES_MAX, PULLED_MESSAGES_MAX } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
@@ -45,14 +40,10 @@ import { startCheckpointThread } from '../state/checkpoint-thread.ts';
 import { CHUNKS_WAITING_MAX, openSpillStore, SEGMENTS_MAX, type SpillStats } from '../state/spill-store.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
+import { createServedRules, readFolder } from './served-rules.ts';
 import { accessFileOf } from './users.ts';
 import { readWebhooks } from './webhooks.ts';
 
-/** Changes of rule files within this time are one change. */
-const RULE_CHANGE_PAUSE_MS = 300;
-/** How long a saved rule may take until the engine has read it back from the stream. */
-const RULE_SWAP_LIMIT_MS = 10_000;
-const RULE_SWAP_POLL_MS = 25;
 const ACCESS_COPY_MS = 10 * 60_000;
 
 export interface Serving {
@@ -62,8 +53,6 @@ export interface Serving {
   ended: Promise<void>;
   stop(): void;
 }
-
-type RuleFiles = ReturnType<typeof readRuleFiles>;
 
 /** Reason of the signal where a person or an orchestrator ends the waiting for NATS: an end, not an error. */
 export function endedEarly(): RingfenceError {
@@ -108,14 +97,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         log.error({ rule: ruleId, err: error }, 'rule failed');
       },
     });
-  let files = readRuleFiles(config.rules);
-  const checkFiles = (candidate: RuleFiles) => {
-    const { sources, lists, problems } = parseRules(candidate);
-    const wrong = problems.length > 0 ? problems : newEngine().checkRules(sources, lists);
-    if (wrong.length > 0) throw ruleError(wrong, config.rules);
-    return { sources, lists, version: versionOf(candidate) };
-  };
-  const first = checkFiles(files);
+  const folder = readFolder(config, newEngine);
 
   const access = openAccessStore(accessFile);
   if (!access.configured() && oidc === undefined) assertLoopback(listen.host);
@@ -175,17 +157,11 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     // A rule set must reach the stream however long that takes; a tick that does not is followed by another.
     const control = createDurablePublisher(js, onTrouble);
     closers.push(() => control.close());
-    const folder = rulesFolderOf(config);
-    /** Rules that were applied by hand become those of the folder, or the next change of the folder would undo them. */
-    const bringFolderInLine = (applied: RuleFiles): void => {
-      files = applied;
-      try {
-        folder.write(applied);
-      } catch (error) {
-        const detail = (error as Error).message;
-        log.warn({ detail }, 'the rules folder cannot be written; its next change undoes what was applied');
-      }
-    };
+    const desk = await openRuleDesk({ nc: connection, js, jsm, metrics, log, signal: options.signal });
+    desk.ended.catch(() => {});
+    closers.push(() => desk.close());
+    const served = createServedRules({ config, folder, desk, control, jsm, metrics, log });
+    const { first } = served;
     const declareRules = (): void => {
       const { version, rules } = partitions[0]!.engine.ruleSet();
       metrics.declareRules(
@@ -227,7 +203,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         publishRules: (message) => publishRuleSet(control, number, message),
         onRules(applied) {
           declareRules();
-          if (applied && number === 0) bringFolderInLine(filesOf(partition.engine));
+          if (number === 0) served.swapped(partition.engine, applied);
         },
         alertSource: config.source,
         allowDataLoss: config.allowDataLoss,
@@ -237,7 +213,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
         onOpened: (close) => closers.push(close),
         ...(options.signal && { signal: options.signal }),
       });
-      const { engine, restored: from } = partition;
+      const { restored: from } = partition;
       partitions = [...partitions, partition];
       // The rules of the very first record must be known after a crash too, so the empty state is written at once.
       if (from.fresh) await partition.pipeline.checkpoint();
@@ -246,95 +222,24 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       const version = pending !== undefined && pending.sequence > from.sequence ? pending.version : from.version;
       // A folder that is as it was does not undo what has been applied since.
       if (version === first.version) continue;
-      const seen = folder.seen();
-      if (seen === undefined) log.error({}, 'the note about the rules folder is damaged, so rules in force stay');
-      if (seen === undefined || seen === first.version) {
-        files = pending !== undefined && pending.version === version ? pending.files : filesOf(engine);
+      const seen = served.folderSeen();
+      if (seen === 'damaged') log.error({}, 'the note about the rules folder is damaged, so rules in force stay');
+      if (seen === 'changed') await publishRuleSet(control, number, { version: first.version, files: first.files });
+      else
         log.info(
           { partition: number, version },
           'the rules folder has not changed, other rules have been applied since',
         );
-      } else await publishRuleSet(control, number, { version: first.version, files });
     }
-    folder.see(first.version);
     restored = true;
     declareRules();
     watchFigures(metrics, partitions, deadLetters, residentLimits(config));
 
     const engineOf = (msisdn: string): Engine => partitions[partitionOf(msisdn, config.partitions)]!.engine;
-    /** Puts a checked set into every partition's stream and waits until the engines have read it. */
-    const publishRules = async (candidate: RuleFiles): Promise<void> => {
-      const { version } = checkFiles(candidate);
-      if (version === versionOf(files)) return;
-      for (const { number } of partitions) await publishRuleSet(control, number, { version, files: candidate });
-      files = candidate;
-      folder.see(version);
-      const limit = performance.now() + RULE_SWAP_LIMIT_MS;
-      while (partitions.some(({ engine }) => engine.ruleSet().version !== version)) {
-        if (performance.now() > limit) break;
-        await new Promise((resolve) => setTimeout(resolve, RULE_SWAP_POLL_MS));
-      }
-    };
-    /** Changes by API and by file one after the other, so that the last one is also the last one in the stream. */
-    let lastChange: Promise<void> = Promise.resolve();
-    const inTurn = (change: () => Promise<void>): Promise<void> => {
-      const done = lastChange.then(change);
-      lastChange = done.catch(() => {});
-      return done;
-    };
-    const rules = createRulesAccess(
-      config.rules,
-      partitions[0]!.engine,
-      () => files,
-      (candidate) => inTurn(() => publishRules(candidate)),
-    );
-
-    /** One entry of a case more in a reference list, which travels with the rules. */
-    const addListEntry: ListsAccess['add'] = (list, entry) => {
-      const file = listFile(list);
-      const result = Promise.withResolvers<Awaited<ReturnType<ListsAccess['add']>>>();
-      const add = async (): Promise<void> => {
-        const { text, added } = withListEntry(files.find((one) => one.file === file)?.text, entry);
-        if (!added) return result.resolve({ added });
-        const parsed = parseList(file, text);
-        if ('problems' in parsed) return result.resolve({ problem: `${parsed.problems[0]!.message}.` });
-        const path = join(config.rules, file);
-        mkdirSync(dirname(path), { recursive: true });
-        writeFileSync(path, text);
-        const others = files.filter((one) => one.file !== file);
-        await publishRules([...others, { file, text }].sort((a, b) => (a.file < b.file ? -1 : 1)));
-        result.resolve({ added });
-      };
-      inTurn(add).catch(result.reject);
-      return result.promise;
-    };
-
-    const listSummaries = (): ListSummary[] => {
-      const { lists } = partitions[0]!.engine.ruleSet();
-      return (lists?.names() ?? []).map((name) => listSummary(lists!.get(name)!));
-    };
-
-    const readChangedRules = async (): Promise<void> => {
-      try {
-        const found = readRuleFiles(config.rules);
-        if (versionOf(found) !== folder.seen()) await publishRules(found);
-      } catch (error) {
-        if (error instanceof ClosedError) return;
-        if (!(error instanceof RingfenceError)) throw error;
-        log.error({ code: error.code, detail: error.message }, 'changed rules refused, the old ones stay in force');
-      }
-    };
-    let changeTimer: NodeJS.Timeout | undefined;
-    const watcher = watch(config.rules, { recursive: true }, () => {
-      clearTimeout(changeTimer);
-      changeTimer = setTimeout(() => void inTurn(readChangedRules), RULE_CHANGE_PAUSE_MS);
-    });
-    // They may have changed while the start waited for NATS.
-    void inTurn(readChangedRules);
-    closers.push(() => {
-      clearTimeout(changeTimer);
-      watcher.close();
-    });
+    served.start(partitions);
+    closers.push(() => served.close());
+    const bench = createTestBench({ ...config, numberingPlanFile, nats: config.nats.split(',') }, metrics);
+    closers.push(() => bench.close());
 
     const consoleDir = join(projectFolder, 'dist/console');
     const gateway = await createGateway({
@@ -344,8 +249,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       partitions: config.partitions,
       deadLetters,
       inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
-      rules,
-      lists: { all: listSummaries, add: addListEntry },
+      rules: served.rules,
+      ruleChanges: { ...served.changes, bench },
+      lists: served.lists,
       churn: () => churnReportOf(partitions.map(({ engine }) => engine)),
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
       access,
@@ -371,7 +277,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     };
     const ended = (async () => {
       try {
-        await Promise.race([Promise.all(partitions.map(({ pipeline }) => pipeline.ended)), gateway.ended]);
+        await Promise.race([Promise.all(partitions.map(({ pipeline }) => pipeline.ended)), gateway.ended, desk.ended]);
       } finally {
         stop();
         await Promise.allSettled(partitions.map(({ pipeline }) => pipeline.ended));
@@ -385,12 +291,6 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     throw error;
   }
 }
-
-/** Rules and lists that an engine has in force, as they stand in a folder. */
-const filesOf = (engine: Engine): RuleFiles => {
-  const { sources, lists } = engine.ruleSet();
-  return [...sources, ...(lists?.files ?? [])].map(({ file, text }) => ({ file, text }));
-};
 
 /**
  * Takes the data folder from whoever had it. A process that was stopped, given up and continued finds that out at its next
@@ -420,50 +320,6 @@ function claimDataFolder(data: string): { assertOurs(): void } {
         message: `Another process has taken over the data folder ${data} (${found.trim().replace(/^\S+ /, '')}).`,
         hint: 'One process serves a data folder. Nothing is lost: the other one goes on from the last checkpoint.',
       });
-    },
-  };
-}
-
-/**
- * The rules folder, and what of it has gone into the stream: remembered beside the state, because it outlives the process.
- * `seen`: '' where nothing is remembered, undefined where the note is damaged.
- */
-function rulesFolderOf(config: Config): {
-  seen(): string | undefined;
-  see(version: string): void;
-  write(files: RuleFiles): void;
-} {
-  const note = join(config.data, 'rules-folder');
-  const textOf = (version: string): string => `${version} ${crc32(version).toString(16)}\n`;
-  const see = (version: string): void => {
-    try {
-      mkdirSync(config.data, { recursive: true });
-      writeFileSync(`${note}.writing`, textOf(version));
-      renameSync(`${note}.writing`, note);
-    } catch (error) {
-      // Without the note a restart publishes the folder's rules once more, which changes nothing where they are the same.
-      if (!isDiskTrouble(error)) throw error;
-    }
-  };
-  return {
-    seen() {
-      if (!existsSync(note)) return '';
-      const text = readFileSync(note, 'latin1');
-      const version = text.replace(/ .*\n$/, '');
-      return text === textOf(version) ? version : undefined;
-    },
-    see,
-    write(files) {
-      const old = new Map(readRuleFiles(config.rules).map(({ file, text }) => [file, text]));
-      for (const { file, text } of files) {
-        if (old.get(file) !== text) {
-          mkdirSync(dirname(join(config.rules, file)), { recursive: true });
-          writeFileSync(join(config.rules, file), text);
-        }
-        old.delete(file);
-      }
-      for (const file of old.keys()) rmSync(join(config.rules, file));
-      see(versionOf(readRuleFiles(config.rules)));
     },
   };
 }
@@ -587,71 +443,6 @@ function watchFigures(
     metrics.duplicateHorizonRecords.set(horizon);
     metrics.alertPublishInFlight.set(partitions.reduce((sum, { publisher }) => sum + publisher.inFlight(), 0));
   });
-}
-
-/** Rules as the API sees them: what is in force, and changes that become files and then messages in the stream. */
-function createRulesAccess(
-  directory: string,
-  engine: Engine,
-  currentFiles: () => { file: string; text: string }[],
-  publish: (files: { file: string; text: string }[]) => Promise<void>,
-): RulesAccess {
-  const detailOf = ({ rule, text }: RuleSource): RuleDetail => {
-    const { id, version, catalogue, desk, status, key, title } = rule;
-    const compiled = engine.ruleSet().rules.find(({ rule: one }) => one.id === id);
-    const features = compiled === undefined ? [] : observedFeatures(compiled);
-    return { id, version, catalogue, desk, status, shadow: isShadow(rule), key, title, features, text };
-  };
-  const withFile = (file: string, text: string): { file: string; text: string }[] =>
-    [...currentFiles().filter((entry) => entry.file !== file), { file, text }].sort((a, b) =>
-      a.file < b.file ? -1 : 1,
-    );
-  const problemsOf = (files: { file: string; text: string }[]) => {
-    const { sources, lists, problems } = parseRules(files);
-    return problems.length > 0 ? problems : engine.checkRules(sources, lists);
-  };
-  const sources = (): RuleSource[] => engine.ruleSet().sources;
-
-  return {
-    list: () =>
-      sources().map((source) => {
-        const { text: _text, ...summary } = detailOf(source);
-        return summary;
-      }),
-    get(id) {
-      const source = sources().find(({ rule }) => rule.id === id);
-      return source === undefined ? undefined : detailOf(source);
-    },
-    check(text) {
-      const parsed = parseRule('rule.yaml', text);
-      if ('problems' in parsed) return parsed.problems;
-      const { rule } = parsed.source;
-      const file = sources().find((source) => source.rule.id === rule.id)?.file ?? 'rule.yaml';
-      return problemsOf(withFile(file, text)).filter((problem) => problem.file === file);
-    },
-    async save(id, text): Promise<SavedRule> {
-      const parsed = parseRule('rule.yaml', text);
-      if ('problems' in parsed) return { kind: 'invalid', errors: parsed.problems };
-      const { rule } = parsed.source;
-      if (rule.id !== id) return { kind: 'conflict', detail: `The text has the id ${rule.id}, the address ${id}.` };
-      const existing = sources().find((source) => source.rule.id === id);
-      if (existing !== undefined && existing.text !== text && rule.version <= existing.rule.version) {
-        return {
-          kind: 'conflict',
-          detail: `Version ${existing.rule.version} is in force; a changed rule needs a higher version.`,
-        };
-      }
-      const file = existing?.file ?? `${rule.desk}/${id.slice(rule.desk.length + 1)}.yaml`;
-      const next = withFile(file, text);
-      const problems = problemsOf(next);
-      if (problems.length > 0) return { kind: 'invalid', errors: problems };
-      const path = join(directory, file);
-      if (!existsSync(dirname(path))) mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, text);
-      await publish(next);
-      return { kind: 'saved', rule: detailOf({ ...parsed.source, file }), created: existing === undefined };
-    },
-  };
 }
 
 /** A copy of users, keys and audit log at the start and whenever something has changed, at most so often. */

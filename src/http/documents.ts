@@ -15,6 +15,7 @@ import {
 } from '../cases/case-view.ts';
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
+import { RuleChangeEventSchema } from '../rule-changes/change-event.ts';
 import { ChurnReportSchema } from '../rules/churn-report.ts';
 import {
   AuditVerdictSchema,
@@ -31,6 +32,18 @@ import {
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
 import { ListsSchema } from './lists.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
+import {
+  BackTestInputSchema,
+  BackTestSchema,
+  RuleChangeSchema,
+  RuleChangesSchema,
+  RuleDecisionSchema,
+  RuleDraftInputSchema,
+  RuleDraftSchema,
+  RuleProposalInputSchema,
+  RuleProposalListSchema,
+  RuleProposalSchema,
+} from './rule-change-schemas.ts';
 import {
   AlertEventSchema,
   AlertFrameSchema,
@@ -92,6 +105,16 @@ const components: (TSchema & { $id?: string })[] = [
   RuleListSchema,
   RuleFindingSchema,
   RuleCheckSchema,
+  RuleProposalSchema,
+  RuleProposalListSchema,
+  RuleChangesSchema,
+  RuleChangeSchema,
+  RuleDraftInputSchema,
+  RuleDraftSchema,
+  BackTestInputSchema,
+  BackTestSchema,
+  RuleProposalInputSchema,
+  RuleDecisionSchema,
   DeadLetterHeadSchema,
   DeadLetterPageSchema,
   DeadLetterSchema,
@@ -120,6 +143,7 @@ const messages: (TSchema & { $id?: string })[] = [
   CaseEventSchema,
   CaseSummarySchema,
   CaseFrameSchema,
+  RuleChangeEventSchema,
 ];
 
 /** A schema as plain data whose references point into the document; its own `$id` becomes its name there. */
@@ -334,6 +358,23 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
             'expected last subject sequence: `version` of the case as the sender saw it, so that one of two gets through',
         },
       },
+      rules: {
+        address: 'rules.{desk}.{slug}',
+        servers: [{ $ref: '#/servers/broker' }],
+        description:
+          'One subject a rule, one message an event: a change was proposed, approved, rejected, withdrawn, or made in another ' +
+          'way. An approval by whoever proposed stays in the history and does nothing.',
+        parameters: {
+          desk: { description: 'Desk of the rule.', enum: ['fraud', 'arrears', 'retention'] },
+          slug: { description: 'The rest of its id.' },
+        },
+        messages: { RuleChangeEvent: { $ref: '#/components/messages/RuleChangeEvent' } },
+        'x-jetstream': {
+          stream: 'RULES',
+          retention: 'limits, kept for ever',
+          publish: 'expected last subject sequence, so that one of two proposals gets through',
+        },
+      },
       deadletter: {
         address: 'deadletter.{reason}',
         servers: [{ $ref: '#/servers/broker' }],
@@ -376,6 +417,11 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
         channel: { $ref: '#/channels/cases' },
         messages: [channelMessage('cases', 'CaseEvent')],
       },
+      publishRuleChange: {
+        action: 'send',
+        channel: { $ref: '#/channels/rules' },
+        messages: [channelMessage('rules', 'RuleChangeEvent')],
+      },
       rejectRecord: {
         action: 'send',
         channel: { $ref: '#/channels/deadletter' },
@@ -395,6 +441,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
           headers: { type: 'object', properties: { 'Ringfence-Severity': { type: 'string' } } },
         },
         CaseEvent: message('CaseEvent', 'application/json', 'What somebody did to a case.'),
+        RuleChangeEvent: message('RuleChangeEvent', 'application/json', 'What somebody did to a rule.'),
         Rejected: {
           name: 'Rejected',
           summary: 'A record that broke the contract.',

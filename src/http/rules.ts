@@ -3,7 +3,9 @@
  * (`If-Match`) is compared with what its save replaces.
  */
 import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
 import { maySeeDesk } from '../access/table.ts';
+import type { ChangeAuthor } from '../rule-changes/change-event.ts';
 import { natsAway, ProblemError } from './problem.ts';
 import { mediaTypeOf, textOf } from './request.ts';
 import { json, type Routes } from './route.ts';
@@ -21,7 +23,7 @@ export interface RulesAccess {
   /** Findings of a rule text that is not saved; empty where it is right. */
   check(text: string): RuleFinding[];
   /** Validates, writes the file, and puts the new set in force. Calls never overlap. */
-  save(id: string, text: string): Promise<SavedRule>;
+  save(id: string, text: string, by: ChangeAuthor): Promise<SavedRule>;
 }
 
 export type SavedRule =
@@ -91,7 +93,9 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
       url: '/v1/rules/:id',
       id: 'putRule',
       summary: 'Change a rule, or add one.',
-      description: 'The new set is in force when this answers. An invalid rule changes nothing.',
+      description:
+        'For machines that bring rules which people have looked at elsewhere; people propose changes, and others approve them. ' +
+        'The new set is in force when this answers. An invalid rule changes nothing.',
       params: RuleParamsSchema,
       headers: {
         'if-match': 'ETag of the rule that is to be replaced; without it whatever is there is replaced.',
@@ -124,7 +128,7 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
         if (ifNoneMatch !== undefined && matchesTag(ifNoneMatch, tag)) {
           throw new ProblemError(412, `The rule exists, as ${tag}.`);
         }
-        return rules.save(id, text);
+        return rules.save(id, text, authorOf(request));
       };
       const saving = lastSave.then(save, save);
       lastSave = saving.catch(() => {});
@@ -144,8 +148,15 @@ export function addRuleRoutes(routes: Routes, options: { rules: RulesAccess; nat
   );
 }
 
+/** Who changes a rule: the person or key that has signed in; where nobody has to, whom the request names. */
+export function authorOf({ principal }: FastifyRequest, named = ''): ChangeAuthor {
+  return principal.kind === 'open' || principal.kind === 'anonymous'
+    ? { kind: 'open', id: named }
+    : { kind: principal.kind, id: principal.id };
+}
+
 /** Strong entity tag of a rule: its version for people, a hash of its text for certainty. */
-function entityTagOf(rule: RuleDetail): string {
+export function entityTagOf(rule: { version: number; text: string }): string {
   return `"${rule.version}-${createHash('sha256').update(rule.text).digest('hex').slice(0, 16)}"`;
 }
 

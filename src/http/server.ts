@@ -48,6 +48,7 @@ import { addOperationsRoutes } from './operations.ts';
 import { ProblemError, rawProblem, sendProblem } from './problem.ts';
 import { pathOf, sentenceOf } from './request.ts';
 import { createRoutes } from './route.ts';
+import { addRuleChangeRoutes, type RuleChangesAccess } from './rule-changes.ts';
 import { addRuleRoutes, type RulesAccess } from './rules.ts';
 import type { OperationsView, SubscriberView } from './schemas.ts';
 import { addSessionRoutes } from './session.ts';
@@ -79,6 +80,7 @@ export interface GatewayOptions {
   inspectSubscriber(msisdn: string): SubscriberView | undefined;
   rules: RulesAccess;
   lists: ListsAccess;
+  ruleChanges: RuleChangesAccess;
   operations(): Promise<OperationsView>;
   /** How right the churn formula has been; undefined where none is watched. */
   churn(): ChurnReport | undefined;
@@ -303,6 +305,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   addCaseRoutes(routes, { cases, refs, listable: casesListable, natsConnected, addListEntry: lists.add });
   addListRoutes(routes, lists);
   addRuleRoutes(routes, { rules: options.rules, natsConnected });
+  addRuleChangeRoutes(routes, { changes: options.ruleChanges, cases, natsConnected });
   const { nc, js, jsm, partitions } = options;
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });
   addOperationsRoutes(routes, options.operations);

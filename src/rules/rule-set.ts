@@ -30,7 +30,7 @@ import { compileFeatures } from './features.ts';
 import { type Model, parseModel } from './model.ts';
 import { createPlan, type Plan as RecordPlan } from './plan.ts';
 import type { Fresh } from './registry.ts';
-import { isShadow, KEY_GROUPS, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rule.ts';
+import { isOff, isShadow, KEY_GROUPS, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rule.ts';
 import { draftRule, type RuleDraft } from './rule-draft.ts';
 import { asList, type CompileOptions, draftRuleSet, keyIndex, type SetDraft } from './set-draft.ts';
 import { createSharedOperators, type SharedOperators } from './shared-operators.ts';
@@ -43,6 +43,7 @@ type Plan = RecordPlan<CompiledRule>;
 export interface RuleSet {
   /** Hash over the files, hexadecimal; changes with any change of any rule. */
   version: string;
+  /** All of them, those that are off too. */
   sources: RuleSource[];
   /** The reference lists that its rules ask. */
   lists: ReferenceLists | undefined;
@@ -108,7 +109,8 @@ export function compileRuleSet(
   const modelSources = [model, debt].flatMap((parsed) => (parsed === undefined ? [] : [parsed.source]));
 
   /** A key that stands for several makes a rule for each of them. */
-  const keyed = [...modelSources, ...sources].flatMap((source) =>
+  const running = sources.filter(({ rule }) => !isOff(rule));
+  const keyed = [...modelSources, ...running].flatMap((source) =>
     (KEY_GROUPS[source.rule.key] ?? [source.rule.key]).map((key) => ({ source, key })),
   );
   const seenIds = new Map<string, RuleSource>();
@@ -130,6 +132,13 @@ export function compileRuleSet(
     });
     return draft;
   });
+  for (const source of sources) {
+    const { rule, file, positionOf } = source;
+    const other = seenIds.get(rule.id);
+    if (isOff(rule) && other !== undefined && other !== source)
+      problems.push({ file, ...positionOf(['id']), message: `the id '${rule.id}' is used by ${other.file} already` });
+    seenIds.set(rule.id, source);
+  }
   for (const complete of set.whenRead) complete();
   for (const complete of set.whenLaidOut) complete();
   shared.settleProfile();

@@ -92,12 +92,15 @@ export type Aggregate = (typeof AGGREGATES)[number];
 
 /**
  * `experimental` is a draft: it runs beside the live rules, in shadow. `test` (new, watched closely), `stable` and `deprecated`
- * (to be removed soon) are live; they differ for people only.
+ * (to be removed soon) are live; they differ for people only. `off` does not run at all: its file stays, its windows do not.
  */
-export const STATUSES = ['experimental', 'test', 'stable', 'deprecated'] as const;
+export const STATUSES = ['experimental', 'test', 'stable', 'deprecated', 'off'] as const;
 
 /** The alerts of this rule are marked and sent to no desk. */
 export const isShadow = ({ status }: Pick<Rule, 'status'>): boolean => status === 'experimental';
+
+/** This rule remembers nothing and never fires. */
+export const isOff = ({ status }: Pick<Rule, 'status'>): boolean => status === 'off';
 
 export const closed = { additionalProperties: false } as const;
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 4_000, description });
@@ -325,7 +328,7 @@ export const ruleSchema = Type.Object(
     catalogue: Type.String({ pattern: '^[A-Z][0-9]{2}$', description: 'Id in the catalogue of detections.' }),
     status: Type.Enum([...STATUSES], {
       description:
-        'Maturity. An experimental rule is a draft: it runs beside the others, but its alerts go to no desk.',
+        'Maturity. An experimental rule is a draft: it runs beside the others, but its alerts go to no desk. One that is off does not run.',
     }),
     desk: Type.Enum([...DESKS]),
     title: localized('Short name of the detection.'),

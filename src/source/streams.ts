@@ -1,6 +1,6 @@
 /**
  * The JetStream streams and their settings: USAGE (one per partition), ALERTS, SHADOW (alerts of draft rules, kept as long as
- * records), DEADLETTER, CASES.
+ * records), DEADLETTER, CASES, RULES (what was proposed, decided and changed of rules).
  *
  * All use file storage and limits retention: work-queue retention has repeated reports of loss, and a replay needs the
  * records that were already read. What is missing is created. A stream that somebody else made is used as it is: only
@@ -27,6 +27,7 @@ export const ALERTS_STREAM = 'ALERTS';
 export const SHADOW_STREAM = 'SHADOW';
 export const DEADLETTER_STREAM = 'DEADLETTER';
 export const CASES_STREAM = 'CASES';
+export const RULES_STREAM = 'RULES';
 
 /** A server with JetStream may need to recover its streams, a cluster to elect a leader. */
 const JETSTREAM_READY_LIMIT_MS = 30_000;
@@ -37,7 +38,7 @@ const CONSUMER_KEPT_NANOS = 10e9;
 const NANOS_PER_DAY = 86_400e9;
 
 export interface StreamRetention {
-  /** Days that records, alerts and rejected records are kept; cases are kept for ever. */
+  /** Days that records, alerts and rejected records are kept; cases and changes of rules are kept for ever. */
   usage: number;
   alerts: number;
   deadletter: number;
@@ -117,6 +118,7 @@ export async function ensureStreams(
     streamConfig(SHADOW_STREAM, 'shadow.>', retentionDays.usage),
     streamConfig(DEADLETTER_STREAM, 'deadletter.>', retentionDays.deadletter),
     streamConfig(CASES_STREAM, 'cases.>', 0),
+    streamConfig(RULES_STREAM, 'rules.>', 0),
   );
   const jsm = await readyManager(nc);
   const warnings: string[] = [];

@@ -7,7 +7,7 @@ import { decodeMessage } from '../record/decode.ts';
 import type { AlertNote } from '../record/usage-record.ts';
 import { EMPTY_LIST, listFile, listText, parseLists } from '../reference/lists.ts';
 import { parseDuration } from '../rules/expression.ts';
-import { describeProblem, type RuleSource, type RuleTest, type RuleTestStep } from '../rules/rule.ts';
+import { describeProblem, isOff, type RuleSource, type RuleTest, type RuleTestStep } from '../rules/rule.ts';
 
 const BEGIN_DEFAULT = '2026-03-02T10:00:00Z';
 /** The subscriber of a test record that names none; the number is from a range that no operator assigns. */
@@ -46,7 +46,9 @@ export function runRuleTest(
   const read = parseLists(files);
   // A list that the test does not bring is empty, whatever the folder holds: its rows are the operator's.
   const lists = { ...read.lists, get: (name: string) => read.lists.get(name) ?? EMPTY_LIST };
-  const problems = read.problems.length > 0 ? read.problems : engine.useRules([source], 'test', [], lists);
+  // One that is off is tested as it would run.
+  const tested = isOff(source.rule) ? { ...source, rule: { ...source.rule, status: 'stable' as const } } : source;
+  const problems = read.problems.length > 0 ? read.problems : engine.useRules([tested], 'test', [], lists);
   return { engine, detail: problems.length > 0 ? describeProblem(problems[0]!) : applySteps(engine, source, test) };
 }
 
