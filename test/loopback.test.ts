@@ -2,11 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from '../src/alerts/loopback.ts';
-import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { DEFAULTS } from '../src/config.ts';
 import type { Engine } from '../src/engine.ts';
 import { decodeMessage } from '../src/record/decode.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
+import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import type { Rule } from '../src/rules/rule.ts';
 import {

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { DEFAULTS } from '../src/config.ts';
 import { createEngine } from '../src/engine.ts';
+import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import { describeProblem, KEY_GROUPS, type RuleSource, type RuleTest } from '../src/rules/rule.ts';
 import { numberingPlan, utc } from './rule-engine.ts';
