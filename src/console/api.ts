@@ -37,13 +37,16 @@ export class ApiError extends Error {
   readonly retryAfterSec: number;
   /** What is wrong with what was sent, item by item, where the server says so. */
   readonly errors: unknown;
+  /** The kind of refusal, where one status has several; empty where the server does not say. */
+  readonly code: string;
 
-  constructor(status: number, detail: string, retryAfterSec = 0, errors?: unknown) {
+  constructor(status: number, detail: string, retryAfterSec = 0, problem: { errors?: unknown; code?: unknown } = {}) {
     super(detail);
     this.name = 'ApiError';
     this.status = status;
     this.retryAfterSec = retryAfterSec;
-    this.errors = errors;
+    this.errors = problem.errors;
+    this.code = typeof problem.code === 'string' ? problem.code : '';
   }
 }
 
@@ -76,12 +79,12 @@ async function call(path: string, init: RequestInit, signal?: AbortSignal): Prom
   });
   if (response.ok) return body;
   if (response.status === 401) sessionLost();
-  const problem = (body ?? {}) as { title?: string; detail?: string; errors?: unknown };
+  const problem = (body ?? {}) as { title?: string; detail?: string; errors?: unknown; code?: unknown };
   throw new ApiError(
     response.status,
     problem.detail ?? problem.title ?? response.statusText,
     Number(response.headers.get('retry-after')) || 0,
-    problem.errors,
+    problem,
   );
 }
 

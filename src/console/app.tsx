@@ -1,6 +1,7 @@
 /** The frame around every page: navigation, connection state, language, theme, keyboard help. */
 import { effect } from '@preact/signals';
-import { useRef } from 'preact/hooks';
+import type { ComponentType } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
 import { AdminPage } from './admin-page.tsx';
 import { AuditPage } from './audit-page.tsx';
@@ -50,12 +51,17 @@ export function App() {
                 />
               </li>
             ))}
-            {may('listDeadLetters') && (
+            {may('listRules') && (
               <li class="apart">
+                <PageLink target={{ page: 'rules' }} current={page === 'rules'} label={t.nav.rules} />
+              </li>
+            )}
+            {may('listDeadLetters') && (
+              <li>
                 <PageLink target={{ page: 'deadletters' }} current={page === 'deadletters'} label={t.nav.deadletters} />
               </li>
             )}
-            <li class={may('listDeadLetters') ? '' : 'apart'}>
+            <li>
               <PageLink target={{ page: 'operations' }} current={page === 'operations'} label={t.nav.operations} />
             </li>
             {isSignedIn && may('listUsers') && (
@@ -95,6 +101,7 @@ export function App() {
         {(page === 'desk' || page === 'cases') && !ownDesks().includes(desk) && (
           <p class="note elsewhere">{t.nav.notYours}</p>
         )}
+        {page === 'rules' && may('listRules') && <RulesPage />}
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'audit' && may('listAudit') && <AuditPage />}
         {page === 'admin' && isSignedIn && may('listUsers') && <AdminPage />}
@@ -103,6 +110,15 @@ export function App() {
       <ShortcutsDialog />
     </div>
   );
+}
+
+/** Few people open it, so it is loaded when one does. */
+function RulesPage() {
+  const [Page, setPage] = useState<ComponentType>();
+  useEffect(() => {
+    void import('./rules-page.tsx').then((module) => setPage(() => module.RulesPage));
+  }, []);
+  return Page === undefined ? null : <Page />;
 }
 
 /** A real link, so that it opens in a tab of its own as well; within the page nothing is loaded anew. */

@@ -4,6 +4,7 @@
  *     #/desk/fraud?severity=critical,warning&status=firing&rule=fraud.irsf-burst&q=8613&sort=score&alert=…&lang=zh-CN
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
  *     #/cases/fraud?status=active&who=mine&severity=critical&rule=fraud.irsf-burst&tag=call-back&q=8613&view=…&case=…
+ *     #/rules?desk=fraud&waiting=yes&q=burst&rule=fraud.international-burst
  *     #/operations?lang=en
  *     #/audit
  *     #/admin
@@ -79,7 +80,7 @@ export const NO_CASE_FILTERS: CaseFilters = {
   columns: COLUMNS_SHOWN,
 };
 
-const PAGES = ['desk', 'cases', 'deadletters', 'operations', 'audit', 'admin'] as const;
+const PAGES = ['desk', 'cases', 'rules', 'deadletters', 'operations', 'audit', 'admin'] as const;
 
 export interface Place {
   page: (typeof PAGES)[number];
@@ -100,6 +101,13 @@ export interface Place {
   letterSource: string;
   /** The rejected record that is open; 0: none. */
   letter: number;
+  /** Rules of one desk; empty: of all. */
+  ruleDesk: Desk | '';
+  ruleText: string;
+  /** Only rules with a change that waits for its decision. */
+  rulesWaiting: boolean;
+  /** The rule that is open; empty: none. */
+  ruleId: string;
   /** Empty: not said, the remembered one counts. */
   locale: Locale | '';
 }
@@ -115,6 +123,10 @@ export const NO_OPENED = {
   letterReason: '',
   letterSource: '',
   letter: 0,
+  ruleDesk: '',
+  ruleText: '',
+  rulesWaiting: false,
+  ruleId: '',
 } satisfies Partial<Place>;
 
 const TEXT_MAX = 128;
@@ -188,6 +200,10 @@ export function parsePlace(hash: string): Place {
     letterReason: oneOf(LETTER_REASONS, query.get('reason')) ?? '',
     letterSource: text('source'),
     letter: /^[1-9][0-9]{0,14}$/.test(text('letter')) ? Number(text('letter')) : 0,
+    ruleDesk: oneOf(DESKS, query.get('desk')) ?? '',
+    ruleText: text('q'),
+    rulesWaiting: query.get('waiting') === 'yes',
+    ruleId: text('rule'),
     locale: oneOf(LOCALES, query.get('lang')) ?? '',
   };
 }
@@ -213,6 +229,12 @@ export function formatPlace(place: Place): string {
     if (place.letterReason !== '') query.set('reason', place.letterReason);
     if (place.letterSource !== '') query.set('source', place.letterSource);
     if (place.letter > 0) query.set('letter', String(place.letter));
+  }
+  if (place.page === 'rules') {
+    if (place.ruleDesk !== '') query.set('desk', place.ruleDesk);
+    if (place.rulesWaiting) query.set('waiting', 'yes');
+    if (place.ruleText !== '') query.set('q', place.ruleText);
+    if (place.ruleId !== '') query.set('rule', place.ruleId);
   }
   if (place.locale !== '') query.set('lang', place.locale);
   const path = place.page === 'desk' || place.page === 'cases' ? `/${place.page}/${place.desk}` : `/${place.page}`;

@@ -17,6 +17,7 @@ export const en = {
     arrears: 'Arrears',
     retention: 'Retention',
     deadletters: 'Rejected',
+    rules: 'Rules',
     operations: 'Operations',
     audit: 'Audit',
     admin: 'Administration',

@@ -83,6 +83,12 @@ export async function takeScreenshots(
         await page.waitForTimeout(SETTLE_MS);
       });
     }
+    await shoot('rules', async (language) => {
+      await goTo(page, `#/rules?lang=${language}`);
+      const first = page.locator('table.rules tbody a').first();
+      if ((await first.count()) > 0) await first.click();
+      await page.waitForTimeout(SETTLE_MS);
+    });
     await shoot('help', async (language) => {
       await goTo(page, `#/desk/fraud?lang=${language}`);
       await page.keyboard.press('Escape');
