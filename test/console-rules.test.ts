@@ -102,7 +102,9 @@ describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where
       .filter(({ status }) => status === 'firing')
       .map(({ servedMsisdn, ruleVersion }) => [servedMsisdn, ruleVersion]);
 
-  test('a lead changes a threshold, sees tests and back-test, proposes; another approves; the effect is live', { timeout: 180_000 }, async () => {
+  test('a lead changes a threshold, sees tests and back-test, proposes; another approves; the effect is live', {
+    timeout: 180_000,
+  }, async () => {
     const data = join(folder.path, 'data');
     mkdirSync(data);
     const store = openAccessStore(join(data, 'access.sqlite'));
