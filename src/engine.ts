@@ -155,8 +155,8 @@ const HASHED_TYPES: ReadonlyMap<number, ProfileField> = new Map([
 ]);
 /** Blocks that are spilled in one go, once a limit is reached: 1 to 2 ms of work. */
 export const SPILLED_AT_ONCE = 512;
-/** Timers that fire in one go are looked after this often: each may have brought a key back. */
-const FIRED_BETWEEN_SPILLS = 256;
+/** While timers fire in one go, room is made after so many: each may have brought a key back. */
+const POPPED_BETWEEN_SPILLS = 256;
 /** Keys of timers that are looked up ahead of a batch. */
 const TIMERS_FETCHED_MAX = 4_096;
 /** What stands before the open episodes in the label of a spilled block: kind and number of episodes, key, time, housemates. */
@@ -400,7 +400,7 @@ export function createEngine(options: EngineOptions): Engine {
   const { spill } = options;
   let spilledBlocks = 0;
   let spilledSubscribers = 0;
-  let firedSinceRoom = 0;
+  let poppedSinceRoom = 0;
   const coldest = createColdest(arena, blocks.touchedAt);
   const timers = createTimers();
   const duplicates = createDuplicates(options.horizonRecords ?? HORIZON_RECORDS_DEFAULT);
@@ -1417,6 +1417,10 @@ export function createEngine(options: EngineOptions): Engine {
     while (fired < limit && timers.nextAt() <= watermark) {
       timers.pop();
       const { time, keyType, key } = timers.popped;
+      if (++poppedSinceRoom === POPPED_BETWEEN_SPILLS) {
+        poppedSinceRoom = 0;
+        makeRoom();
+      }
       const address = addressOf(keyType, key);
       if (address === 0) continue;
       blocks.bind(address);
@@ -1424,10 +1428,6 @@ export function createEngine(options: EngineOptions): Engine {
       fireBlock(time);
       if (pending.length > 0) lookAtAlerts();
       fired++;
-      if (++firedSinceRoom === FIRED_BETWEEN_SPILLS) {
-        firedSinceRoom = 0;
-        makeRoom();
-      }
     }
     return fired;
   };
@@ -1806,7 +1806,7 @@ export function createEngine(options: EngineOptions): Engine {
     endEpisodes(sources, version, limit, alerts) {
       output = alerts;
       const ended = endEpisodes(sources, version, limit);
-      while (makeRoom());
+      makeRoom();
       return ended;
     },
     checkRules(sources, lists) {

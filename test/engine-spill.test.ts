@@ -11,6 +11,7 @@ import type { AlertData } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
 import { createEngine, type Engine, type EngineOptions } from '../src/engine.ts';
 import { demoFeed } from '../src/feed/demo-feed.ts';
+import { createRandom } from '../src/feed/random.ts';
 import { decodeMessage } from '../src/record/decode.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { parseLists } from '../src/reference/lists.ts';
@@ -20,6 +21,9 @@ import { CATALOGUE_CASES } from './catalogue-cases.ts';
 import { DRAWN_SEED, drawnSwap } from './drawn-case.ts';
 import { CELL_LIST } from './oracle-patterns.ts';
 import { BEGIN, engineWith, MINUTE_MS, numberingPlan, recordAt, sourceOf, utc } from './rule-engine.ts';
+import type { StoredMessage } from './simulation/broker.ts';
+import { undisturbed } from './simulation/undisturbed.ts';
+import { drawWorkload } from './simulation/workload.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ringfence-spill-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -147,5 +151,42 @@ describe('an engine with room for a few blocks', () => {
       { numRuns: 150, seed: DRAWN_SEED },
     );
     expect(returned).toBeGreaterThan(1_000);
+  });
+
+  test('goes through back-fills, swaps and ticks of simulated worlds', { timeout: 120_000 }, () => {
+    let backfills = 0;
+    let back = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const workload = drawWorkload(seed, createRandom(seed), BEGIN);
+      const messages: StoredMessage[] = workload.publications.map(({ atMs, subject, body }, at) => ({
+        sequence: at + 1,
+        subject,
+        data: body,
+        timeMs: Math.floor(BEGIN + atMs),
+        header: undefined,
+      }));
+      backfills += messages.filter(({ subject }) => subject.endsWith('.prepare')).length;
+      const { latenessMs, horizonRecords } = workload;
+      const { sources, lists } = parseRules(workload.files);
+      const course = (options: Partial<EngineOptions>) => {
+        const engine = createEngine({ numberingPlan, localTime: utc, latenessMs, horizonRecords, ...options });
+        expect(engine.useRules(sources, workload.version, [], lists)).toEqual([]);
+        const tight: Engine = {
+          ...engine,
+          apply(record, alerts) {
+            while (engine.makeRoom());
+            return engine.apply(record, alerts);
+          },
+        };
+        const { alerts, applied } = undisturbed(tight, messages);
+        return { alerts: alerts.map(({ sequence, alert }) => `${sequence} ${JSON.stringify(alert)}`), applied };
+      };
+      const store = newStore();
+      const spill = { store, blocksMax: seed % 3, bytesMax: Number.POSITIVE_INFINITY };
+      expect(course({ spill }), `seed ${seed}`).toEqual(course({}));
+      back += store.stats().returned.unwritten + store.stats().returned.within;
+    }
+    expect(backfills).toBeGreaterThan(10);
+    expect(back).toBeGreaterThan(1_000);
   });
 });

@@ -2,7 +2,8 @@
  * The store of spilled keys together with the checkpoints: whatever is lost of them, and whenever the process dies, state and
  * spilled keys are those of one cut. Real files; a process that dies is a store and an engine that nobody asks any more.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -312,5 +313,45 @@ describe('the store', () => {
     await Promise.all([older.flush(), newer.flush()]);
     expect(segmentsIn(directory)).toHaveLength(2);
     await Promise.all([older.close(), newer.close()]);
+  });
+
+  test('waits for a disk that is full, and loses nothing', async (context) => {
+    const directory = freshFolder();
+    mkdirSync(directory);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'ringfence-test', directory], { stdio: 'ignore' });
+    } catch {
+      context.skip('only root can mount a small disk');
+    }
+    try {
+      const filler = join(directory, 'filler');
+      writeFileSync(filler, Buffer.alloc(6 * 1024 * 1024));
+      const store = openSpillStore(directory, { segmentBytes: 1024 * 1024 });
+      const references: number[] = [];
+      const put = (): boolean => {
+        const reference = store.put(label, label.length, block(1_000, references.length), 0, 1_000);
+        if (reference !== 0) references.push(reference);
+        return reference !== 0;
+      };
+      for (let n = 0; n < 500; n++) put();
+      await expect(store.flush()).rejects.toMatchObject({ code: 'ENOSPC' });
+      // Until no more may wait in memory.
+      for (let n = 0; n < 200_000 && put(); n++);
+      expect(store.isFull()).toBe(true);
+      expect(store.take(references.pop()!)[0]).toBe(references.length);
+      const room = store.room();
+      expect(store.trouble()).not.toBe('');
+      expect(references.length).toBeLessThan(200_000);
+      for (const reference of references.splice(600)) store.take(reference);
+      rmSync(filler);
+      execFileSync('mount', ['-o', 'remount,size=512m', directory]);
+      await room;
+      await store.flush();
+      expect(store.trouble()).toBe('');
+      for (const [n, reference] of references.entries()) expect(store.take(reference)[999]).toBe(n);
+      await store.close();
+    } finally {
+      execFileSync('umount', ['--lazy', directory]);
+    }
   });
 });

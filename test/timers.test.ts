@@ -60,3 +60,18 @@ describe('timers', () => {
     expect([timers.size(), timers.nextAt()]).toEqual([0, Number.POSITIVE_INFINITY]);
   });
 });
+
+test('what is due is shown without being taken', () => {
+  const timers = createTimers();
+  const times = Array.from({ length: 500 }, (_, n) => (n * 7_919) % 1_000);
+  for (const [key, time] of times.entries()) timers.push(time, key % 3, key);
+  const due: [number, number][] = [];
+  timers.dueBy(300, (keyType, key) => due.push([keyType, key]) > 0);
+  const expected = times.flatMap((time, key): [number, number][] => (time <= 300 ? [[key % 3, key]] : []));
+  expect(due.sort(([, a], [, b]) => a - b)).toEqual(expected);
+  expect(timers.size()).toBe(500);
+  let seen = 0;
+  timers.dueBy(300, () => ++seen < 5);
+  expect(seen).toBe(5);
+  createTimers().dueBy(1, () => expect.fail('nothing is due'));
+});

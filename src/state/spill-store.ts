@@ -44,8 +44,8 @@ const CHUNK_UNITS = 131_072;
 export const CHUNKS_WAITING_MAX = 16;
 /** Beyond this one is written at once, whoever waits for it: thousands of timers can be due at one record. */
 const CHUNKS_BEFORE_SYNC = 24;
-/** And beyond this the disk has been full for so long that going on would only fill the memory: 1 GiB. */
-const CHUNKS_MAX = 1_024;
+/** And beyond this nothing is taken any more, so that a disk that is full does not fill the memory: 128 MiB. */
+const CHUNKS_MAX = 128;
 /** Entries that are read ahead at once; what else a batch needs is read when it is met. */
 export const FETCHED_MAX = 8_192;
 /**
