@@ -318,13 +318,13 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     liveUnits -= whole;
   };
 
-  /** A whole entry that begins at unit `at` of these; what is wrong with it otherwise. */
-  const check = (entry: Float64Array, at: number, segment: number): string => {
-    const u32 = new Uint32Array(entry.buffer, entry.byteOffset + at * 8, HEAD_UNITS * 2);
-    const units = HEAD_UNITS + u32[1]!;
-    if (u32[3] !== segment || u32[4]! > u32[1]! || at + units > entry.length) return 'an entry is no entry';
-    const bytes = new Uint8Array(entry.buffer, entry.byteOffset + at * 8 + 4, units * 8 - 4);
-    return crc32(bytes) === u32[0] ? '' : 'a checksum does not match';
+  /** What is wrong with the entry that begins at unit `at` of these; '' where nothing is. */
+  const check = (u32: Uint32Array, bytes: Uint8Array, at: number, segment: number): string => {
+    const head = at * 2;
+    const units = HEAD_UNITS + u32[head + 1]!;
+    if (u32[head + 3] !== segment || u32[head + 4]! > u32[head + 1]! || at + units > bytes.length / 8)
+      return 'an entry is no entry';
+    return crc32(bytes.subarray(at * 8 + 4, (at + units) * 8)) === u32[head] ? '' : 'a checksum does not match';
   };
 
   const damaged = (segment: number, detail: string): RingfenceError =>
@@ -395,11 +395,12 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       entry = readNow(segment, at);
       returned.within++;
     }
+    const u32 = new Uint32Array(entry.buffer, entry.byteOffset, HEAD_UNITS * 2);
     if (chunk === undefined) {
-      const wrong = check(entry, 0, number);
+      const bytes = new Uint8Array(entry.buffer, entry.byteOffset, entry.byteLength);
+      const wrong = check(u32, bytes, 0, number);
       if (wrong !== '') throw damaged(number, wrong);
     }
-    const u32 = new Uint32Array(entry.buffer, entry.byteOffset, HEAD_UNITS * 2);
     bury(segment, u32[2]!, entry.length);
     return entry.subarray(HEAD_UNITS + u32[4]!);
   };
@@ -501,32 +502,44 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     rmSync(segmentPath(directory, number), { force: true });
   };
 
-  /** Goes through the entries of a segment up to `units`; what is wrong is returned. `visit` may wait. */
+  /**
+   * Goes through the entries of a segment up to `units`; what is wrong is returned. `visit` gets each one as the units at `at` of a
+   * piece and its place in the segment, and may wait.
+   */
   const walk = async (
     { number, file }: Pick<Segment, 'number' | 'file'>,
     units: number,
-    visit: (entry: Float64Array, at: number, u32: Uint32Array) => Promise<void> | void,
+    visit: (
+      piece: Float64Array,
+      at: number,
+      units: number,
+      place: number,
+      u32: Uint32Array,
+    ) => Promise<void> | undefined,
   ): Promise<string> => {
     const piece = new Float64Array(ENTRY_UNITS_MAX);
+    const u32 = new Uint32Array(piece.buffer);
+    const bytes = new Uint8Array(piece.buffer);
     let held = 0;
     let from = 0;
     while (from < units) {
       const wanted = Math.min(piece.length, units - from) * 8;
       while (held < wanted) {
-        const { bytesRead } = await readAt(file, new Uint8Array(piece.buffer), held, wanted - held, from * 8 + held);
+        const { bytesRead } = await readAt(file, bytes, held, wanted - held, from * 8 + held);
         if (bytesRead === 0) return 'it is cut short';
         held += bytesRead;
       }
       let at = 0;
       const end = wanted / 8;
       while (at + HEAD_UNITS <= end) {
-        const u32 = new Uint32Array(piece.buffer, at * 8, HEAD_UNITS * 2);
-        const whole = HEAD_UNITS + u32[1]!;
+        const whole = HEAD_UNITS + u32[at * 2 + 1]!;
         if (whole > ENTRY_UNITS_MAX) return 'an entry is no entry';
         if (at + whole > end) break;
-        const wrong = check(piece, at, number);
+        const wrong = check(u32, bytes, at, number);
         if (wrong !== '') return wrong;
-        await visit(piece.subarray(at, at + whole), from + at, u32);
+        // Waiting for nothing a million times takes a second.
+        const waits = visit(piece, at, whole, from + at, u32);
+        if (waits !== undefined) await waits;
         at += whole;
       }
       if (at === 0) return 'an entry is no entry';
@@ -634,11 +647,8 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       blocks = 0;
       liveUnits = 0;
       readFolder();
-      const references: number[] = [];
-      const labels: Float64Array[] = [];
-      /** Labels lie in pieces, because they are many and small. */
-      let piece = new Float64Array(0);
-      let filled = 0;
+      /** Of each block its reference, the length of its label, and the label; in pieces, because they are many. */
+      const pieces: { f64: Float64Array; filled: number }[] = [];
       for (const { number, units, entries, live } of noted) {
         let file: number;
         try {
@@ -660,22 +670,24 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         };
         segments.set(number, segment);
         let found = 0;
-        const wrong = await walk(segment, units, (entry, at, u32) => {
-          const ordinal = u32[2]!;
+        const wrong = await walk(segment, units, (entries, at, whole, place, u32) => {
+          const ordinal = u32[at * 2 + 2]!;
           if (ordinal === found) found++;
-          if (((bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) === 0) return;
+          if (((bits[ordinal >> 3] ?? 0) & (1 << (ordinal & 7))) === 0) return undefined;
           segment.liveEntries++;
-          segment.liveUnits += entry.length;
-          const labelUnits = u32[4]!;
-          if (filled + labelUnits > piece.length) {
-            piece = new Float64Array(CHUNK_UNITS);
-            filled = 0;
+          segment.liveUnits += whole;
+          const labelUnits = u32[at * 2 + 4]!;
+          let piece = pieces.at(-1);
+          if (piece === undefined || piece.filled + 2 + labelUnits > piece.f64.length) {
+            piece = { f64: new Float64Array(CHUNK_UNITS), filled: 0 };
+            pieces.push(piece);
           }
-          const label = piece.subarray(filled, filled + labelUnits);
-          label.set(entry.subarray(HEAD_UNITS, HEAD_UNITS + labelUnits));
-          filled += labelUnits;
-          references.push(number * SEGMENT_UNITS + at);
-          labels.push(label);
+          const { f64, filled } = piece;
+          f64[filled] = number * SEGMENT_UNITS + place;
+          f64[filled + 1] = labelUnits;
+          for (let unit = 0; unit < labelUnits; unit++) f64[filled + 2 + unit] = entries[at + HEAD_UNITS + unit]!;
+          piece.filled += 2 + labelUnits;
+          return undefined;
         });
         if (wrong !== '') return { damage: `segment ${number} of the spilled keys: ${wrong}` };
         if (found !== entries) return { damage: `segment ${number} of the spilled keys: entries are missing` };
@@ -684,7 +696,13 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       }
       return {
         labels(visit) {
-          for (const [index, reference] of references.entries()) visit(reference, labels[index]!);
+          for (const { f64, filled } of pieces) {
+            for (let at = 0; at < filled; ) {
+              const end = at + 2 + f64[at + 1]!;
+              visit(f64[at]!, f64.subarray(at + 2, end));
+              at = end;
+            }
+          }
         },
       };
     },
@@ -703,17 +721,18 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
           if (worst === undefined || dead <= liveUnits + segmentUnits) return;
           const from = worst;
           tidying = from;
-          const wrong = await walk(from, from.units, async (entry, at, u32) => {
-            const ordinal = u32[2]!;
-            if ((from.live[ordinal >> 3]! & (1 << (ordinal & 7))) === 0) return;
-            const labelUnits = u32[4]!;
-            const label = entry.subarray(HEAD_UNITS, HEAD_UNITS + labelUnits);
-            const to = put(label, labelUnits, entry, HEAD_UNITS + labelUnits, entry.length - HEAD_UNITS - labelUnits);
+          const wrong = await walk(from, from.units, (entries, at, whole, place, u32) => {
+            const ordinal = u32[at * 2 + 2]!;
+            if ((from.live[ordinal >> 3]! & (1 << (ordinal & 7))) === 0) return undefined;
+            const labelUnits = u32[at * 2 + 4]!;
+            const block = at + HEAD_UNITS + labelUnits;
+            const label = entries.subarray(at + HEAD_UNITS, block);
+            const to = put(label, labelUnits, entries, block, at + whole - block);
             // A disk that is full: it stays where it is.
-            if (to === 0) return;
-            bury(from, ordinal, entry.length);
-            moved(label, from.number * SEGMENT_UNITS + at, to);
-            if (queue.length > CHUNKS_WAITING_MAX) await store.room();
+            if (to === 0) return undefined;
+            bury(from, ordinal, whole);
+            moved(label, from.number * SEGMENT_UNITS + place, to);
+            return queue.length > CHUNKS_WAITING_MAX ? store.room() : undefined;
           });
           if (wrong !== '') throw damaged(from.number, wrong);
           if (closed || from.liveEntries > 0) return;
