@@ -112,17 +112,19 @@ const where = fc.constantFrom(
 );
 const of = fc.constantFrom('durationSec', 'charge', 'durationSec * 2 + 1');
 
-interface DrawnFeature {
+export interface DrawnFeature {
   feature: RuleFeature;
   /** A comparison of the feature `name` that is now true and now false. */
   condition(name: string, n: number): string;
 }
-const compare =
+export const compare =
   (unit: (n: number) => string, signs = ['>=', '>', '<', '==', '!=']) =>
   (name: string, n: number): string =>
     `${name} ${signs[n % signs.length]} ${unit(n)}`;
-const drawn = (features: fc.Arbitrary<RuleFeature>, condition: DrawnFeature['condition']): fc.Arbitrary<DrawnFeature> =>
-  features.map((feature) => ({ feature, condition }));
+export const drawn = (
+  features: fc.Arbitrary<RuleFeature>,
+  condition: DrawnFeature['condition'],
+): fc.Arbitrary<DrawnFeature> => features.map((feature) => ({ feature, condition }));
 
 const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
   {
@@ -436,19 +438,19 @@ const anchor = (key: Rule['key']): Rule =>
     features: { since: { aggregate: 'sinceLast' } },
     bands: [{ severity: 'info', score: 1, if: 'now < lastSeenAt' }],
   });
-const anchors = (['subscriber', 'account', 'imsi'] as const).map(anchor);
+export const anchors = (['subscriber', 'account', 'imsi'] as const).map(anchor);
 // -- what follows from the order of records -----------------------------------------------------------------------------
 
 /** Few moments, so that records share one or are just as far apart as a limit. */
-const moment = fc.oneof(
+export const moment = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },
   { weight: 5, arbitrary: fc.constantFrom(1, 1_000, MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS, 20 * MINUTE_MS) },
   { weight: 2, arbitrary: fc.constantFrom(30 * MINUTE_MS, 60 * MINUTE_MS) },
 );
-const crowdedRecord = fc
+export const crowdedRecord = fc
   .tuple(record, fc.constantFrom('37120000001', '37120000002', '37120000003', '37250000001', '8613700000000'))
   .map(([one, otherNumber]) => ({ ...one, otherNumber }));
-const crowded = fc.array(
+export const crowded = fc.array(
   fc.record({
     jump: moment,
     ago: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: moment }),
@@ -533,7 +535,7 @@ const ordered: fc.Arbitrary<DrawnFeature> = fc.oneof(
     compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
   ),
 );
-const runFeature = drawn(
+export const runFeature = drawn(
   fc
     .constantFrom('10m', '1h')
     .map(
@@ -546,7 +548,7 @@ const once = (one: Rule): Rule => {
   return { ...rest, bands: bands.slice(0, 1) };
 };
 /** A rule over alerts of the others. */
-const alertRule = fc
+export const alertRule = fc
   .record({
     key: fc.constantFrom<Rule['key']>('subscriber', 'account', 'imsi'),
     of: fc.constantFrom('count', 'distinct'),

@@ -13,9 +13,10 @@
  *   forgotten.
  */
 import type { AlertData } from '../src/alerts/alert.ts';
-import type { SeenRecord, SeenType, UsageRecord } from '../src/record/usage-record.ts';
+import { BLANK_RECORD, type SeenRecord, type SeenType, type UsageRecord } from '../src/record/usage-record.ts';
 import { type Node, parseExpression } from '../src/rules/expression.ts';
 import { KEY_TYPES, type Rule, type RuleFeature } from '../src/rules/rule.ts';
+import { paidLate } from './oracle-bills.ts';
 import { PATTERNS, patternValue } from './oracle-patterns.ts';
 import { numberingPlan } from './rule-engine.ts';
 
@@ -193,8 +194,10 @@ const LASTING = [
 /** Look at single records within a time. */
 const NEITHER: readonly string[] = ['speed', 'distance', 'members', 'membersFailed', 'run'];
 const ofPatterns = ({ aggregate }: RuleFeature): boolean => (PATTERNS as readonly string[]).includes(aggregate!);
+const ofBills = ({ aggregate }: RuleFeature): boolean => aggregate === 'paidLate' || aggregate === 'paidLateMax';
 const inPanes = ({ aggregate }: RuleFeature): boolean =>
-  aggregate !== undefined && ![...CALLS, ...LASTING, ...NEITHER, 'sequence', 'hourOfWeekMean'].includes(aggregate);
+  aggregate !== undefined &&
+  ![...CALLS, ...LASTING, ...NEITHER, 'sequence', 'hourOfWeekMean', 'paidLate', 'paidLateMax'].includes(aggregate);
 
 /** A rule that judges single calls, or has no window at all, looks at late records too. */
 const onArrival = (rule: Rule): boolean =>
@@ -215,6 +218,7 @@ function memoryOf(feature: RuleFeature): { retention: number; lateAfter: number 
     const reach = steps.reduce((sum, within) => sum + within, 0);
     return { retention: reach, lateAfter: reach };
   }
+  if (ofBills(feature)) return { retention: Number.POSITIVE_INFINITY, lateAfter: Number.POSITIVE_INFINITY };
   if (aggregate === 'hourOfWeekMean') return { retention: 675 * HOUR_MS, lateAfter: 675 * HOUR_MS };
   if (feature.aggregate === 'last') return { retention: Number.POSITIVE_INFINITY, lateAfter: Number.POSITIVE_INFINITY };
   if (aggregate === 'heldMax' || aggregate === 'heldMin') return { retention: Number.POSITIVE_INFINITY, lateAfter: 0 };
@@ -361,6 +365,8 @@ function featureValue(
     return changedAt;
   }
   if (aggregate === 'sequence') return sequenceValue(feature, seen, own);
+  if (ofBills(feature))
+    return paidLate(feature, seen, now, feature.window === undefined ? 0 : durationOf(feature.window));
   if (CALLS.includes(aggregate!)) return callValue(feature, seen, own);
   if (aggregate!.startsWith('recent')) {
     const values = seen.map(of).filter((value) => !missing(value)) as number[];
@@ -448,6 +454,8 @@ interface Key {
   arrivals: Arrival[];
   clock: number;
   firstSeen: number;
+  /** The subscriber of its last record. */
+  user: string;
   /** The key has been looked at as an idle one up to this time. */
   idleSettled: number;
   /** Rules that have looked, or whose features have taken a record: only those have times of their own. */
@@ -529,6 +537,13 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
     return made as UsageRecord;
   };
 
+  /** A timer has no record: of the party behind the alert only what its key says is known, and who used the key last. */
+  const timerRecordOf = (rule: Rule, key: Key, now: number): UsageRecord => ({
+    ...BLANK_RECORD,
+    recordId: `timer:${now}`,
+    servedMsisdn: rule.key === 'subscriber' ? key.text : key.user,
+  });
+
   const seenBy = (rule: Rule, key: Key): Arrival[] =>
     key.arrivals.filter(({ record }) => before.get(rule.id)?.has(record.recordId) !== true);
 
@@ -608,7 +623,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
         status,
         triggerRecordId: record?.recordId ?? `timer:${now}`,
       });
-      if (status === 'firing' && record !== undefined) pending.push(alertRecordOf(rule, key, now, record));
+      if (status === 'firing') pending.push(alertRecordOf(rule, key, now, record ?? timerRecordOf(rule, key, now)));
     };
     const inhibited = (): boolean =>
       record !== undefined &&
@@ -660,28 +675,47 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
     key.regularAt.set(rule, Math.min(key.regularAt.get(rule) ?? Number.POSITIVE_INFINITY, wanted));
   };
 
-  /** Everything of this key that is due up to the watermark, in order of time. */
-  const settle = (key: Key): void => {
-    const timed = rulesOf(key.type).filter(({ evaluateAt, evaluateEvery }) => evaluateAt ?? evaluateEvery);
-    const endOf = (rule: Rule): number => key.episodes.get(rule)!.held + durationOf(rule.suppress.for);
-    const planned = (): number => Math.min(...key.ownAt.values(), ...key.regularAt.values());
+  const endOf = (key: Key, rule: Rule): number => key.episodes.get(rule)!.held + durationOf(rule.suppress.for);
+  const plannedOf = (key: Key): number => Math.min(...key.ownAt.values(), ...key.regularAt.values());
+  const idleAtOf = (key: Key): number => key.clock + idleMs(key.type) + 1;
+  /** When the key wants to be looked at next. */
+  const dueOf = (key: Key): number => {
+    const ends = [...key.episodes.keys()].map((rule) => endOf(key, rule));
+    const idleAt = idleAtOf(key);
+    return Math.min(plannedOf(key), ...ends, ...(idleAt > key.idleSettled ? [idleAt] : []));
+  };
+
+  /** Everything that is due up to the watermark, in order of time; what an alert of a timer leads to comes before the next one. */
+  const settleAll = (): void => {
     for (;;) {
-      const idleAt = key.clock + idleMs(key.type) + 1;
-      const ends = [...key.episodes.keys()].map(endOf);
-      const time = Math.min(planned(), ...ends, ...(idleAt > key.idleSettled ? [idleAt] : []));
-      if (time > watermark()) return;
+      let first: Key | undefined;
+      for (const key of keys.values()) if (first === undefined || dueOf(key) < dueOf(first)) first = key;
+      if (first === undefined || dueOf(first) > watermark()) return;
+      const time = dueOf(first);
+      settle(first, time);
+      for (let next = pending.shift(); next !== undefined; next = pending.shift()) takeIn(next, false, time);
+    }
+  };
+
+  /** Everything of this key that is due up to then. */
+  const settle = (key: Key, until: number): void => {
+    const timed = rulesOf(key.type).filter(({ evaluateAt, evaluateEvery }) => evaluateAt ?? evaluateEvery);
+    for (;;) {
+      const idleAt = idleAtOf(key);
+      const time = dueOf(key);
+      if (time > until) return;
       const now = Math.max(key.clock, time);
       for (const rule of timed) {
         const due = atTimes(rule, key, now).includes(time) || key.regularAt.get(rule) === time;
         key.ownAt.delete(rule);
         key.regularAt.delete(rule);
         if (!key.seenBy.has(rule)) continue;
-        if (due && !(key.episodes.has(rule) && endOf(rule) === time)) look(rule, key, now, undefined, false);
+        if (due && !(key.episodes.has(rule) && endOf(key, rule) === time)) look(rule, key, now, undefined, false);
         plan(rule, key, time, time);
       }
-      for (const rule of [...key.episodes.keys()]) if (endOf(rule) === time) look(rule, key, now, undefined, true);
+      for (const rule of [...key.episodes.keys()]) if (endOf(key, rule) === time) look(rule, key, now, undefined, true);
       key.idleSettled = time;
-      if (idleAt <= time && key.episodes.size === 0 && planned() === Number.POSITIVE_INFINITY) {
+      if (idleAt <= time && key.episodes.size === 0 && plannedOf(key) === Number.POSITIVE_INFINITY) {
         keys.delete(`${key.type} ${key.text}`);
         return;
       }
@@ -689,7 +723,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   };
 
   /** Every key that the record names takes it in and its rules look. */
-  const takeIn = (record: UsageRecord, late: boolean): void => {
+  const takeIn = (record: UsageRecord, late: boolean, settledTo = Number.NEGATIVE_INFINITY): void => {
     for (const type of KEY_TYPES.filter((one) => rules.some(({ key }) => key === one))) {
       const own = rulesOf(type);
       const looking = own.filter((rule) => triggersOf(rule).some((trigger) => takes(trigger, record)));
@@ -703,6 +737,9 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
       if (!touched || text === '' || (late && judging.length === 0)) continue;
       const name = `${type} ${text}`;
       let key = keys.get(name);
+      // Of two that are due at one moment, the one that an alert of the other looks at comes first.
+      if (key !== undefined) settle(key, settledTo);
+      key = keys.get(name);
       if (key === undefined) {
         key = {
           type,
@@ -710,6 +747,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
           arrivals: [],
           clock: record.eventTime,
           firstSeen: record.eventTime,
+          user: '',
           idleSettled: Number.NEGATIVE_INFINITY,
           seenBy: new Set(),
           ownAt: new Map(),
@@ -719,6 +757,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
         keys.set(name, key);
       }
       key.clock = Math.max(key.clock, record.eventTime);
+      if (record.servedMsisdn !== '') key.user = record.servedMsisdn;
       if (type === 'subscriber' && record.accountId !== '') accounts.set(text, record.accountId);
       if (!late) key.firstSeen = Math.min(key.firstSeen, record.eventTime);
       key.arrivals.push({ record, clock: key.clock, late });
@@ -735,7 +774,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   return {
     alerts,
     swap(next, version) {
-      for (const key of [...keys.values()]) settle(key);
+      settleAll();
       for (const key of keys.values()) {
         for (const [rule, episode] of [...key.episodes]) {
           if (next.some(({ id }) => id === rule.id)) continue;
@@ -768,13 +807,13 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
     },
     tick(eventTime) {
       newest = Math.max(newest, eventTime);
-      for (const key of [...keys.values()]) settle(key);
+      settleAll();
     },
     apply(record) {
       if (taken.has(record.recordId)) return 'duplicate';
       taken.add(record.recordId);
       newest = Math.max(newest, record.eventTime);
-      for (const key of [...keys.values()]) settle(key);
+      settleAll();
 
       const subscriber = keys.get(`subscriber ${record.servedMsisdn}`);
       const late = subscriber !== undefined && record.eventTime < subscriber.clock - lateAfter(record);

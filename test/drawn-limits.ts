@@ -1,0 +1,165 @@
+/**
+ * Drawn cases with one thing in each: a limit that records just reach, bills and how late they were paid, alerts that a timer makes as
+ * records for another rule. In larger cases something else mostly hides whether a limit counts or not.
+ */
+import fc from 'fast-check';
+import type { UsageRecord } from '../src/record/usage-record.ts';
+import type { Rule, RuleFeature } from '../src/rules/rule.ts';
+import {
+  alertRule,
+  anchors,
+  compare,
+  crowded,
+  crowdedRecord,
+  type DrawnCase,
+  type DrawnFeature,
+  drawn,
+  runFeature,
+} from './drawn-case.ts';
+import { BEGIN, DAY_MS, MINUTE_MS, ruleWith } from './rule-engine.ts';
+
+const oneRule = (key: Rule['key'], one: DrawnFeature, n: number, fields: Partial<Rule> = {}): Rule =>
+  ruleWith({
+    key,
+    on: ['voice', 'sms', 'data'],
+    features: { f0: one.feature },
+    bands: [{ severity: 'warning', score: 10, if: one.condition('f0', n) }],
+    suppress: { for: '1m' },
+    ...fields,
+  });
+
+/** Steps of just half of the limits, the limits, and a millisecond or a second beside them. */
+const edge = fc.constantFrom(
+  0,
+  1,
+  999,
+  1_000,
+  5 * MINUTE_MS,
+  10 * MINUTE_MS - 1_000,
+  10 * MINUTE_MS - 1,
+  10 * MINUTE_MS,
+  10 * MINUTE_MS + 1,
+  50 * MINUTE_MS,
+  60 * MINUTE_MS,
+);
+const edges = fc.array(
+  fc.record({
+    jump: edge,
+    ago: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: edge }),
+    record: crowdedRecord.map((one): Partial<UsageRecord> => ({ ...one, servedMsisdn: '861390000001' })),
+    tick: fc.constant(false),
+    again: fc.constant(-1),
+  }),
+  { minLength: 2, maxLength: 20 },
+);
+
+const memberFeature = drawn(
+  fc.tuple(fc.constantFrom('members', 'membersFailed'), fc.constantFrom('cellId', 'callId')).map(
+    ([aggregate, member]): RuleFeature => ({
+      aggregate: aggregate as 'members',
+      of: member,
+      window: '1h',
+      members: {
+        join: "direction == 'mo'",
+        confirm: "direction == 'mt'",
+        fail: 'durationSec > 270',
+        leave: "direction == '' && recordType == 'voice'",
+        within: '10m',
+      },
+    }),
+  ),
+  compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
+);
+
+/** One rule over members, or over a run, and records that lie just at its limits. */
+export const limits: fc.Arbitrary<DrawnCase> = fc
+  .tuple(
+    fc.oneof(
+      fc.tuple(memberFeature, fc.nat(200)).map(([one, n]) => oneRule('subscriber', one, n)),
+      fc
+        .tuple(runFeature, fc.nat(200))
+        .map(([one, n]) => oneRule('subscriber+prefix', one, n, { where: "direction == 'mo'" })),
+    ),
+    edges,
+  )
+  .map(([one, stream]) => ({ rules: [one, ...anchors], latenessMin: 60, stream, silenceMin: 0 }));
+
+const billFeature = drawn(
+  fc.oneof(
+    fc.tuple(fc.integer({ min: 1, max: 3 }), fc.nat(2), fc.nat(2)).map(
+      ([last, skip, samplesMin]): RuleFeature => ({
+        aggregate: 'paidLate',
+        last,
+        ...(skip > 0 ? { skip } : {}),
+        ...(samplesMin > 0 ? { samplesMin } : {}),
+      }),
+    ),
+    fc.constantFrom('10d', '40d').map((window): RuleFeature => ({ aggregate: 'paidLateMax', window })),
+  ),
+  compare((n) => `${[0, 1, 2, 5, 10, 15][n % 6]}d`, ['>=', '>', '<', '==']),
+);
+const bill = fc.record({
+  jump: fc.constantFrom(0, 1, 12 * 3_600_000, DAY_MS, 5 * DAY_MS, 10 * DAY_MS),
+  dueIn: fc.constantFrom(-1, 0, 1, 5, 10),
+  isPayment: fc.boolean(),
+  amount: fc.constantFrom(10, 20, 30, 50),
+  names: fc.option(fc.nat(5), { nil: undefined }),
+  accountId: fc.constantFrom('9001', '9001', ''),
+});
+
+/** Rules over how late bills were paid; money now fits a bill, now is too little, now too much. */
+export const bills: fc.Arbitrary<DrawnCase> = fc
+  .tuple(billFeature, fc.nat(200), fc.array(bill, { minLength: 2, maxLength: 16 }))
+  .map(([one, n, drawnBills]) => {
+    let at = 0;
+    let invoices = 0;
+    const stream = drawnBills.map(({ jump, dueIn, isPayment, amount, names, accountId }) => {
+      at += jump;
+      const record: Partial<UsageRecord> = {
+        recordType: isPayment ? 'payment' : 'invoice',
+        outcome: 'done',
+        accountId,
+        amountMicros: amount * 1e6,
+        direction: '',
+        otherNumber: '',
+        durationMs: Number.NaN,
+        invoiceId: isPayment ? (names === undefined ? '' : `i${names}`) : `i${invoices++}`,
+        ...(isPayment ? {} : { dueTime: BEGIN + at + dueIn * DAY_MS }),
+      };
+      return { jump, ago: 0, record, tick: false, again: -1 };
+    });
+    return {
+      rules: [oneRule('account', one, n, { on: ['invoice', 'payment'], suppress: { for: '1h' } })],
+      latenessMin: 5,
+      stream,
+      silenceMin: 0,
+    };
+  });
+
+/** A rule that looks by itself, some time after the last record, and one that looks at its alerts. */
+export const awaited: fc.Arbitrary<DrawnCase> = fc
+  .record({
+    key: fc.constantFrom<Rule['key']>('subscriber', 'account', 'imsi'),
+    after: fc.constantFrom('3m', '10m', '1h'),
+    regular: fc.boolean(),
+    over: alertRule,
+    latenessMin: fc.constantFrom(0, 5),
+    stream: crowded,
+    silenceMin: fc.constantFrom(0, 30, 300),
+  })
+  .map(({ key, after, regular, over, ...rest }) => ({
+    ...rest,
+    rules: [
+      ruleWith({
+        id: 'fraud.drawn-awaited',
+        key,
+        on: ['voice', 'sms'],
+        features: { lastAt: { aggregate: 'lastAt' } },
+        bands: [{ severity: 'warning', score: 10, if: `now - lastAt >= ${after}` }],
+        suppress: { for: '10m' },
+        ...(regular ? { evaluateEvery: '10m' } : { evaluateAt: `lastAt + ${after}` }),
+      } as Partial<Rule>),
+      over,
+      ...anchors,
+    ],
+  }));

@@ -1,0 +1,16 @@
+/** The comparison of oracle.test.ts over single limits, bills, and alerts that timers make (drawn-limits.ts). */
+import { describe, test } from 'vitest';
+import { awaited, bills, limits } from './drawn-limits.ts';
+import { expectSameInDrawnCases } from './same-alerts.ts';
+
+describe('the engine gives what the oracle gives', () => {
+  test('where records lie just at the limits of members and runs', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(2_000, limits, ['fired']),
+  );
+  test('of bills and how late they were paid', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(1_000, bills, ['fired']),
+  );
+  test('where rules look at alerts that timers have made', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(1_000, awaited, ['fired', 'resolved', 'timed']),
+  );
+});
