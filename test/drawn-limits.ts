@@ -71,18 +71,39 @@ const memberFeature = drawn(
   compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
 );
 
-/** One rule over members, or over a run, and records that lie just at its limits. */
+/**
+ * Members, or a run, with a rule for each value that they may have, and records that lie just at their limits: whatever the value
+ * should be, another one makes another rule fire. Episodes end at once, so that the next look says something again.
+ */
 export const limits: fc.Arbitrary<DrawnCase> = fc
   .tuple(
     fc.oneof(
-      fc.tuple(memberFeature, fc.nat(200)).map(([one, n]) => oneRule('subscriber', one, n)),
-      fc
-        .tuple(runFeature, fc.nat(200))
-        .map(([one, n]) => oneRule('subscriber+prefix', one, n, { where: "direction == 'mo'" })),
+      memberFeature.map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
+      runFeature.map((one) => ({ one, key: 'subscriber+prefix' as const, fields: { where: "direction == 'mo'" } })),
     ),
+    fc.constantFrom(0, 0, 60),
     edges,
   )
-  .map(([one, stream]) => ({ rules: [one, ...anchors], latenessMin: 60, stream, silenceMin: 0 }));
+  .map(([{ one, key, fields }, latenessMin, stream]) => ({
+    rules: [
+      ...[0, 1, 2, 3].map((value) =>
+        ruleWith({
+          id: `fraud.drawn-${value}`,
+          key,
+          on: ['voice', 'sms', 'data'],
+          features: { f0: one.feature },
+          bands: [{ severity: 'warning', score: 10, if: `f0 == ${value}` }],
+          suppress: { for: '1s' },
+          ...fields,
+        }),
+      ),
+      // That of the subscriber.
+      anchors[0]!,
+    ],
+    latenessMin,
+    stream,
+    silenceMin: 0,
+  }));
 
 const billFeature = drawn(
   fc.oneof(
