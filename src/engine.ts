@@ -154,7 +154,7 @@ const HASHED_TYPES: ReadonlyMap<number, ProfileField> = new Map([
   [KEY_TYPES.indexOf('address'), 'addressHash'],
 ]);
 /** Blocks that are spilled in one go, once a limit is reached: 1 to 2 ms of work. */
-export const SPILLED_AT_ONCE = 512;
+const SPILLED_AT_ONCE = 512;
 /** While timers fire in one go, room is made after so many: each may have brought a key back. */
 const POPPED_BETWEEN_SPILLS = 256;
 /** Keys of timers that are looked up ahead of a batch. */

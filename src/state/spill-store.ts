@@ -30,7 +30,7 @@ import { GENERATIONS_KEPT } from './checkpoint.ts';
 
 /** A reference is `segment * SEGMENT_UNITS + unit`: 64 MiB a segment. */
 const SEGMENT_UNITS = 8_388_608;
-export const SEGMENT_BYTES = SEGMENT_UNITS * 8;
+const SEGMENT_BYTES = SEGMENT_UNITS * 8;
 /** 256 GiB. A disk is full before; references would go on far beyond. */
 export const SEGMENTS_MAX = 4_096;
 const HEAD_UNITS = 3;
@@ -47,7 +47,7 @@ const CHUNKS_BEFORE_SYNC = 24;
 /** And beyond this nothing is taken any more, so that a disk that is full does not fill the memory: 128 MiB. */
 const CHUNKS_MAX = 128;
 /** Entries that are read ahead at once; what else a batch needs is read when it is met. */
-export const FETCHED_MAX = 8_192;
+const FETCHED_MAX = 8_192;
 /**
  * An entry that the system has in its cache takes 4 us to read at once and 10 us through the pool of threads. When the reads of a
  * batch have taken so long, the disk is being waited for, and the rest is read many at a time while other work goes on.
