@@ -5,7 +5,17 @@
  * Run by `npm run check`; the parser is swc, because the checker cannot read TypeScript 7's own trees.
  */
 const shapes = ['record/usage-record.ts', 'alerts/alert.ts'];
-const stages = ['record/', 'reference/', 'state/', 'rules/', 'alerts/', 'engine.ts', 'source/', 'sinks/'];
+const stages = [
+  'record/',
+  'reference/',
+  'state/',
+  'rules/',
+  'alerts/',
+  'subscriber-view.ts',
+  'engine.ts',
+  'source/',
+  'sinks/',
+];
 const support = ['errors.ts', 'metrics.ts', 'log.ts', 'clock.ts', 'projection-file.ts'];
 const mayImport = [
   { module: 'errors.ts', values: [], types: [] },
@@ -14,7 +24,12 @@ const mayImport = [
   { module: 'state/', values: ['record/', 'errors.ts'], types: ['reference/'] },
   { module: 'rules/', values: ['record/', 'errors.ts', 'reference/', 'state/'], types: [] },
   { module: 'alerts/', values: ['record/', 'errors.ts', 'rules/'], types: ['state/'] },
-  { module: 'engine.ts', values: ['record/', 'reference/', 'state/', 'rules/', 'alerts/', 'errors.ts'], types: [] },
+  { module: 'subscriber-view.ts', values: ['rules/', 'alerts/'], types: ['state/'] },
+  {
+    module: 'engine.ts',
+    values: ['record/', 'reference/', 'state/', 'rules/', 'alerts/', 'subscriber-view.ts', 'errors.ts'],
+    types: [],
+  },
   { module: 'metrics.ts', values: ['errors.ts'], types: [] },
   { module: 'log.ts', values: ['errors.ts'], types: [] },
   { module: 'clock.ts', values: ['errors.ts'], types: [] },

@@ -26,20 +26,18 @@ import {
   raiseEpisode,
   revisionOf,
 } from './alerts/episode.ts';
+import { evidenceValue, rounded } from './alerts/evidence.ts';
 import { alertRecord, LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from './alerts/loopback.ts';
 import { isHeldBack, NOT_NAMED } from './alerts/suppression.ts';
 import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from './record/usage-record.ts';
 import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
-import type { Value, ValueType } from './rules/compile.ts';
-import type { CompiledBand, CompiledFeature, CompiledRule } from './rules/compiled-rule.ts';
-import type { DebtScore } from './rules/debt.ts';
+import type { CompiledBand, CompiledRule } from './rules/compiled-rule.ts';
 import type { PreparedRules } from './rules/message.ts';
 import type { BackfillSpan, Registry, RegistryEntry } from './rules/registry.ts';
 import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import { compileRuleSet, observingOnly, type RuleSet } from './rules/rule-set.ts';
-import type { Valuation } from './rules/valuation.ts';
 import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
 import {
   type Blocks,
@@ -83,15 +81,14 @@ import {
   type Names,
   type NamesCut,
 } from './state/key-table.ts';
-import type { Ageing } from './state/ledger.ts';
 import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
 import type { ProfileField } from './state/profile.ts';
-import type { Promises } from './state/promises.ts';
 import { createRankings, type RankingDay } from './state/rankings.ts';
 import { senderRangeOf } from './state/sender-note.ts';
 import type { Spill, SpilledCut, SpilledLabels } from './state/spill-store.ts';
 import { createTimers } from './state/timers.ts';
+import { debtView, featureView, ledgerView, type SubscriberView, worthView } from './subscriber-view.ts';
 
 /** How far behind the largest event time a record may come and still find every window open. */
 export const LATENESS_MS_DEFAULT = 300_000;
@@ -104,22 +101,6 @@ const BLOCKS_TAKEN_OVER = 512;
 export const TIMERS_STEP_MAX = 4_096;
 /** A rule that throws this often is switched off until the next rule set; the others go on. */
 export const RULE_ERRORS_MAX = 100;
-
-/** What rules call it and what the API does. */
-const WORTH_NAMES: Readonly<Record<string, string>> = {
-  'lifecycle.since': 'lifecycleSince',
-  'value.tier': 'tier',
-  'value.decile': 'decile',
-  'value.percentile': 'percentile',
-  'value.lifetime': 'lifetimeValue',
-  'value.expectedSave': 'expectedSaveValue',
-  'rfm.recency': 'recency',
-  'rfm.frequency': 'frequency',
-  'rfm.monetary': 'monetary',
-  'rfm.sum': 'rfmSum',
-  'rfm.fall': 'rfmFall',
-  'churn.probability': 'churnProbability',
-};
 
 /** Id 0 in a subscriber's block: the account that its last record named. Rules use ids from 1 on. */
 const ACCOUNT_LINK = 0;
@@ -180,47 +161,6 @@ export interface EngineOptions {
   currencyPerSdr?: number;
   /** Where the coldest keys go when memory holds more blocks, or more bytes in blocks, than this. Without it none ever does. */
   spill?: { store: Spill; blocksMax: number; bytesMax: number };
-}
-
-export interface FeatureView {
-  feature: string;
-  ruleIds: string[];
-  keyType: string;
-  keyValue: string;
-  window: string;
-  unit: string;
-  value: number | string | null;
-  panes?: { startAt: number; value: number }[];
-  paneSec?: number;
-}
-
-export interface SubscriberView {
-  servedMsisdn: string;
-  firstSeenAt: number;
-  lastSeenAt: number;
-  features: FeatureView[];
-  ledger: {
-    openInvoices: { invoiceId: string; dueAt: number; remaining: number }[];
-    unpaid: number;
-    overdue: number;
-    /** What is open by the whole days since it was due. */
-    ageing: Ageing;
-    /** Dunning is paused while one is open. */
-    openDisputes: number;
-    promise: { until: number; amount: number | null; paid: number } | null;
-    daysPastDue: number;
-    bucket: 'current' | '1-30' | '31-60' | '61-90' | '90+';
-    unbilled: number;
-    creditLimit: number | null;
-    exposureRatio: number | null;
-    /** By the bad-debt model, currency units; null where there is none for the account. */
-    expectedLoss: number | null;
-  } | null;
-  balance: number | null;
-  lifecycleStage: string | null;
-  value: Record<string, number | string> | null;
-  scores: { name: string; value: number; contributions: { name: string; value: number }[] }[];
-  openAlerts: { alertId: string; ruleId: string; severity: string; desk: string; since: number }[];
 }
 
 /** Everything a checkpoint holds besides the arena's pages; plain data. */
@@ -1366,12 +1306,12 @@ export function createEngine(options: EngineOptions): Engine {
   const worthAtAlert = (key: string, servedMsisdn: string): { value?: NonNullable<AlertData['value']> } => {
     const value: NonNullable<AlertData['value']> = {};
     if (key === 'account' && ruleSet.ledger !== undefined)
-      value.exposure = round(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope));
+      value.exposure = rounded(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope));
     if (key === 'account' && ruleSet.debt !== undefined) {
       const probability = ruleSet.debt.probability(scope);
       if (probability === probability) {
-        value.badDebtProbability = round(probability);
-        value.expectedLoss = round(ruleSet.debt.expectedLoss(scope));
+        value.badDebtProbability = rounded(probability);
+        value.expectedLoss = rounded(ruleSet.debt.expectedLoss(scope));
       }
     }
     const { valuation } = ruleSet;
@@ -1386,8 +1326,8 @@ export function createEngine(options: EngineOptions): Engine {
         const probability = valuation.probability(scope);
         const expectedSave = valuation.expectedSave(scope);
         if (tier !== '') value.tier = tier;
-        if (probability === probability) value.churnProbability = round(probability);
-        if (expectedSave === expectedSave) value.expectedSaveValue = round(expectedSave);
+        if (probability === probability) value.churnProbability = rounded(probability);
+        if (expectedSave === expectedSave) value.expectedSaveValue = rounded(expectedSave);
         if (stage !== '') value.lifecycleStage = stage;
       }
       find(boundType, boundKey);
@@ -1443,74 +1383,6 @@ export function createEngine(options: EngineOptions): Engine {
     while (timers.nextAt() <= watermark && rankings.dayOf(timers.nextAt()) <= day) fireTimers(1, alerts);
   };
 
-  const viewOf = (feature: CompiledFeature, ruleIds: string[], keyType: number, keyValue: string): FeatureView => {
-    const view: FeatureView = {
-      feature: feature.name,
-      ruleIds,
-      keyType: KEY_TYPES[keyType]!,
-      keyValue,
-      window: feature.window,
-      unit: feature.unit,
-      value: evidenceValue(feature.read(scope), feature.type),
-    };
-    if (feature.panes !== undefined) {
-      const { list, stretch, column, perUnit } = feature.panes;
-      const last = Math.floor(scope.now / list.paneMs) - stretch.shift;
-      view.panes = list
-        .list(scope, last - stretch.panes, last, column)
-        .map(({ startAt, value }) => ({ startAt, value: round(value / (column < 0 ? 1 : perUnit)) }));
-      view.paneSec = list.paneMs / 1000;
-    }
-    return view;
-  };
-
-  const promiseOf = (promises: Promises | undefined): NonNullable<SubscriberView['ledger']>['promise'] => {
-    const until = promises?.promiseAt(scope) ?? Number.NaN;
-    if (promises === undefined || Number.isNaN(until)) return null;
-    const amount = promises.promiseAmount(scope);
-    return {
-      until,
-      amount: Number.isNaN(amount) ? null : round(amount),
-      paid: round(promises.paidSincePromise(scope)),
-    };
-  };
-
-  /** What the model says about the bound subscriber. */
-  const worthOf = (valuation: Valuation): Pick<SubscriberView, 'lifecycleStage' | 'value' | 'scores'> => {
-    const value: Record<string, number | string> = {};
-    for (const [name, { type, read }] of valuation.names) {
-      const shown = evidenceValue(read(scope), type);
-      // `lifecycle.stage` stands beside it; the rest goes by its own name, the probability by that of the alert.
-      if (shown !== null && name !== 'lifecycle.stage') value[WORTH_NAMES[name] ?? name] = shown;
-    }
-    const probability = valuation.probability(scope);
-    return {
-      lifecycleStage: valuation.stage(scope) || null,
-      value: Object.keys(value).length === 0 ? null : value,
-      scores:
-        probability === probability
-          ? [
-              {
-                name: 'churnProbability',
-                value: round(probability),
-                contributions: valuation
-                  .contributions(scope)
-                  .map((contribution) => ({ ...contribution, value: round(contribution.value) })),
-              },
-            ]
-          : [],
-    };
-  };
-
-  /** Adds the score of the bound account and returns what is expected to be lost; null where the model does not apply. */
-  const debtOf = (debt: DebtScore, view: SubscriberView): number | null => {
-    const probability = debt.probability(scope);
-    if (probability !== probability) return null;
-    const contributions = debt.contributions(scope).map(({ name, value }) => ({ name, value: round(value) }));
-    view.scores.push({ name: 'badDebtProbability', value: round(probability), contributions });
-    return round(debt.expectedLoss(scope));
-  };
-
   const inspectSubscriber = (msisdn: string): SubscriberView | undefined => {
     const subscriber = names.find(msisdn);
     if (subscriber === 0 || !find(SUBSCRIBER, subscriber)) return undefined;
@@ -1543,12 +1415,11 @@ export function createEngine(options: EngineOptions): Engine {
       scope.look++;
       if (keyType === SUBSCRIBER && ruleSet.balance !== undefined) {
         const balance = ruleSet.balance.value(scope);
-        view.balance = Number.isNaN(balance) ? null : round(balance);
+        view.balance = Number.isNaN(balance) ? null : rounded(balance);
       }
       const keyValue = names.textOf(key);
-      for (const { keyType: of, feature, ruleIds } of ruleSet.features) {
-        if (of === keyType) view.features.push(viewOf(feature, ruleIds, keyType, keyValue));
-      }
+      for (const one of ruleSet.features)
+        if (one.keyType === keyType) view.features.push(featureView(scope, one, keyValue));
       for (const id of segmentIds()) {
         const rule = ruleSet.rulesByEpisode[id];
         if (rule === undefined || rule.keyType !== keyType || isShadow(rule.rule)) continue;
@@ -1562,39 +1433,18 @@ export function createEngine(options: EngineOptions): Engine {
           since: firedAtOf(cursor, id),
         });
       }
-      if (keyType === SUBSCRIBER && ruleSet.valuation !== undefined) Object.assign(view, worthOf(ruleSet.valuation));
+      if (keyType === SUBSCRIBER && ruleSet.valuation !== undefined)
+        Object.assign(view, worthView(scope, ruleSet.valuation));
       if (keyType === SUBSCRIBER) {
         for (const desk of DESKS) {
           const value = ruleSet.score.read(scope, desk);
-          if (value > 0) view.scores.push({ name: desk, value: round(value), contributions: [] });
+          if (value > 0) view.scores.push({ name: desk, value: rounded(value), contributions: [] });
         }
       }
-      const expectedLoss = keyType === ACCOUNT && ruleSet.debt !== undefined ? debtOf(ruleSet.debt, view) : null;
-      if (keyType === ACCOUNT && ruleSet.ledger !== undefined) {
-        const ledger = ruleSet.ledger;
-        const days = Math.floor(ledger.pastDueMs(scope) / 86_400_000);
-        const unpaid = ledger.unpaid(scope);
-        const unbilled = ledger.unbilled(scope);
-        const limit = ruleSet.features.find(
-          ({ keyType: of, feature }) => of === ACCOUNT && feature.name === 'creditLimit',
-        );
-        const creditLimit = limit === undefined ? Number.NaN : (limit.feature.read(scope) as number);
-        view.ledger = {
-          openInvoices: ledger
-            .invoices(scope)
-            .map(({ invoiceId, dueAt, remaining }) => ({ invoiceId, dueAt, remaining: round(remaining) })),
-          unpaid: round(unpaid),
-          overdue: round(ledger.overdue(scope)),
-          ageing: ledger.ageing(scope),
-          openDisputes: ruleSet.disputes?.open(scope) ?? 0,
-          promise: promiseOf(ruleSet.promises),
-          daysPastDue: days,
-          bucket: days < 1 ? 'current' : days <= 30 ? '1-30' : days <= 60 ? '31-60' : days <= 90 ? '61-90' : '90+',
-          unbilled: round(unbilled),
-          creditLimit: creditLimit > 0 ? creditLimit : null,
-          exposureRatio: creditLimit > 0 ? round((unpaid + unbilled) / creditLimit) : null,
-          expectedLoss,
-        };
+      if (keyType === ACCOUNT) {
+        const debt = ruleSet.debt === undefined ? undefined : debtView(scope, ruleSet.debt);
+        if (debt !== undefined) view.scores.push(debt.score);
+        view.ledger = ledgerView(scope, ruleSet, debt?.expectedLoss ?? null);
       }
     }
     // What is still open says what the score is made of.
@@ -1970,16 +1820,6 @@ const endedReason = (cause: LocalizedText, last: LocalizedText): LocalizedText =
 function filesOf(sources: readonly RuleSource[]): { file: string; text: string }[] {
   const models = sources.find((source) => source.models !== undefined)?.models ?? [];
   return [...models, ...sources].map(({ file, text }) => ({ file, text }));
-}
-
-const round = (value: number): number => Math.round(value * 1e6) / 1e6;
-
-/** Durations are shown in seconds, the base unit; what is not known is null. */
-function evidenceValue(value: Value, type: ValueType): number | string | null {
-  if (typeof value === 'boolean') return value ? 'true' : 'false';
-  if (typeof value === 'string') return value === '' ? null : value;
-  if (!Number.isFinite(value)) return null;
-  return round(type === 'duration' ? value / 1000 : value);
 }
 
 function emptyRuleSet(localTime: LocalTime): RuleSet {

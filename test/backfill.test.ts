@@ -5,9 +5,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
-import type { Engine, FeatureView } from '../src/engine.ts';
+import type { Engine } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { KEY_TYPES, type Rule } from '../src/rules/rule.ts';
+import type { FeatureView } from '../src/subscriber-view.ts';
 import { DRAWN_SEED, type DrawnCase, drawnCase } from './drawn-case.ts';
 import { engineWith, MINUTE_MS, recordAt, ruleWith, SUBSCRIBER, sourceOf } from './rule-engine.ts';
 

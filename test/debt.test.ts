@@ -5,11 +5,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { DEFAULTS } from '../src/config.ts';
-import { createEngine, type Engine, type SubscriberView } from '../src/engine.ts';
+import { createEngine, type Engine } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { createDebtScore, type DebtModel, parseDebtModel } from '../src/rules/debt.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import type { Scope } from '../src/state/operator.ts';
+import type { SubscriberView } from '../src/subscriber-view.ts';
 import { BEGIN, DAY_MS, numberingPlan, recordAt, ruleWith, SUBSCRIBER, utc } from './rule-engine.ts';
 
 const FILE = 'models/arrears.yaml';
