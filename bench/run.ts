@@ -8,6 +8,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { findNatsServer } from '../src/source/broker.ts';
 import { collectGarbage, type Measurement, type Report } from './measurement.ts';
+import { consoleSuite } from './suites/console.ts';
 import { decodeSuite } from './suites/decode.ts';
 import { endToEndSuite } from './suites/end-to-end.ts';
 import { engineSuite, largeEngineSuite } from './suites/engine.ts';
@@ -17,6 +18,7 @@ const SUITES: Record<string, (report: Report) => Promise<void>> = {
   decode: decodeSuite,
   transport: transportSuite,
   'end-to-end': endToEndSuite,
+  console: consoleSuite,
   engine: engineSuite,
   'engine-large': largeEngineSuite,
 };

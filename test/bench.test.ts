@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Measurement, median, quantile, type Report } from '../bench/measurement.ts';
 import { describeRun, saveRun, suiteNames } from '../bench/run.ts';
+import { consoleSuite } from '../bench/suites/console.ts';
 import { decodeSuite } from '../bench/suites/decode.ts';
 import { endToEndSuite } from '../bench/suites/end-to-end.ts';
 import { engineSuite } from '../bench/suites/engine.ts';
 import { transportSuite } from '../bench/suites/transport.ts';
+import { buildIfStale, chromiumPath } from './browser.ts';
 
 const main = join(import.meta.dirname, '../src/main.ts');
 
@@ -35,6 +37,15 @@ describe('each suite runs and says what it measured', () => {
       for (const batch of [1, 256]) expect(figures.get(`records_per_second ${form} batch ${batch}`)).toBeGreaterThan(0);
     }
     expect(figures.get('records_per_second ndjson batch 256')).toBeGreaterThan(0);
+  });
+
+  test.skipIf(chromiumPath === undefined)('console (skipped where no Chromium is found)', async () => {
+    await buildIfStale();
+    const figures = await figuresOf((report) =>
+      consoleSuite(report, { alerts: 600, newPerSecond: 20, interactions: 4 }),
+    );
+    for (const what of ['desk, next row', 'desk, filter', 'cases, next row', 'cases, row clicked', 'cases, filter'])
+      expect(figures.get(`interaction_max_ms ${what}`), what).toBeGreaterThan(0);
   });
 
   test('engine', async () => {

@@ -168,6 +168,8 @@ async function operations(): Promise<Map<OperationId, { method: string; path: (d
           .replace('{proposalId}', 'none')
           .replace('{sequence}', '1')
           .replace('{seq}', '999')
+          .replace('{desk}', desk)
+          .replace('{viewId}', 'a1')
           .replace('{name}', 'nobody')
           .replace('{keyId}', 'none00000000');
       found.set(operationId, { method: method.toUpperCase(), path });
@@ -213,6 +215,10 @@ const MATRIX = `
   listDeadLetters       .     +      .       +    .    deadletters:read
   getDeadLetter         .     +      .       +    .    deadletters:read
   replayDeadLetter      .     +      .       +    .    deadletters:write
+  getDeskSettings       +     +      +       .    .    cases:read
+  putView               +     +      +       .    .    -
+  deleteView            +     +      +       .    .    -
+  putRouting            .     +      .       .    .    -
   listLists             +     +      +       .    .    rules:read
   getOperations         +     +      +       +    +    operations:read
   getChurn              +     +      +       +    +    operations:read

@@ -65,6 +65,10 @@ describe('descriptions', () => {
         'GET /v1/feedback',
         'GET /v1/labels',
         'GET /v1/keys',
+        'GET /v1/desks/{desk}/settings',
+        'PUT /v1/desks/{desk}/views/{viewId}',
+        'DELETE /v1/desks/{desk}/views/{viewId}',
+        'PUT /v1/desks/{desk}/routing',
         'POST /v1/keys',
         'DELETE /v1/keys/{keyId}',
         'GET /v1/users',
@@ -224,6 +228,7 @@ describe('descriptions', () => {
       'alerts.{desk}.{alertId}',
       'cases.{desk}.{caseId}',
       'rules.{desk}.{slug}',
+      'cases.{desk}.settings',
       'deadletter.{reason}',
     ]);
   });

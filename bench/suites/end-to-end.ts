@@ -279,6 +279,8 @@ async function measureLatency(
 }
 
 interface Server {
+  /** Address of the console and the API. */
+  url: string;
   /** Address of the live alerts. */
   http: string;
   figures(): Promise<{ applied: number; cpuSeconds: number; residentSetBytes: number }>;
@@ -288,7 +290,7 @@ interface Server {
 }
 
 /** `serve` on free ports with an empty state; resolves at its ready line. */
-async function startServer(nats: string, rules: string): Promise<Server> {
+export async function startServer(nats: string, rules: string): Promise<Server> {
   const data = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
   const child = spawn(
     process.execPath,
@@ -316,6 +318,7 @@ async function startServer(nats: string, rules: string): Promise<Server> {
     const line = await within(RUN_LIMIT_MS, () => 'serve did not become ready', ready, died);
     const { http, ops } = JSON.parse(line) as { http: string; ops: string };
     return {
+      url: http,
       http: `${http.replace(/^http/, 'ws')}/v1/alerts/live`,
       async figures() {
         const page = await (await fetch(`${ops}/metrics`)).text();

@@ -58,6 +58,11 @@ export const ROUTE_ACCESS = {
   getFeedback: { may: desks, scope: 'cases:read', desk: 'filter' },
   // A file of whole numbers: for who sees them anyway.
   getLabels: { may: ['lead'], scope: 'cases:read', desk: 'filter' },
+  getDeskSettings: { may: desks, scope: 'cases:read', desk: 'filter' },
+  // Whose view it is, the handler knows.
+  putView: { may: desks, desk: 'filter' },
+  deleteView: { may: desks, desk: 'filter' },
+  putRouting: { may: ['lead'], desk: 'filter' },
   listLists: { may: desks, scope: 'rules:read', desk: 'none' },
   getSubscriber: { may: desks, scope: 'subscribers:read', desk: 'fields' },
   revealSubscriber: { may: desks, desk: 'fields' },

@@ -11,6 +11,7 @@ import { type CaseEvent, type CaseEventInput, caseSubject, isCaseEvent } from '.
 import type { CaseFilter, CaseList } from './case-list.ts';
 import type { CaseReader } from './case-reader.ts';
 import { type Refusal, refusalOf } from './case-work.ts';
+import { type DeskSettings, type DeskSettingsEvent, isSettingsEvent, settingsSubject } from './desk-settings.ts';
 
 /** Cases that one bulk action may change. */
 export const BULK_CASES_MAX = 1_000;
@@ -50,6 +51,12 @@ export interface CaseDesk {
   bulk(cases: readonly BulkCase[], by: string, input: CaseEventInput): Promise<BulkResult>;
   /** Takes back what a bulk action did, where nobody has touched the case since. */
   undoBulk(bulkId: string, by: string): Promise<BulkResult>;
+  /**
+   * Changes views or routing of a desk.
+   * @param version the settings as the sender saw them; undefined: whatever came in between
+   * @returns their new version; undefined where somebody else was first
+   */
+  changeSettings(desk: Desk, version: number | undefined, event: DeskSettingsEvent): Promise<number | undefined>;
   /** Notes the end of a snooze. Of several gateways that do so one gets through. */
   noteExpired(caseId: string, snoozeId: string): Promise<void>;
 }
@@ -58,9 +65,10 @@ export function createCaseDesk(options: {
   js: JetStreamClient;
   list: CaseList;
   reader: Pick<CaseReader, 'reached'>;
+  settings(desk: Desk): DeskSettings;
   metrics: Metrics;
 }): CaseDesk {
-  const { js, list, reader, metrics } = options;
+  const { js, list, reader, settings, metrics } = options;
 
   /** @returns the sequence, or undefined where somebody else was first. */
   const publish = async (
@@ -70,9 +78,18 @@ export function createCaseDesk(options: {
     event: CaseEvent,
   ): Promise<number | undefined> => {
     if (!isCaseEvent(event)) throw new Error(`an event of type ${(event as CaseEvent).type} that nobody could read`);
+    return publishTo(caseSubject(desk, caseId), `${caseId}.${event.id}`, version, event);
+  };
+
+  const publishTo = async (
+    subject: string,
+    msgID: string,
+    version: number,
+    event: object,
+  ): Promise<number | undefined> => {
     try {
-      const stored = await js.publish(caseSubject(desk, caseId), JSON.stringify(event), {
-        msgID: `${caseId}.${event.id}`,
+      const stored = await js.publish(subject, JSON.stringify(event), {
+        msgID,
         expect: { lastSubjectSequence: version },
       });
       return stored.seq;
@@ -164,7 +181,10 @@ export function createCaseDesk(options: {
   return {
     post,
     async takeNext(desk, by, filter) {
-      for (const caseId of list.candidates(desk, filter, { limit: CANDIDATES_MAX, now: Date.now() })) {
+      // Who has lanes takes from those; the desk's lead has said so.
+      const lanes = settings(desk).routing.people.find(({ name }) => name === by)?.lanes;
+      const wanted = lanes === undefined ? filter : { ...filter, lanes };
+      for (const caseId of list.candidates(desk, wanted, { limit: CANDIDATES_MAX, now: Date.now() })) {
         const state = list.state(caseId);
         // Taken since the list was made.
         if (state === undefined || state.work.assignee !== null) continue;
@@ -187,6 +207,22 @@ export function createCaseDesk(options: {
         input: { type: 'undo', eventId: event.id } as const,
       }));
       return bulk(cases, by, randomUUID());
+    },
+    async changeSettings(desk, version, event) {
+      if (!isSettingsEvent(event))
+        throw new Error(`settings of type ${(event as DeskSettingsEvent).type} that nobody could read`);
+      for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        const seen = settings(desk).version;
+        if (version !== undefined && version !== seen) return undefined;
+        const sequence = await publishTo(settingsSubject(desk), `${desk}.${event.id}`, seen, event);
+        if (sequence !== undefined) {
+          await reader.reached(sequence, PROJECTION_WAIT_MS);
+          return sequence;
+        }
+        if (version !== undefined) return undefined;
+        await new Promise((resolve) => setTimeout(resolve, PROJECTION_WAIT_MS / 20));
+      }
+      return undefined;
     },
     async noteExpired(caseId, snoozeId) {
       const id = `expired.${snoozeId}`.slice(0, 64);

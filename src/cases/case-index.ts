@@ -18,8 +18,16 @@ import { type AlertData, type Desk, SEVERITIES } from '../alerts/alert.ts';
 import { caseKeyOf } from './case-alert.ts';
 import { type CaseEvent, type CaseKey, caseIdOf, isControl } from './case-event.ts';
 import type { CasePolicy } from './case-policy.ts';
+import { createCaseRouting } from './case-routing.ts';
 import { type CaseTables, openCaseTables } from './case-tables.ts';
 import { type CaseWork, FOR_EVER, foldCase, takesAlertAt, UNTOUCHED } from './case-work.ts';
+import {
+  type DeskSettings,
+  type DeskSettingsEvent,
+  NO_SETTINGS,
+  type SettingsMessage,
+  withSettings,
+} from './desk-settings.ts';
 
 /** One message of ALERTS, as the index needs it. */
 export interface CaseAlert {
@@ -52,7 +60,11 @@ export interface CaseIndex {
   useStream(stream: StreamName, created: string): boolean;
   /** Adds alerts in stream order. @returns the cases that look different now. */
   applyAlerts(alerts: readonly CaseAlert[], lastSequence: number): Set<string>;
-  applyEvents(events: readonly CaseMessage[], lastSequence: number): Set<string>;
+  applyEvents(events: readonly CaseMessage[], lastSequence: number, changes?: readonly SettingsMessage[]): Set<string>;
+  /** Views and routing of a desk. */
+  settings(desk: Desk): DeskSettings;
+  /** Its changes, newest first. */
+  settingsHistory(desk: Desk, limit: number): SettingsMessage[];
   /** Forgets alerts whose newest revision ALERTS no longer keeps; their lanes are placed anew. */
   forgetBefore(alertSequence: number): Set<string>;
   close(): void;
@@ -125,8 +137,22 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   );
   const writeCounts = prepare(
     `UPDATE work_case SET alerts = ?, firing = ?, severity = ?, score = ?, last_alert_at = ?, respond_by = ?,
-       close_by = ?, vip = ?, due_at = ?, queue = ? WHERE case_id = ?`,
+       close_by = ?, alert_respond_by = ?, alert_close_by = ?, vip = ?, due_at = ?, queue = ?, lane = NULL WHERE case_id = ?`,
   );
+
+  const insertSettings = prepare('INSERT INTO desk_event (seq, desk, at, json) VALUES (?, ?, ?, ?)');
+  const historyOf = prepare('SELECT seq, at, json FROM desk_event WHERE desk = ? ORDER BY seq DESC LIMIT ?');
+  const routing = createCaseRouting(db);
+  const settings = new Map<Desk, DeskSettings>();
+  const takeSettings = (message: SettingsMessage): void => {
+    const after = withSettings(settings.get(message.desk) ?? NO_SETTINGS, message);
+    settings.set(message.desk, after);
+    if (message.event.type === 'routing') routing.use(message.desk, after.routing);
+  };
+  for (const { seq, desk, at, json } of prepare('SELECT * FROM desk_event ORDER BY seq').all()) {
+    const event = JSON.parse(String(json)) as DeskSettingsEvent;
+    takeSettings({ sequence: Number(seq), desk: desk as Desk, at: Number(at), event });
+  }
 
   const workOf = (row: Row | undefined): CaseWork =>
     typeof row?.work === 'string' ? (JSON.parse(row.work) as CaseWork) : UNTOUCHED;
@@ -223,11 +249,14 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
       Number(count.last_at ?? openedAt),
       respondBy,
       closeBy,
+      respondBy,
+      closeBy,
       Number(count.vip ?? 0),
       dueAt(workOf(row), respondBy, closeBy),
       isSeen ? (row.status === 'closed' ? 'closed' : 'active') : '',
       rootId,
     );
+    if (isSeen && row.status !== 'closed') routing.routeCase(String(row.desk) as Desk, rootId);
   };
 
   /** Places all alerts of a lane anew, with the cases that they make. */
@@ -457,7 +486,11 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
     useStream(stream, created) {
       const isFirst = positions[stream].created === '';
       transaction(() => {
-        if (!isFirst) db.exec('DELETE FROM case_alert; DELETE FROM case_event; DELETE FROM work_case');
+        if (!isFirst) {
+          db.exec('DELETE FROM case_alert; DELETE FROM case_event; DELETE FROM work_case; DELETE FROM desk_event');
+          for (const desk of settings.keys()) routing.use(desk, NO_SETTINGS.routing);
+          settings.clear();
+        }
         for (const name of ['ALERTS', 'CASES'] as const) {
           if (isFirst && name !== stream) continue;
           positions[name] = { created: name === stream ? created : '', sequence: 0 };
@@ -475,14 +508,22 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
         return settle(changed);
       });
     },
-    applyEvents(events, lastSequence) {
+    applyEvents(events, lastSequence, changes = []) {
       const changed = new Set<string>();
       return transaction(() => {
         const lanes = new Map<string, Lane>();
         for (const event of events) applyEvent(event, lanes, changed);
         for (const lane of lanes.values()) placeLane(lane, changed);
         advance('CASES', lastSequence);
-        return settle(changed);
+        const desks = new Set<Desk>();
+        for (const change of changes) {
+          insertSettings.run(change.sequence, change.desk, change.at, JSON.stringify(change.event));
+          takeSettings(change);
+          if (change.event.type === 'routing') desks.add(change.desk);
+        }
+        const roots = settle(changed);
+        for (const desk of desks) routing.routeDesk(desk);
+        return roots;
       });
     },
     forgetBefore(alertSequence) {
@@ -498,6 +539,14 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
         return settle(changed);
       });
     },
+    settings: (desk) => settings.get(desk) ?? NO_SETTINGS,
+    settingsHistory: (desk, limit) =>
+      historyOf.all(desk, limit).map(({ seq, at, json }) => ({
+        sequence: Number(seq),
+        at: Number(at),
+        desk,
+        event: JSON.parse(String(json)) as DeskSettingsEvent,
+      })),
     close: () => tables.close(),
   };
 }

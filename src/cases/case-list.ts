@@ -40,6 +40,8 @@ export interface CaseFilter {
   assignee?: string | undefined;
   outcome?: string | undefined;
   lane?: string | undefined;
+  /** In one of these lanes. */
+  lanes?: readonly string[] | undefined;
   tag?: string | undefined;
   servedMsisdn?: string | undefined;
   keyValue?: string | undefined;
@@ -222,6 +224,7 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
     else if (filter.assignee !== undefined) add('c.assignee = ?', filter.assignee);
     if (filter.outcome !== undefined) add('c.outcome = ?', filter.outcome);
     if (filter.lane !== undefined) add('c.lane = ?', filter.lane);
+    if (filter.lanes !== undefined) add(`c.lane IN (${filter.lanes.map(() => '?').join(', ')})`, ...filter.lanes);
     if (filter.tag !== undefined) add('instr(c.tags, ?) > 0', tagsColumn([filter.tag]));
     if (filter.ruleId !== undefined) add(ofAlerts('a.rule_id = ?'), filter.ruleId);
     if (filter.servedMsisdn !== undefined) add(ofAlerts('a.served_msisdn = ?'), filter.servedMsisdn);

@@ -4,7 +4,7 @@
  */
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { AlertData } from '../alerts/alert.ts';
+import type { AlertData, Desk } from '../alerts/alert.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { connectionState, isNoAnswer } from '../source/connection.ts';
@@ -15,6 +15,7 @@ import { type CaseList, createCaseList } from './case-list.ts';
 import { CASE_POLICY, type CasePolicy } from './case-policy.ts';
 import { type CaseReader, createCaseReader } from './case-reader.ts';
 import type { CaseTables } from './case-tables.ts';
+import type { DeskSettings, SettingsMessage } from './desk-settings.ts';
 import { readFeedback } from './feedback.ts';
 
 /** How often snoozes are looked at. */
@@ -26,6 +27,9 @@ export interface CaseProjection {
   tables: CaseTables;
   list: CaseList;
   desk: CaseDesk;
+  /** Views and routing of a desk, and how they came to be, newest first. */
+  settings(desk: Desk): DeskSettings;
+  settingsHistory(desk: Desk, limit: number): SettingsMessage[];
   reader: CaseReader;
   /** Called with the cases that look different now; undefined: all of them may. Returns the function that ends it. */
   onChange(listener: (caseIds: ReadonlySet<string> | undefined) => void): () => void;
@@ -61,7 +65,7 @@ export function createCaseProjection(options: {
       for (const listener of listeners) listener(undefined);
     },
   });
-  const desk = createCaseDesk({ js, list, reader, metrics });
+  const desk = createCaseDesk({ js, list, reader, settings: index.settings, metrics });
 
   let noting = false;
   const noteEnded = async (): Promise<void> => {
@@ -114,6 +118,8 @@ export function createCaseProjection(options: {
   return {
     tables: index.tables,
     list,
+    settings: index.settings,
+    settingsHistory: index.settingsHistory,
     desk,
     reader: { ...reader, ended: Promise.race([reader.ended, failure.promise]) },
     onChange(listener) {

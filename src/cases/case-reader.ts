@@ -14,6 +14,7 @@ import { ALERTS_STREAM, CASES_STREAM } from '../source/streams.ts';
 import { isPlaceable } from './case-alert.ts';
 import { caseOfSubject, readCaseEvent } from './case-event.ts';
 import type { CaseAlert, CaseIndex, CaseMessage, StreamName } from './case-index.ts';
+import { deskOfSettings, readSettingsEvent, type SettingsMessage } from './desk-settings.ts';
 
 const PULL_MESSAGES = 1_024;
 const PULL_BYTES = 2 * 1024 * 1024;
@@ -92,7 +93,14 @@ export function createCaseReader(options: {
     return index.applyAlerts(alerts, portion.at(-1)!.sequence);
   };
   const applyEvents = (portion: SourceMessage[]): Set<string> => {
+    const changes: SettingsMessage[] = [];
     const events = portion.flatMap((message): CaseMessage[] => {
+      const desk = deskOfSettings(message.subject);
+      const change = desk && readSettingsEvent(message.data);
+      if (desk !== undefined && change !== undefined) {
+        changes.push({ sequence: message.sequence, at: message.timeMs, desk, event: change });
+        return [];
+      }
       const place = caseOfSubject(message.subject);
       const event = readCaseEvent(message.data);
       if (place !== undefined && event !== undefined)
@@ -100,8 +108,10 @@ export function createCaseReader(options: {
       unreadable('CASES', message);
       return [];
     });
-    const changed = index.applyEvents(events, portion.at(-1)!.sequence);
+    const changed = index.applyEvents(events, portion.at(-1)!.sequence, changes);
     settleWaiting();
+    // Where cases are has changed for all of a desk: lists are read again.
+    if (changes.some(({ event }) => event.type === 'routing')) options.onReset();
     return changed;
   };
 

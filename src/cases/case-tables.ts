@@ -8,7 +8,7 @@ import type { CaseEvent } from './case-event.ts';
 import type { StoredEvent } from './case-work.ts';
 
 /** Counts up when the tables change. */
-const FORM = 3;
+const FORM = 4;
 
 const TABLES = `
   -- One row an alert, in its newest revision. case_id: where it belongs; null where a snoozed rule hides it.
@@ -46,6 +46,8 @@ const TABLES = `
     tags TEXT NOT NULL DEFAULT '', queue TEXT NOT NULL DEFAULT '', lane TEXT,
     alerts INTEGER NOT NULL DEFAULT 0, firing INTEGER NOT NULL DEFAULT 0, severity INTEGER NOT NULL DEFAULT 0,
     score REAL NOT NULL DEFAULT 0, vip INTEGER NOT NULL DEFAULT 0, last_alert_at INTEGER NOT NULL DEFAULT 0,
+    -- As the alerts say; and as the lane says, where it says something.
+    alert_respond_by INTEGER NOT NULL DEFAULT 0, alert_close_by INTEGER NOT NULL DEFAULT 0,
     respond_by INTEGER NOT NULL DEFAULT 0, close_by INTEGER NOT NULL DEFAULT 0, due_at INTEGER NOT NULL DEFAULT 0
   ) WITHOUT ROWID;
   CREATE INDEX work_case_lane ON work_case (desk, key_type, key_value, opened_seq);
@@ -53,10 +55,12 @@ const TABLES = `
   CREATE INDEX work_case_merged ON work_case (merged_into) WHERE merged_into IS NOT NULL;
   -- Holds every column that a filter can name, so that 50,000 cases are looked through without touching the rows.
   CREATE INDEX work_case_due ON work_case (desk, queue, due_at, case_id, status, snoozed_until, severity, assignee, vip,
-    control, opened_at, outcome, tags, key_value);
+    control, opened_at, outcome, tags, key_value, lane);
   CREATE INDEX work_case_opened ON work_case (desk, queue, opened_at, case_id);
   CREATE INDEX work_case_score ON work_case (desk, queue, score, case_id);
   CREATE INDEX work_case_snoozed ON work_case (snooze_ends_at) WHERE snooze_ends_at > 0;
+  -- Saved views and routing of the desks, as they were changed.
+  CREATE TABLE desk_event (seq INTEGER PRIMARY KEY, desk TEXT NOT NULL, at INTEGER NOT NULL, json TEXT NOT NULL);
   CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 `;
 

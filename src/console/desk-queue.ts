@@ -42,6 +42,8 @@ export interface QueueEntry {
   /** Load in which the server last named this alert; see `endReload`. */
   load: number;
   changed: boolean;
+  /** Not known any more. */
+  gone: boolean;
 }
 
 export interface QueueCounts {
@@ -86,6 +88,8 @@ export interface DeskQueue {
 export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue {
   const entries = new Map<string, QueueEntry>();
   const rules = new Map<string, QueueRule>();
+  /** All of them, in order as of the last time that they were arranged, newer ones behind: nearly sorted is quickly sorted. */
+  let ordered: QueueEntry[] = [];
   let rows: QueueEntry[] = [];
   let waiting: QueueEntry[] = [];
   let changed: QueueEntry[] = [];
@@ -152,6 +156,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
 
   const forget = (entry: QueueEntry): void => {
     leaveOut(entry);
+    entry.gone = true;
     entries.delete(entry.alert.alertId);
     const rule = rules.get(entry.alert.ruleId);
     if (rule === undefined) return;
@@ -169,6 +174,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
   const evict = (): void => {
     const oldestFirst = [...entries.values()].sort((a, b) => a.alert.eventTime - b.alert.eventTime);
     for (const entry of oldestFirst.slice(0, entries.size - alertsMax)) forget(entry);
+    ordered = ordered.filter((entry) => !entry.gone);
     removeForgotten();
   };
 
@@ -200,8 +206,17 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
         }
         return true;
       }
-      const entry: QueueEntry = { alert, place: 'out', placedTime: 0, placedScore: 0, load, changed: true };
+      const entry: QueueEntry = {
+        alert,
+        place: 'out',
+        placedTime: 0,
+        placedScore: 0,
+        load,
+        changed: true,
+        gone: false,
+      };
       entries.set(alert.alertId, entry);
+      ordered.push(entry);
       changed.push(entry);
       const rule = rules.get(alert.ruleId);
       if (rule === undefined) rules.set(alert.ruleId, { ruleId: alert.ruleId, title: alert.title, alerts: 1 });
@@ -249,12 +264,13 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
       waiting = [];
       for (const entry of changed) entry.changed = false;
       changed = [];
-      for (const entry of entries.values()) {
+      ordered = ordered.filter((entry) => !entry.gone);
+      for (const entry of ordered) stamp(entry);
+      ordered.sort(before);
+      for (const entry of ordered) {
         entry.place = passes(entry.alert) ? 'rows' : 'out';
-        stamp(entry);
         if (entry.place === 'rows') rows.push(entry);
       }
-      rows.sort(before);
       count();
     },
 

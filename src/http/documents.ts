@@ -13,6 +13,7 @@ import {
   CaseSummarySchema,
   SnoozePreviewSchema,
 } from '../cases/case-view.ts';
+import { DeskSettingsEventSchema, RoutingSchema, ViewBodySchema } from '../cases/desk-settings.ts';
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
 import { RuleChangeEventSchema } from '../rule-changes/change-event.ts';
@@ -30,6 +31,7 @@ import {
   UsersSchema,
 } from './administration-schemas.ts';
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
+import { DeskSettingsSchema, RoutingChangeSchema } from './desk-settings.ts';
 import { ListsSchema } from './lists.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
@@ -133,6 +135,10 @@ const components: (TSchema & { $id?: string })[] = [
   SnoozePreviewSchema,
   FeedbackSchema,
   ListsSchema,
+  RoutingSchema,
+  ViewBodySchema,
+  DeskSettingsSchema,
+  RoutingChangeSchema,
 ];
 const messages: (TSchema & { $id?: string })[] = [
   AlertSchema,
@@ -144,6 +150,7 @@ const messages: (TSchema & { $id?: string })[] = [
   CaseSummarySchema,
   CaseFrameSchema,
   RuleChangeEventSchema,
+  DeskSettingsEventSchema,
 ];
 
 /** A schema as plain data whose references point into the document; its own `$id` becomes its name there. */
@@ -375,6 +382,16 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
           publish: 'expected last subject sequence, so that one of two proposals gets through',
         },
       },
+      deskSettings: {
+        address: 'cases.{desk}.settings',
+        servers: [{ $ref: '#/servers/broker' }],
+        description: 'Saved views and routing of a desk, one message a change; in the stream CASES.',
+        parameters: {
+          desk: { description: 'Desk whose settings change.', enum: ['fraud', 'arrears', 'retention'] },
+        },
+        messages: { DeskSettingsEvent: { $ref: '#/components/messages/DeskSettingsEvent' } },
+        'x-jetstream': { stream: 'CASES', publish: 'expected last subject sequence' },
+      },
       deadletter: {
         address: 'deadletter.{reason}',
         servers: [{ $ref: '#/servers/broker' }],
@@ -422,6 +439,11 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
         channel: { $ref: '#/channels/rules' },
         messages: [channelMessage('rules', 'RuleChangeEvent')],
       },
+      publishDeskSettings: {
+        action: 'send',
+        channel: { $ref: '#/channels/deskSettings' },
+        messages: [channelMessage('deskSettings', 'DeskSettingsEvent')],
+      },
       rejectRecord: {
         action: 'send',
         channel: { $ref: '#/channels/deadletter' },
@@ -442,6 +464,7 @@ export function asyncApiDocument(usageRecord: object): JsonSchema {
         },
         CaseEvent: message('CaseEvent', 'application/json', 'What somebody did to a case.'),
         RuleChangeEvent: message('RuleChangeEvent', 'application/json', 'What somebody did to a rule.'),
+        DeskSettingsEvent: message('DeskSettingsEvent', 'application/json', 'A change of views or routing.'),
         Rejected: {
           name: 'Rejected',
           summary: 'A record that broke the contract.',

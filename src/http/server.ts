@@ -40,6 +40,7 @@ import { addCaseRoutes } from './cases.ts';
 import { addChurnRoutes } from './churn.ts';
 import { addConsoleFiles } from './console-files.ts';
 import { addDeadLetterRoutes } from './dead-letters.ts';
+import { addDeskSettingsRoutes } from './desk-settings.ts';
 import { addDocumentRoutes } from './documents.ts';
 import { addListRoutes, type ListsAccess } from './lists.ts';
 import { createLiveAlerts } from './live.ts';
@@ -303,6 +304,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   addSubscriberRoutes(routes, { inspectSubscriber: options.inspectSubscriber, reveal, refs });
   const { lists } = options;
   addCaseRoutes(routes, { cases, refs, listable: casesListable, natsConnected, addListEntry: lists.add });
+  addDeskSettingsRoutes(routes, { cases, listable: casesListable, natsConnected });
   addListRoutes(routes, lists);
   addRuleRoutes(routes, { rules: options.rules, natsConnected });
   addRuleChangeRoutes(routes, { changes: options.ruleChanges, cases, natsConnected });
