@@ -275,6 +275,50 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     expect(page.url()).toContain('ending=yes');
   });
 
+  test.each([
+    { language: 'en', words: { save: 'Save view', routing: 'Routing', add: 'Add a lane', lane: 'Name of the lane' } },
+    { language: 'zh-CN', words: { save: '保存视图', routing: '分派', add: '添加队列', lane: '队列名称' } },
+  ])(
+    'in $language: filters are saved as a view for the desk, and a lead routes cases into a lane',
+    async ({ language, words }) => {
+      const name = `Key ${language}`;
+      const { number } = await publish({ desk: 'retention', severity: 'critical', value: { tier: 'vip' } });
+      let page = await open(`#/cases/retention?lang=${language}&severity=critical&columns=due,lane,subject`);
+      await row(page, number).waitFor();
+      await page.getByRole('button', { name: words.save }).click();
+      await page.getByRole('dialog').locator('input#view-name').fill(name);
+      await page.getByRole('dialog').getByRole('checkbox').check();
+      expect(await seriousViolations(page)).toEqual([]);
+      await page.getByRole('dialog').locator('button[type=submit]').click();
+      await page.waitForURL(/view=/);
+      await page.getByRole('button', { name: words.routing }).click();
+      const dialog = page.getByRole('dialog');
+      const lanes = await dialog.locator('.lane').count();
+      await dialog.getByRole('button', { name: words.add }).click();
+      const lane = dialog.locator('.lane').nth(lanes);
+      await lane.getByLabel(words.lane).fill(name);
+      await lane.getByRole('checkbox').first().check();
+      // Before whatever others have set.
+      for (let step = 0; step < lanes; step++)
+        await dialog
+          .locator('.lane')
+          .nth(lanes - step)
+          .getByRole('button')
+          .first()
+          .click();
+      expect(await seriousViolations(page)).toEqual([]);
+      await dialog.locator('button[type=submit]').click();
+      await dialog.waitFor({ state: 'detached' });
+      await row(page, number).getByText(name).waitFor();
+      await context?.close();
+      // Somebody else opens the view.
+      page = await open(`#/cases/retention?lang=${language}`, 'Ben');
+      await page.getByRole('combobox').first().selectOption({ index: 1 });
+      await page.waitForURL(/severity=critical/);
+      await row(page, number).getByText(name).waitFor();
+    },
+  );
+
   test('every filter is in the address, and a case has one too', async () => {
     const { caseId, number } = await publish({ severity: 'critical' });
     const page = await open(`#/cases/fraud?who=nobody&severity=critical&q=${number}&case=${caseId}&lang=en`);

@@ -4,8 +4,9 @@ import type { BulkResult } from '../cases/case-desk.ts';
 import type { CaseEvent, CaseEventInput, CaseStatus } from '../cases/case-event.ts';
 import type { CaseDetail, SnoozePreview } from '../cases/case-list.ts';
 import type { CaseSummary } from '../cases/case-view.ts';
+import type { Routing, SavedView, ViewBody } from '../cases/desk-settings.ts';
 import type { Feedback } from '../cases/feedback.ts';
-import { get, sendJson } from './api.ts';
+import { get, send, sendJson } from './api.ts';
 
 /** As many as one bulk action changes. */
 export const BULK_CASES_MAX = 1_000;
@@ -81,6 +82,30 @@ export function changeCases(subjects: Subjects, by: string, event: CaseEventInpu
 
 export function undoChange(bulkId: string, by: string): Promise<BulkResult> {
   return sendJson(`v1/cases/bulk/${bulkId}/undo`, 'POST', by === '' ? {} : { by }) as Promise<BulkResult>;
+}
+
+/** Views and routing of a desk; see `DeskSettingsSchema`. */
+export interface DeskSettings {
+  version: number;
+  views: SavedView[];
+  routing: Routing;
+  history: { sequence: number; at: number; by: string; routing?: Routing }[];
+}
+
+export function getDeskSettings(desk: Desk, signal?: AbortSignal): Promise<DeskSettings> {
+  return get(`v1/desks/${desk}/settings`, signal) as Promise<DeskSettings>;
+}
+
+export function putView(desk: Desk, viewId: string, view: ViewBody): Promise<DeskSettings> {
+  return sendJson(`v1/desks/${desk}/views/${viewId}`, 'PUT', view) as Promise<DeskSettings>;
+}
+
+export function deleteView(desk: Desk, viewId: string): Promise<DeskSettings> {
+  return send(`v1/desks/${desk}/views/${viewId}`, 'DELETE') as Promise<DeskSettings>;
+}
+
+export function putRouting(desk: Desk, version: number, routing: Routing): Promise<DeskSettings> {
+  return sendJson(`v1/desks/${desk}/routing`, 'PUT', { version, routing }) as Promise<DeskSettings>;
 }
 
 export async function getListNames(signal?: AbortSignal): Promise<string[]> {

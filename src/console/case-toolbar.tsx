@@ -24,6 +24,8 @@ export interface CaseToolbarProps {
   knownLanes: readonly string[];
   onTakeNext(): void;
   onFeedback(): void;
+  /** Absent where somebody may not change it. */
+  onRouting?: (() => void) | undefined;
   children?: preact.ComponentChildren;
 }
 
@@ -166,7 +168,12 @@ export function CaseToolbar(props: CaseToolbarProps) {
           onChange={(event) => giveName(event.currentTarget.value.trim())}
         />
       )}
-      <button type="button" class="button last" onClick={props.onFeedback}>
+      {props.onRouting !== undefined && (
+        <button type="button" class="button last" onClick={props.onRouting}>
+          {messages.value.routing.open}
+        </button>
+      )}
+      <button type="button" class={props.onRouting === undefined ? 'button last' : 'button'} onClick={props.onFeedback}>
         {messages.value.feedback.open}
       </button>
       <button type="button" class="button primary" disabled={me === ''} onClick={props.onTakeNext}>

@@ -11,6 +11,7 @@ import { CaseDialog, type CaseQuestion } from './case-dialog.tsx';
 import { CasePanel } from './case-panel.tsx';
 import { CaseTable, ENDING_SOON_MS } from './case-table.tsx';
 import { CaseToolbar } from './case-toolbar.tsx';
+import { CaseViews, useDeskSettings } from './case-views.tsx';
 import { change, lastDone, myName, tellFailure, undo } from './case-work.ts';
 import { FeedbackDialog } from './feedback-dialog.tsx';
 import { Icon } from './icons.tsx';
@@ -19,6 +20,8 @@ import { stepFrom } from './list-table.tsx';
 import { useCases } from './listed-cases.ts';
 import { format, messages } from './locale.ts';
 import { type CASE_AGES, go, type Place, place } from './location.ts';
+import { RoutingDialog } from './routing-dialog.tsx';
+import { may } from './session.ts';
 import { useShortcuts } from './shortcuts.tsx';
 
 const HOUR_MS = 3_600_000;
@@ -70,6 +73,8 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const [highlighted, setHighlighted] = useState('');
   const [asking, setAsking] = useState<{ kind: CaseQuestion; cases: readonly CaseSummary[]; all: boolean }>();
   const [showsFeedback, setShowsFeedback] = useState(false);
+  const [showsRouting, setShowsRouting] = useState(false);
+  const { settings, set: setSettings } = useDeskSettings(desk);
   const [reads, setReads] = useState(0);
   const [focusRequests, setFocusRequests] = useState(0);
   const [topRequests, setTopRequests] = useState(0);
@@ -150,7 +155,9 @@ export function CasesPage({ desk }: { desk: Desk }) {
   });
 
   const knownRules = [...new Set(rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ ruleIds }) => ruleIds))];
-  const knownPeople = [...new Set(rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ assignee }) => assignee ?? []))].sort();
+  const named = settings?.routing.people.map(({ name }) => name) ?? [];
+  const assigned = rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ assignee }) => assignee ?? []);
+  const knownPeople = [...new Set([...named, ...assigned])].sort();
   const knownTags = [...new Set(rows.slice(0, KNOWN_ROWS_MAX).flatMap(({ tags }) => tags))].sort();
   return (
     <div class={panelOpen ? 'desk with-panel' : 'desk'}>
@@ -162,10 +169,13 @@ export function CasesPage({ desk }: { desk: Desk }) {
           desk={desk}
           search={search}
           knownRules={knownRules}
-          knownLanes={[]}
+          knownLanes={settings?.routing.lanes.map(({ name }) => name) ?? []}
+          onRouting={settings !== undefined && may('putRouting') ? () => setShowsRouting(true) : undefined}
           onTakeNext={() => void takeNext()}
           onFeedback={() => setShowsFeedback(true)}
-        />
+        >
+          <CaseViews desk={desk} settings={settings} onChanged={setSettings} />
+        </CaseToolbar>
         <EndingSoon desk={desk} reads={reads} />
         <DoneBar onUndo={(bulkId) => void undo(bulkId).then((result) => result && changed())} />
         {chosen.size > 0 && (
@@ -263,6 +273,17 @@ export function CasesPage({ desk }: { desk: Desk }) {
           onAsk={(kind, found) => setAsking({ kind, cases: [found], all: false })}
           onChanged={changed}
           onClose={close}
+        />
+      )}
+      {showsRouting && settings !== undefined && (
+        <RoutingDialog
+          desk={desk}
+          settings={settings}
+          onChanged={(next) => {
+            setSettings(next);
+            changed();
+          }}
+          onClose={() => setShowsRouting(false)}
         />
       )}
       {showsFeedback && <FeedbackDialog desk={desk} onClose={() => setShowsFeedback(false)} />}

@@ -1,0 +1,148 @@
+/** Saved views of the list of cases: one is chosen, kept under a name, for oneself or for the desk, or removed. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Desk } from '../alerts/alert.ts';
+import { ApiError } from './api.ts';
+import { type DeskSettings, deleteView, getDeskSettings, putView } from './case-api.ts';
+import { tellFailure } from './case-work.ts';
+import { messages } from './locale.ts';
+import { go, place, readCaseFilters, writeCaseFilters } from './location.ts';
+import { may, session } from './session.ts';
+
+/** The settings of a desk as they were read last; `set` where a change was answered. */
+export function useDeskSettings(desk: Desk): { settings: DeskSettings | undefined; set(next: DeskSettings): void } {
+  const [settings, set] = useState<DeskSettings>();
+  useEffect(() => {
+    const stopped = new AbortController();
+    getDeskSettings(desk, stopped.signal).then(set, (error: unknown) => {
+      if (!stopped.signal.aborted && !(error instanceof ApiError)) throw error;
+    });
+    return () => stopped.abort();
+  }, [desk]);
+  return { settings, set };
+}
+
+export function CaseViews(props: {
+  desk: Desk;
+  settings: DeskSettings | undefined;
+  onChanged(next: DeskSettings): void;
+}) {
+  const { desk, settings, onChanged } = props;
+  const t = messages.value.views;
+  const [saving, setSaving] = useState(false);
+  const { cases, viewId } = place.value;
+  const views = settings?.views ?? [];
+  const chosen = views.find((view) => view.viewId === viewId);
+  const me = session.value?.person?.name ?? 'anonymous';
+  const mayChange =
+    chosen !== undefined && (chosen.owner === me || session.value?.signIn === 'open' || may('putRouting'));
+  const act = async (change: () => Promise<DeskSettings>): Promise<void> => {
+    try {
+      onChanged(await change());
+    } catch (error) {
+      tellFailure(error);
+    }
+  };
+  return (
+    <>
+      <select
+        aria-label={t.label}
+        value={chosen === undefined ? '' : viewId}
+        onChange={(event) => {
+          const view = views.find((one) => one.viewId === event.currentTarget.value);
+          go({ viewId: view?.viewId ?? '', cases: readCaseFilters(view?.filters ?? {}) });
+        }}
+      >
+        <option value="">{t.none}</option>
+        {[...views]
+          .sort((a, b) => (a.name < b.name ? -1 : 1))
+          .map((view) => (
+            <option key={view.viewId} value={view.viewId}>
+              {view.shared ? t.shared(view.name) : view.name}
+            </option>
+          ))}
+      </select>
+      {may('putView') && (
+        <button type="button" class="button" onClick={() => setSaving(true)}>
+          {t.save}
+        </button>
+      )}
+      {mayChange && (
+        <button
+          type="button"
+          class="button"
+          onClick={() => {
+            go({ viewId: '' }, 'replace');
+            void act(() => deleteView(desk, chosen.viewId));
+          }}
+        >
+          {t.remove}
+        </button>
+      )}
+      {saving && (
+        <SaveDialog
+          known={mayChange ? chosen : undefined}
+          onClose={() => setSaving(false)}
+          onSave={(name, shared) => {
+            setSaving(false);
+            const id = mayChange && chosen.name === name ? chosen.viewId : crypto.randomUUID();
+            void act(async () => {
+              const next = await putView(desk, id, { name, shared, filters: writeCaseFilters(cases) });
+              go({ viewId: id }, 'replace');
+              return next;
+            });
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+function SaveDialog(props: {
+  known: { name: string; shared: boolean } | undefined;
+  onClose(): void;
+  onSave(name: string, shared: boolean): void;
+}) {
+  const t = messages.value.views;
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [name, setName] = useState(props.known?.name ?? '');
+  const [shared, setShared] = useState(props.known?.shared ?? false);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} class="case-dialog" aria-labelledby="view-heading" onClose={props.onClose}>
+      <header>
+        <h2 id="view-heading">{t.heading}</h2>
+      </header>
+      <form
+        method="dialog"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (name.trim() !== '') props.onSave(name.trim(), shared);
+        }}
+      >
+        <div class="field">
+          <label for="view-name">{t.name}</label>
+          <input
+            id="view-name"
+            required
+            maxLength={64}
+            autocomplete="off"
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </div>
+        <label class="check">
+          <input type="checkbox" checked={shared} onChange={(event) => setShared(event.currentTarget.checked)} />
+          {t.forDesk}
+        </label>
+        <div class="button-group">
+          <button type="button" class="button" onClick={() => dialog.current?.close()}>
+            {messages.value.cases.cancel}
+          </button>
+          <button type="submit" class="button primary" disabled={name.trim() === ''}>
+            {t.save}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
