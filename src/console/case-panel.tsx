@@ -73,8 +73,10 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
       >
         {found !== undefined && (
           <>
-            <SeverityIcon severity={found.severity} />
-            {messages.value.severity[found.severity]}
+            <span class={`severity ${found.severity}`}>
+              <SeverityIcon severity={found.severity} />
+              {messages.value.severity[found.severity]}
+            </span>
             <span class={`case-status ${found.status}`}>{messages.value.caseStatuses[found.status]}</span>
           </>
         )}

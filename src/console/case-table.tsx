@@ -127,9 +127,10 @@ function Cell({ column, row }: { column: CaseColumn; row: CaseSummary }) {
   switch (column) {
     case 'severity':
       return (
-        <>
-          <SeverityIcon severity={row.severity} /> {messages.value.severity[row.severity]}
-        </>
+        <span class={`severity ${row.severity}`}>
+          <SeverityIcon severity={row.severity} />
+          {messages.value.severity[row.severity]}
+        </span>
       );
     case 'due': {
       const { dueAt } = row.sla;

@@ -89,6 +89,24 @@ export async function takeScreenshots(
       if ((await first.count()) > 0) await first.click();
       await page.waitForTimeout(SETTLE_MS);
     });
+    for (const [name, what] of [
+      ['case-close', '.case-actions .primary'],
+      ['case-merge', '[data-question=merge]'],
+      ['case-list-entry', '[data-question=listEntry]'],
+    ] as const) {
+      await shoot(name, async (language) => {
+        await page.keyboard.press('Escape');
+        await goTo(page, `#/cases/fraud?lang=${language}`);
+        await page.locator('table.cases tbody a').first().click();
+        await page.locator(what).click();
+      });
+    }
+    await page.keyboard.press('Escape');
+    await shoot('case-filters', async (language) => {
+      await goTo(page, `#/cases/fraud?lang=${language}`);
+      await page.locator('.more-filters:not([open]) summary').click();
+    });
+    await shoot('deadletters', (language) => goTo(page, `#/deadletters?lang=${language}`));
     await shoot('help', async (language) => {
       await goTo(page, `#/desk/fraud?lang=${language}`);
       await page.keyboard.press('Escape');
