@@ -3,12 +3,9 @@ import { effect } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
-import { AdminPage } from './admin-page.tsx';
-import { AuditPage } from './audit-page.tsx';
 import { CasesPage } from './cases-page.tsx';
 import { LanguageChoice, ThemeChoice } from './choices.tsx';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
-import { DeadLettersPage } from './dead-letters-page.tsx';
 import { DeskPage } from './desk-page.tsx';
 import { Brand, Icon } from './icons.tsx';
 import { liveDesks } from './live-alerts.ts';
@@ -23,6 +20,21 @@ effect(() => {
   const { page, desk } = place.value;
   document.title = pageTitle(nav[page === 'desk' || page === 'cases' ? desk : page]);
 });
+
+/** A page that few people open: it is loaded when one does. */
+function later(load: () => Promise<ComponentType>): ComponentType {
+  return function Later() {
+    const [Page, setPage] = useState<ComponentType>();
+    useEffect(() => {
+      void load().then((page) => setPage(() => page));
+    }, []);
+    return Page === undefined ? null : <Page />;
+  };
+}
+const RulesPage = later(async () => (await import('./rules-page.tsx')).RulesPage);
+const DeadLettersPage = later(async () => (await import('./dead-letters-page.tsx')).DeadLettersPage);
+const AuditPage = later(async () => (await import('./audit-page.tsx')).AuditPage);
+const AdminPage = later(async () => (await import('./admin-page.tsx')).AdminPage);
 
 export function App() {
   const { page, desk } = place.value;
@@ -110,15 +122,6 @@ export function App() {
       <ShortcutsDialog />
     </div>
   );
-}
-
-/** Few people open it, so it is loaded when one does. */
-function RulesPage() {
-  const [Page, setPage] = useState<ComponentType>();
-  useEffect(() => {
-    void import('./rules-page.tsx').then((module) => setPage(() => module.RulesPage));
-  }, []);
-  return Page === undefined ? null : <Page />;
 }
 
 /** A real link, so that it opens in a tab of its own as well; within the page nothing is loaded anew. */
