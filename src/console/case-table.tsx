@@ -11,8 +11,8 @@ const ROW_PX = 34;
 /** A snooze that ends within this time is said so. */
 export const ENDING_SOON_MS = 3_600_000;
 /** What is left where there is little room. */
-const NARROW: readonly CaseColumn[] = ['severity', 'due', 'case', 'status'];
-const NARROW_PX = 700;
+const NARROW: readonly CaseColumn[] = ['severity', 'due', 'case', 'subject', 'status'];
+const NARROW_PX = 840;
 
 /** Names of the columns are those of their classes. */
 function layoutsOf(columns: readonly CaseColumn[]): ListLayout[] {
