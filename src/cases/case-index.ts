@@ -19,7 +19,7 @@ import { caseKeyOf } from './case-alert.ts';
 import { type CaseEvent, type CaseKey, caseIdOf, isControl } from './case-event.ts';
 import type { CasePolicy } from './case-policy.ts';
 import { createCaseRouting } from './case-routing.ts';
-import { type CaseTables, openCaseTables } from './case-tables.ts';
+import { type CaseTables, openCaseTables, tagsColumn } from './case-tables.ts';
 import { type CaseWork, FOR_EVER, foldCase, takesAlertAt, UNTOUCHED } from './case-work.ts';
 import {
   type DeskSettings,
@@ -556,9 +556,4 @@ function nextSnoozeEnd({ snooze, snoozedUntil, ruleSnoozes }: CaseWork): number 
   const ends = ruleSnoozes.filter(({ expiredNoted }) => !expiredNoted).map(({ until }) => until);
   if (snooze !== null && !snooze.expiredNoted) ends.push(snoozedUntil);
   return ends.length === 0 ? 0 : Math.min(...ends);
-}
-
-/** Between any two of them stands what no tag can hold, so that one is found by a search for it with both its separators. */
-export function tagsColumn(tags: readonly string[]): string {
-  return tags.length === 0 ? '' : `\n${tags.join('\n')}\n`;
 }

@@ -12,8 +12,7 @@ import {
   type CaseStatus,
   verdictOf,
 } from './case-event.ts';
-import { tagsColumn } from './case-index.ts';
-import type { CaseTables } from './case-tables.ts';
+import { type CaseTables, tagsColumn } from './case-tables.ts';
 import type { CaseSummary } from './case-view.ts';
 import { type CaseWork, FOR_EVER, foldCase, UNTOUCHED } from './case-work.ts';
 

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { type Desk, SEVERITIES } from '../alerts/alert.ts';
-import { tagsColumn } from './case-index.ts';
+import { tagsColumn } from './case-tables.ts';
 import { FOR_EVER } from './case-work.ts';
 import type { Lane, Routing } from './desk-settings.ts';
 

@@ -109,3 +109,8 @@ export function openCaseTables(path: string, policy: string): CaseTables {
     close: () => file.close(),
   };
 }
+
+/** Between any two of them stands what no tag can hold, so that one is found by a search for it with both its separators. */
+export function tagsColumn(tags: readonly string[]): string {
+  return tags.length === 0 ? '' : `\n${tags.join('\n')}\n`;
+}
