@@ -396,7 +396,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     expect(await background()).toBe('rgb(242, 244, 247)');
     // What is left in Latin letters are names that have no other.
     const names = (await page.locator('main').locator('h1, h2, dt, .legend .muted').allInnerTexts()).join('\n');
-    expect(names.match(/[A-Za-z]{2,}/g)?.sort()).toEqual(['NATS', 'WebSocket']);
+    expect(names.match(/[A-Za-z]{2,}/g)?.sort()).toEqual(['AUC', 'Brier', 'NATS', 'WebSocket']);
   });
 
   test('the operations page draws what the server says, once a second', async () => {
