@@ -88,6 +88,9 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
   const jsm = await jetstreamManager(nc);
   const dataDir = mkdtempSync(join(tmpdir(), 'ringfence-gateway-'));
   const running = new Set<RunningGateway>();
+  const log = createLog({ level: 'silent' });
+  // One for all gateways, because it waits for NATS, and some of them start without.
+  const desk = await openRuleDesk({ nc, js, jsm, metrics: createMetrics(), log });
 
   return {
     broker,
@@ -100,8 +103,6 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
       const deadLetters = createDeadLetterSink(js, jsm);
       // Nobody in it: everybody on this machine may do everything.
       const access = openAccessStore(':memory:');
-      const log = createLog({ level: 'silent' });
-      const desk = await openRuleDesk({ nc, js, jsm, metrics, log });
       const testSettings = { ...DEFAULTS, numberingPlanFile, nats: [broker.url], partitions };
       const gateway = await createGateway({
         nc,
@@ -145,7 +146,6 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           if (!running.delete(made)) return;
           await gateway.close();
           await deadLetters.close();
-          await desk.close();
           access.close();
         },
       };
@@ -159,6 +159,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
     },
     async stop() {
       for (const gateway of [...running]) await gateway.close();
+      await desk.close();
       await nc.close();
       await broker.stop();
       rmSync(dataDir, { recursive: true, force: true });

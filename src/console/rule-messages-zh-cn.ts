@@ -129,7 +129,6 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
   needsSecond: '由该工作台的另一位主管审批。',
   conflict: '其他人已提交此规则的变更，见上方。',
   stale: '草稿生成后规则已改变，请重新查看。',
-  checkFirst: '请先检查草稿。',
 
   proposal: '等待审批的变更',
   proposedBy: (name, time) => `${name} 于 ${time} 提交`,

@@ -128,7 +128,6 @@ export const ruleMessages = {
   needsSecond: 'Another lead of the desk decides.',
   conflict: 'Somebody else has proposed a change of this rule meanwhile. It stands above.',
   stale: 'The rule has changed since your draft was made. Look at it again.',
-  checkFirst: 'Check the draft first.',
 
   proposal: 'Change that waits for a decision',
   proposedBy: (name: string, time: string) => `Proposed by ${name}, ${time}`,

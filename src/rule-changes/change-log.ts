@@ -63,7 +63,7 @@ export const NO_HISTORY: RuleHistory = {
   known: undefined,
 };
 
-/** Two keys of one request are one author; a key is nobody, so it never makes the second person. */
+/** Names decide, whatever the case and whatever stands around them: a key that is called like a person is no second one. */
 export const isSamePerson = (a: ChangeAuthor, b: ChangeAuthor): boolean =>
   a.id.trim().toLowerCase() === b.id.trim().toLowerCase();
 
