@@ -74,18 +74,18 @@ describe('members of a key', () => {
 
   test('count at their limits: one who leaves in the second of joining has left, a confirmation at the last moment counts', () => {
     const withinMs = 30 * SECOND_MS;
-    const after = (...happenings: [event: string, at: number][]): [count: number, failed: number] => {
+    const ending = (...happenings: [event: string, at: number][]): [count: number, failed: number] => {
       const members = membersOf(100 * SECOND_MS, withinMs);
       const state = createKeyState();
       for (const [event, at] of happenings) state.apply(KEY, { eventTime: BEGIN + at, event, durationMs: 1 }, members);
       state.look(KEY, BEGIN + 60 * SECOND_MS);
       return [members.count(state.scope), members.failed(state.scope)];
     };
-    expect(after(['join', 0], ['leave', 0])).toEqual([0, 0]);
+    expect(ending(['join', 0], ['leave', 0])).toEqual([0, 0]);
     // Who left before joining is in.
-    expect(after(['join', 1_000], ['leave', 999])).toEqual([1, 1]);
-    expect(after(['join', 0], ['confirm', withinMs])).toEqual([1, 0]);
-    expect(after(['join', 0], ['confirm', withinMs + 1])).toEqual([1, 1]);
+    expect(ending(['join', 1_000], ['leave', 999])).toEqual([1, 1]);
+    expect(ending(['join', 0], ['confirm', withinMs])).toEqual([1, 0]);
+    expect(ending(['join', 0], ['confirm', withinMs + 1])).toEqual([1, 1]);
   });
 
   test('of which nothing has been seen are none', () => {
