@@ -105,7 +105,7 @@ async function openFrozen(serving: Serving): Promise<Socket> {
 const p99 = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
 
-fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 5 * MINUTE_MS, async (figures) => {
+fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 12 * MINUTE_MS, async (figures) => {
   const serving = await startServe({ nats: broker.url, data });
   const nc = await connect({ servers: broker.url });
   const js = jetstream(nc);
@@ -142,8 +142,12 @@ fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 5 * MINUTE
   const watch = setInterval(() => {
     most = Math.max(most, residentBytes(serving));
   }, 100);
-  const mixedMs = await burst(BURST_ALERTS);
-  clearInterval(watch);
+  let mixedMs = 0;
+  try {
+    mixedMs = await burst(BURST_ALERTS);
+  } finally {
+    clearInterval(watch);
+  }
   figures['alerts'] = BURST_ALERTS;
   figures['growth MiB'] = Math.round((most - before) / MEBIBYTE);
   figures['p99 ms without'] = Math.round(healthyMs);
