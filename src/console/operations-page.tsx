@@ -175,7 +175,8 @@ export function OperationsPage() {
   ];
   const view = newest.value;
   return (
-    <div class="operations">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls and holds nothing to focus must be reached by the keyboard itself.
+    <section class="operations" aria-label={t.heading} tabIndex={0}>
       <header class="page-heading">
         <h1>{t.heading}</h1>
         <p class="hint">{t.window(f.minutes(READINGS_MAX / 60))}</p>
@@ -192,7 +193,7 @@ export function OperationsPage() {
         ))}
       </div>
       <ChurnPanel />
-    </div>
+    </section>
   );
 }
 
