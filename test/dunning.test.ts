@@ -89,7 +89,6 @@ describe('dunning', () => {
   });
 
   test('goes on after a restart as if there had been none, with every rule of the desk', () => {
-    const every = sources.map(({ rule }) => rule);
     const at = (hour: number, fields: Partial<UsageRecord>): UsageRecord => ({
       ...recordAt(hour * HOUR_MS, fields),
       recordId: `${hour}-${fields.recordType}`,
@@ -118,7 +117,7 @@ describe('dunning', () => {
     records.sort((a, b) => a.eventTime - b.eventTime);
 
     const alertsWith = (restartEvery: number): AlertData[] => {
-      let engine = engineWith(every);
+      let engine = engineWith(sources);
       const alerts: AlertData[] = [];
       records.forEach((record, index) => {
         if (index % restartEvery === restartEvery - 1) engine = restarted(engine);

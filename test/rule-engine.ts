@@ -55,14 +55,19 @@ export const sourceOf = (rule: Rule): RuleSource => ({
   positionOf: () => ({ line: 1, column: 1 }),
 });
 
-/** An engine with these rules in force; rules that are wrong are a failure of the test. */
+/** An engine with these rules in force; rules that are wrong are a failure of the test. Those of files come with their models. */
 export function engineWith(
-  rules: readonly Rule[],
+  rules: readonly (Rule | RuleSource)[],
   options: Partial<EngineOptions> = {},
   lists?: ReferenceLists,
 ): Engine {
   const engine = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024, ...options });
-  const problems = engine.useRules(rules.map(sourceOf), 'test', [], lists);
+  const problems = engine.useRules(
+    rules.map((rule) => ('positionOf' in rule ? rule : sourceOf(rule))),
+    'test',
+    [],
+    lists,
+  );
   if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('\n'));
   return engine;
 }
