@@ -125,7 +125,7 @@ test('a run is kept by version and day, with the machine in the first line', () 
 });
 
 test('the command knows its suites and refuses others with one sentence', () => {
-  expect(suiteNames.toSorted()).toEqual(['decode', 'end-to-end', 'engine', 'engine-large', 'transport']);
+  expect(suiteNames.toSorted()).toEqual(['console', 'decode', 'end-to-end', 'engine', 'engine-large', 'transport']);
   expect(execFileSync(process.execPath, [main, 'bench', '--help'], { encoding: 'utf8' })).toContain('--suite <name>');
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'bench', '--suite', 'speed'], {
     encoding: 'utf8',
