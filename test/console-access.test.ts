@@ -122,17 +122,17 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
       page.locator('header nav a').evaluateAll((all) => all.map(({ textContent }) => textContent?.replace(/\d.*/, '')));
     await signIn('lin', PASSWORD);
     await page.locator('.connection.live').waitFor();
-    expect(await links()).toEqual(['Fraud', 'Rules', 'Operations']);
+    await expect.poll(links).toEqual(['Fraud', 'Rules', 'Operations']);
     await page.locator('.signed-in button').click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await signIn('mei', PASSWORD);
     await page.locator('.connection.live').waitFor();
-    expect(await links()).toEqual(['Retention', 'Rules', 'Operations']);
-    expect(await page.locator('table.alerts tbody a').count()).toBe(1);
+    await expect.poll(links).toEqual(['Retention', 'Rules', 'Operations']);
+    await expect.poll(() => page.locator('table.alerts tbody a').count()).toBe(1);
     await page.locator('.signed-in button').click();
     await signIn('sam', PASSWORD);
     await page.locator('.signed-in').waitFor();
-    expect(await links()).toEqual(['Rules', 'Rejected', 'Operations']);
+    await expect.poll(links).toEqual(['Rules', 'Rejected', 'Operations']);
   });
 
   test('a number is masked until somebody says why they need it', async () => {
