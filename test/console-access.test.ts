@@ -130,6 +130,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     await expect.poll(links).toEqual(['Retention', 'Rules', 'Operations']);
     await expect.poll(() => page.locator('table.alerts tbody a').count()).toBe(1);
     await page.locator('.signed-in button').click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await signIn('sam', PASSWORD);
     await page.locator('.signed-in').waitFor();
     await expect.poll(links).toEqual(['Rules', 'Rejected', 'Operations']);
