@@ -49,6 +49,24 @@ interface Made {
   secret: string;
 }
 
+/** The last column holds what can be done with the row. */
+function TableHead({ names }: { names: readonly string[] }) {
+  return (
+    <thead>
+      <tr>
+        {names.map((name) => (
+          <th key={name} scope="col">
+            {name}
+          </th>
+        ))}
+        <th scope="col">
+          <span class="visually-hidden">{messages.value.admin.actions}</span>
+        </th>
+      </tr>
+    </thead>
+  );
+}
+
 export function AdminPage() {
   const t = messages.value.admin;
   const [users, setUsers] = useState<readonly UserView[]>([]);
@@ -95,18 +113,7 @@ export function AdminPage() {
       <section aria-labelledby="admin-people">
         <h2 id="admin-people">{t.people}</h2>
         <table class="data">
-          <thead>
-            <tr>
-              {[t.name, t.roles, t.desks, t.state, t.since].map((head) => (
-                <th key={head} scope="col">
-                  {head}
-                </th>
-              ))}
-              <th scope="col">
-                <span class="visually-hidden">{t.actions}</span>
-              </th>
-            </tr>
-          </thead>
+          <TableHead names={[t.name, t.roles, t.desks, t.state, t.since]} />
           <tbody>
             {users.map((user) => (
               <UserRow
@@ -132,18 +139,7 @@ export function AdminPage() {
       <section aria-labelledby="admin-keys">
         <h2 id="admin-keys">{t.keys}</h2>
         <table class="data">
-          <thead>
-            <tr>
-              {[t.keyFor, t.scopes, t.desks, t.numbers, t.ends].map((head) => (
-                <th key={head} scope="col">
-                  {head}
-                </th>
-              ))}
-              <th scope="col">
-                <span class="visually-hidden">{t.actions}</span>
-              </th>
-            </tr>
-          </thead>
+          <TableHead names={[t.keyFor, t.scopes, t.desks, t.numbers, t.ends]} />
           <tbody>
             {keys.length === 0 && (
               <tr>

@@ -13,7 +13,6 @@ import { type CaseEventInput, CaseEventInputSchema } from '../cases/case-event.t
 import { type CaseFilter, caseCursorOf, casePositionOf } from '../cases/case-list.ts';
 import type { CaseProjection } from '../cases/case-projection.ts';
 import { labelFile, readFeedback } from '../cases/feedback.ts';
-import { isNoAnswer } from '../source/connection.ts';
 import { assertDesk, numberOf } from './access.ts';
 import {
   BulkParamsSchema,
@@ -31,12 +30,15 @@ import {
   TakeNextSchema,
 } from './case-schemas.ts';
 import type { ListsAccess } from './lists.ts';
-import { natsAway, ProblemError, RETRY_AFTER_SEC } from './problem.ts';
+import { answered, natsAway, ProblemError } from './problem.ts';
 import { mediaTypeOf, sentenceOf, textOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 
 /** Who acts where nobody has signed in and the request names nobody. */
 const NOBODY = 'anonymous';
+
+/** An event that comes twice under one id counts once. */
+const SEND_AGAIN = 'send it again with the same id.';
 
 export function addCaseRoutes(
   routes: Routes,
@@ -51,22 +53,6 @@ export function addCaseRoutes(
 ): void {
   const { cases, refs, listable, natsConnected, addListEntry } = options;
   const { list, desk: caseDesk, tables } = cases;
-
-  /** Without an answer the event may be stored or not; sending it again with the same id does no harm. */
-  const answered = async <T>(work: Promise<T>): Promise<T> => {
-    try {
-      return await work;
-    } catch (error) {
-      if (!isNoAnswer(error)) throw error;
-      throw new ProblemError(
-        503,
-        'NATS did not answer, so whether this is stored is not known; send it again with the same id.',
-        {
-          headers: { 'Retry-After': RETRY_AFTER_SEC },
-        },
-      );
-    }
-  };
 
   /** That a case is on another desk is nobody else's business. */
   const caseOr404 = (request: FastifyRequest, caseId: string) => {
@@ -162,7 +148,7 @@ export function addCaseRoutes(
         const result = await addListEntry(event.list, { kind, value, ...(note !== undefined && { note }) });
         if ('problem' in result) throw new ProblemError(422, `${result.problem} Nothing was changed.`);
       }
-      return posted(request, id, await answered(caseDesk.post(id, actorOf(request, event.by), event)));
+      return posted(request, id, await answered(caseDesk.post(id, actorOf(request, event.by), event), SEND_AGAIN));
     },
   );
 
@@ -206,7 +192,7 @@ export function addCaseRoutes(
       assertDesk(request, desk);
       if (!natsConnected()) throw natsAway();
       await listable;
-      const caseId = await answered(caseDesk.takeNext(desk, actorOf(request, by), filter));
+      const caseId = await answered(caseDesk.takeNext(desk, actorOf(request, by), filter), SEND_AGAIN);
       return caseId === undefined ? reply.code(204).send() : caseOr404(request, caseId);
     },
   );
@@ -243,7 +229,7 @@ export function addCaseRoutes(
         list
           .ids(filterOf(request, filter!, refs), { limit: BULK_CASES_MAX, now: Date.now() })
           .map((caseId) => ({ caseId }));
-      const result = await answered(caseDesk.bulk(chosen, actorOf(request, by ?? event.by), event));
+      const result = await answered(caseDesk.bulk(chosen, actorOf(request, by ?? event.by), event), SEND_AGAIN);
       const foreign = named?.filter(({ caseId }) => !isOwn(caseId)) ?? [];
       result.refused.push(...foreign.map(({ caseId }) => ({ caseId, reason: 'unknown' })));
       return result;
@@ -269,7 +255,7 @@ export function addCaseRoutes(
       const touched = list.bulk(bulkId).map(({ caseId }) => list.state(caseId)?.desk ?? '');
       if (touched.length === 0 || !touched.every((desk) => maySeeDesk(request.principal, desk)))
         throw new ProblemError(404, 'There is no bulk action of this id.');
-      return answered(caseDesk.undoBulk(bulkId, actorOf(request, by)));
+      return answered(caseDesk.undoBulk(bulkId, actorOf(request, by)), SEND_AGAIN);
     },
   );
 

@@ -16,9 +16,8 @@ import {
   ViewBodySchema,
   viewIdSchema,
 } from '../cases/desk-settings.ts';
-import { isNoAnswer } from '../source/connection.ts';
 import { assertDesk } from './access.ts';
-import { natsAway, ProblemError } from './problem.ts';
+import { answered, natsAway, ProblemError } from './problem.ts';
 import { jsonReader } from './request.ts';
 import { json, type Routes } from './route.ts';
 
@@ -94,21 +93,14 @@ export function addDeskSettingsRoutes(
     by = whoIs(request),
   ): Promise<Static<typeof DeskSettingsSchema>> => {
     if (!natsConnected()) throw natsAway();
-    try {
-      const stored = await cases.desk.changeSettings(desk, version, {
-        ...event,
-        id: randomUUID(),
-        by,
-      } as DeskSettingsEvent);
-      if (stored === undefined) {
-        throw new ProblemError(409, 'Somebody else changed this first; nothing was changed.', {
-          members: { code: 'conflict' },
-        });
-      }
-    } catch (error) {
-      if (!isNoAnswer(error)) throw error;
-      throw natsAway();
-    }
+    const stored = await answered(
+      cases.desk.changeSettings(desk, version, { ...event, id: randomUUID(), by } as DeskSettingsEvent),
+      'look at the settings again.',
+    );
+    if (stored === undefined)
+      throw new ProblemError(409, 'Somebody else changed this first; nothing was changed.', {
+        members: { code: 'conflict' },
+      });
     return viewOf(request, desk);
   };
   /** A view of somebody else that is not shared does not exist for others. */

@@ -2,8 +2,10 @@
  * Problem details (RFC 9457): the one shape of every error that this server answers, whoever found it: a handler, the
  * schema validation, the router, the rate limit or the HTTP parser.
  */
+
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import { isNoAnswer } from '../source/connection.ts';
 import type { Problem } from './schemas.ts';
 
 /** Seconds after which a caller may try again when NATS is away or everything is full. */
@@ -59,4 +61,19 @@ export function natsAway(): ProblemError {
   return new ProblemError(503, 'NATS does not answer; nothing was changed.', {
     headers: { 'Retry-After': RETRY_AFTER_SEC },
   });
+}
+
+/**
+ * Waits for what is being stored in a stream. Without an answer of NATS it may be stored or not, which the caller is told.
+ * @param advice what to do then, after "so whether this is stored is not known; "
+ */
+export async function answered<T>(work: Promise<T>, advice: string): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isNoAnswer(error)) throw error;
+    throw new ProblemError(503, `NATS did not answer, so whether this is stored is not known; ${advice}`, {
+      headers: { 'Retry-After': RETRY_AFTER_SEC },
+    });
+  }
 }

@@ -14,8 +14,7 @@ import type { RuleDesk, RulesInForce } from '../rule-changes/rule-desk.ts';
 import { asVersion, atFields, differenceOf, editRule, type FieldProblem, formOf } from '../rule-changes/rule-edit.ts';
 import { type BackTestView, type TestBench, TestBenchBusy } from '../rule-changes/test-bench.ts';
 import { parseRule, type RuleProblem, type RuleSource } from '../rules/rule.ts';
-import { isNoAnswer } from '../source/connection.ts';
-import { natsAway, ProblemError, RETRY_AFTER_SEC } from './problem.ts';
+import { answered, natsAway, ProblemError, RETRY_AFTER_SEC } from './problem.ts';
 import { jsonReader } from './request.ts';
 import { json, type Routes } from './route.ts';
 import {
@@ -73,20 +72,9 @@ export function addRuleChangeRoutes(
       throw new ProblemError(404, 'There is no rule of this id.');
     return source;
   };
-  const answered = async <T>(work: Promise<T>): Promise<T> => {
+  const settled = <T>(work: Promise<T>): Promise<T> => {
     if (!natsConnected()) throw natsAway();
-    try {
-      return await work;
-    } catch (error) {
-      if (!isNoAnswer(error)) throw error;
-      throw new ProblemError(
-        503,
-        'NATS did not answer, so whether this is stored is not known; look at the rule again.',
-        {
-          headers: { 'Retry-After': RETRY_AFTER_SEC },
-        },
-      );
-    }
+    return answered(work, 'look at the rule again.');
   };
   const tagOf = ({ rule, text }: RuleSource): string => entityTagOf({ version: rule.version, text });
 
@@ -133,7 +121,7 @@ export function addRuleChangeRoutes(
   };
   /** What an event of the history brings. */
   const textAt = async (ruleId: string, sequence: number) => {
-    const found = await answered(desk.event(sequence));
+    const found = await settled(desk.event(sequence));
     if (found?.ruleId !== ruleId) throw new ProblemError(404, 'The history of this rule has no such entry.');
     const proposalOf = (event: ChangeEvent) => {
       if (event.type !== 'approved') return event;
@@ -142,7 +130,7 @@ export function addRuleChangeRoutes(
         .entries.find(({ proposalId, type }) => type === 'proposed' && proposalId === event.proposalId);
       return entry === undefined ? undefined : desk.event(entry.sequence).then((one) => one?.event);
     };
-    const event = await answered(Promise.resolve(proposalOf(found.event)));
+    const event = await settled(Promise.resolve(proposalOf(found.event)));
     if (event === undefined || !('rule' in event)) throw new ProblemError(404, 'This entry brings no text.');
     return {
       ...event.rule,
@@ -402,7 +390,7 @@ export function addRuleChangeRoutes(
         });
       const figures = backTest?.result;
       const { addedExamples: _added, goneExamples: _gone, ...summary } = figures ?? {};
-      const result = await answered(
+      const result = await settled(
         desk.propose(
           ruleId,
           {
@@ -450,7 +438,7 @@ export function addRuleChangeRoutes(
       const by = personOf(request, named);
       if (decision === 'reject' && reason === undefined) throw new ProblemError(400, 'reason: say why it is rejected.');
       const told = { proposalId, decision, by, reason: reason?.trim() };
-      const result = await answered(desk.decide(ruleId, told, inForce));
+      const result = await settled(desk.decide(ruleId, told, inForce));
       switch (result.kind) {
         case 'notOpen':
           throw new ProblemError(409, 'This proposal does not wait any more.', { members: { code: 'notOpen' } });
@@ -471,7 +459,7 @@ export function addRuleChangeRoutes(
       if (reason !== undefined) request.trace.reason = reason;
       if (decision === 'approve') {
         request.trace.before = { version: source.rule.version, tag: tagOf(source) };
-        await answered(changes.putInForce(ruleId));
+        await settled(changes.putInForce(ruleId));
       }
       return changesView(changes.source(ruleId) ?? source);
     },

@@ -15,6 +15,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Reader, Scope } from '../state/operator.ts';
 import type { ValueType } from './compile.ts';
+import { ruleOfModel } from './model.ts';
 import {
   closed,
   expression,
@@ -79,30 +80,9 @@ export function parseDebtModel(
   const parsed = parseForm<DebtModel>(file, text, { checker, schema: debtModelSchema as SchemaNode });
   if ('problems' in parsed) return parsed;
   const { value: model, positionOf } = parsed;
-  const nothing = { en: '', 'zh-CN': '' };
-  return {
-    model,
-    source: {
-      file,
-      text,
-      positionOf,
-      rule: {
-        id: `arrears.model-${model.id}`,
-        version: model.version,
-        catalogue: 'A00',
-        status: 'stable',
-        desk: 'arrears',
-        title: nothing,
-        key: 'account',
-        ...(model.params === undefined ? {} : { params: model.params }),
-        ...(model.features === undefined ? {} : { features: model.features }),
-        bands: [],
-        reason: nothing,
-        suppress: { for: '1d' },
-        tests: [],
-      },
-    },
-  };
+  const { id, version, params, features } = model;
+  const about = { id: `arrears.model-${id}`, version, catalogue: 'A00', desk: 'arrears', key: 'account' } as const;
+  return { model, source: { file, text, positionOf, rule: ruleOfModel({ ...about, params, features }) } };
 }
 
 export interface DebtScore {

@@ -22,6 +22,7 @@ import {
   localized,
   params,
   parseForm,
+  type Rule,
   type RuleProblem,
   type RuleSource,
   type SchemaNode,
@@ -155,29 +156,42 @@ export function parseModel(
   const parsed = parseForm<Model>(file, text, { checker, schema: modelSchema as SchemaNode });
   if ('problems' in parsed) return parsed;
   const { value: model, positionOf } = parsed;
-  const nothing = { en: '', 'zh-CN': '' };
+  const { id, version, params, features } = model;
+  const about = {
+    id: `retention.model-${id}`,
+    version,
+    catalogue: 'C00',
+    desk: 'retention',
+    key: 'subscriber',
+  } as const;
   return {
     model,
-    source: {
-      file,
-      text,
-      positionOf,
-      rule: {
-        id: `retention.model-${model.id}`,
-        version: model.version,
-        catalogue: 'C00',
-        status: 'stable',
-        desk: 'retention',
-        title: nothing,
-        key: 'subscriber',
-        ...(model.params === undefined ? {} : { params: model.params }),
-        ...(model.features === undefined ? {} : { features: model.features }),
-        evaluateEvery: '1d',
-        bands: [],
-        reason: nothing,
-        suppress: { for: '1d' },
-        tests: [],
-      },
-    },
+    source: { file, text, positionOf, rule: ruleOfModel({ ...about, params, features, evaluateEvery: '1d' }) },
+  };
+}
+
+/** A model as the rule without bands that it is compiled as. */
+export function ruleOfModel(about: {
+  id: string;
+  version: number;
+  catalogue: string;
+  desk: Rule['desk'];
+  key: Rule['key'];
+  params: Rule['params'] | undefined;
+  features: Rule['features'] | undefined;
+  evaluateEvery?: string;
+}): Rule {
+  const { params, features, ...rest } = about;
+  const nothing = { en: '', 'zh-CN': '' };
+  return {
+    ...rest,
+    status: 'stable',
+    title: nothing,
+    ...(params === undefined ? {} : { params }),
+    ...(features === undefined ? {} : { features }),
+    bands: [],
+    reason: nothing,
+    suppress: { for: '1d' },
+    tests: [],
   };
 }
