@@ -81,6 +81,7 @@ import {
   type Names,
   type NamesCut,
 } from './state/key-table.ts';
+import type { Memory } from './state/memory.ts';
 import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
 import type { ProfileField } from './state/profile.ts';
@@ -161,6 +162,8 @@ export interface EngineOptions {
   currencyPerSdr?: number;
   /** Where the coldest keys go when memory holds more blocks, or more bytes in blocks, than this. Without it none ever does. */
   spill?: { store: Spill; blocksMax: number; bytesMax: number };
+  /** Where the memory of the state comes from. */
+  memory?: Memory;
 }
 
 /** Everything a checkpoint holds besides the arena's pages; plain data. */
@@ -323,7 +326,7 @@ export function createEngine(options: EngineOptions): Engine {
   const latenessMs = options.latenessMs ?? LATENESS_MS_DEFAULT;
   const { numberingPlan, localTime, currencyPerSdr } = options;
 
-  const arena = createArena();
+  const arena = createArena(options.memory);
   const blocks = createBlocks(arena);
   const names: Names = options.names ?? createNames();
   const tables: KeyTable[] = KEY_TYPES.map(() => createKeyTable());
@@ -1503,7 +1506,7 @@ export function createEngine(options: EngineOptions): Engine {
       backfill: span,
     });
     if ('problems' in result) return result;
-    const { spill: _, ...alone } = options;
+    const { spill: _, memory: __, ...alone } = options;
     const engine = createEngine({ ...alone, names: own });
     const { state } = engine.observe(result.ruleSet);
     const alerts: AlertData[] = [];

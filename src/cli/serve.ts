@@ -37,6 +37,7 @@ import { PULLED_BYTES_MAX, PULLED_MESSAGES_MAX } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
 import { loadCheckpoint, removeCheckpoint } from '../state/checkpoint.ts';
 import { startCheckpointThread } from '../state/checkpoint-thread.ts';
+import { startMemoryThread } from '../state/memory.ts';
 import { CHUNKS_WAITING_MAX, openSpillStore, SEGMENTS_MAX, type SpillStats } from '../state/spill-store.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';
@@ -83,9 +84,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
   // Rules and reference data: wrong ones stop the start, before anything else is touched.
   const numberingPlan = loadNumberingPlan(numberingPlanFile);
   const time = localTime(config.timeZone);
-  const newEngine = (spill?: NonNullable<EngineOptions['spill']>): Engine =>
+  const newEngine = (state: Pick<EngineOptions, 'spill' | 'memory'> = {}): Engine =>
     createEngine({
-      ...(spill && { spill }),
+      ...state,
       numberingPlan,
       localTime: time,
       latenessMs: config.latenessSec * 1000,
@@ -171,6 +172,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     };
 
     const dataFolder = claimDataFolder(config.data);
+    const memory = startMemoryThread();
+    closers.push(() => memory.close());
     for (let number = 0; number < config.partitions; number++) {
       const directory = join(config.data, `partition-${number}`);
       const stream = usageStream(number, config.partitions);
@@ -183,7 +186,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       const partition = await startPartition({
         number,
         stream,
-        engine: newEngine({ store: spill, ...residentLimits(config) }),
+        engine: newEngine({ spill: { store: spill, ...residentLimits(config) }, memory }),
         first,
         spill,
         checkpoints: {

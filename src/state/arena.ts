@@ -18,6 +18,8 @@
  * Everything is counted in units of 8 bytes. An address is `page * PAGE_UNITS + unit`, so it fits in 32 bits up to 32 GiB.
  */
 
+import { type Memory, PLAIN_MEMORY } from './memory.ts';
+
 export const PAGE_UNITS = 131_072;
 const PAGE_BITS = 17;
 const PAGE_BYTES = PAGE_UNITS * 8;
@@ -28,8 +30,9 @@ const CHUNK_BYTES = CHUNK_UNITS * 8;
 const CHUNKS_PER_PAGE = PAGE_UNITS / CHUNK_UNITS;
 /** Chunks that were kept lie in pieces of so many: 4 MiB. */
 const KEPT_CHUNKS = 1_024;
-/** Pieces that are held for the next cut; the rest is given back when a cut ends. */
-const KEPT_PIECES_MAX = 16;
+const KEPT_PIECE_BYTES = KEPT_CHUNKS * CHUNK_BYTES;
+/** Pieces that are held for the next cut, if the state is as large as that; the rest is given back when a cut ends. */
+const KEPT_PIECES_MAX = 32;
 /** Word of a chunk that nobody has copied, and of one that the writer has; any other is its place among the kept ones, from 1 on. */
 const NOT_COPIED = 0;
 const WRITTEN = -1;
@@ -160,7 +163,7 @@ interface OpenCut {
   tell(piece: Uint8Array): void;
 }
 
-export function createArena(): Arena {
+export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
   const pagesF64: Float64Array[] = [];
   const pagesU32: Uint32Array[] = [];
   const pageClass: number[] = [];
@@ -203,6 +206,12 @@ export function createArena(): Arena {
     return low;
   };
 
+  /** Of the slab that begins with this page. */
+  const slabBytes = (page: number): number => Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES;
+  /** Half of the state, because the writer comes to the other half before the pipeline does. */
+  const piecesWanted = (): number =>
+    Math.min(KEPT_PIECES_MAX, Math.floor((pagesF64.length * PAGE_BYTES) / KEPT_PIECE_BYTES / 2));
+
   /** A page of blocks of this class, none of them handed out. */
   const addPage = (sizeClass: number): number => {
     hasGrown = true;
@@ -215,9 +224,11 @@ export function createArena(): Arena {
     if (page >= PAGES_MAX) throw new RangeError('the state arena is full');
     let slab = slabs.at(-1);
     if (slab === undefined || slabUsed === slab.byteLength) {
-      slab = new SharedArrayBuffer(Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES);
+      slab = memory.take(slabBytes(page));
       slabs.push(slab);
       slabUsed = 0;
+      memory.prepare(slabBytes(page + slab.byteLength / PAGE_BYTES), 1);
+      memory.prepare(KEPT_PIECE_BYTES, piecesWanted() - spare.length);
     }
     pagesF64.push(new Float64Array(slab, slabUsed, PAGE_UNITS));
     pagesU32.push(new Uint32Array(slab, slabUsed, PAGE_UNITS * 2));
@@ -295,7 +306,7 @@ export function createArena(): Arena {
       if (Atomics.load(shown.words, word) !== NOT_COPIED) continue;
       const place = cut.keptChunks;
       if (place === kept.length * KEPT_CHUNKS) {
-        const piece = spare.pop() ?? new Uint8Array(new SharedArrayBuffer(KEPT_CHUNKS * CHUNK_BYTES));
+        const piece = spare.pop() ?? new Uint8Array(memory.take(KEPT_PIECE_BYTES));
         kept.push(piece);
         cut.tell(piece);
       }
@@ -435,7 +446,7 @@ export function createArena(): Arena {
           // A release that comes twice must not end the cut of somebody else.
           if (open !== cut) return;
           open = undefined;
-          for (const piece of kept) if (spare.length < KEPT_PIECES_MAX) spare.push(piece);
+          for (const piece of kept) if (spare.length < piecesWanted()) spare.push(piece);
         },
       };
     },
