@@ -38,7 +38,7 @@ import type { PreparedRules } from './rules/message.ts';
 import type { BackfillSpan, Registry, RegistryEntry } from './rules/registry.ts';
 import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import { compileRuleSet, observingOnly, type RuleSet } from './rules/rule-set.ts';
-import { type Arena, type ArenaCut, createArena } from './state/arena.ts';
+import { type Arena, type ArenaCut, createArena, type Memory } from './state/arena.ts';
 import {
   type Blocks,
   clockOf,
@@ -81,7 +81,6 @@ import {
   type Names,
   type NamesCut,
 } from './state/key-table.ts';
-import type { Memory } from './state/memory.ts';
 import type { Scope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
 import type { ProfileField } from './state/profile.ts';

@@ -109,6 +109,7 @@ describe('code', () => {
   const exceptions: Record<string, string> = {
     'src/state/checkpoint.ts': 'writes and reads the checkpoint files',
     'src/state/checkpoint-thread.ts': 'writes them beside the pipeline, and rests in between',
+    'src/state/memory-thread.ts': 'has memory ready before the state needs it',
     'src/state/spill-store.ts': 'is the disk behind an interface that gives back what it took',
     'src/rules/load.ts': 'reads the rule files and watches them',
     'src/reference/numbering-plan.ts': 'reads the plan once, when the program starts',

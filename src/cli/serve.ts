@@ -37,7 +37,7 @@ import { PULLED_BYTES_MAX, PULLED_MESSAGES_MAX } from '../source/jetstream.ts';
 import { ensureStreams, partitionOf, usageStream } from '../source/streams.ts';
 import { loadCheckpoint, removeCheckpoint } from '../state/checkpoint.ts';
 import { startCheckpointThread } from '../state/checkpoint-thread.ts';
-import { startMemoryThread } from '../state/memory.ts';
+import { startMemoryThread } from '../state/memory-thread.ts';
 import { CHUNKS_WAITING_MAX, openSpillStore, SEGMENTS_MAX, type SpillStats } from '../state/spill-store.ts';
 import { type Partition, startPartition } from './partition.ts';
 import { lastRuleSet, publishRuleSet } from './rules-in-stream.ts';

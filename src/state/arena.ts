@@ -18,8 +18,6 @@
  * Everything is counted in units of 8 bytes. An address is `page * PAGE_UNITS + unit`, so it fits in 32 bits up to 32 GiB.
  */
 
-import { type Memory, PLAIN_MEMORY } from './memory.ts';
-
 export const PAGE_UNITS = 131_072;
 const PAGE_BITS = 17;
 const PAGE_BYTES = PAGE_UNITS * 8;
@@ -57,6 +55,17 @@ export const SIZE_CLASSES: readonly number[] = (() => {
 /** Unit 1 of every block: its key's clock, which is never negative; this value marks a block as free. */
 const FREE = -1;
 const CLOCK = 1;
+
+/** Where the memory comes from. */
+export interface Memory {
+  /** Zeroed. */
+  take(bytes: number): SharedArrayBuffer;
+  /** So many of this size will be wanted soon. */
+  prepare(bytes: number, count: number): void;
+}
+
+/** Memory as the system gives it. */
+export const PLAIN_MEMORY: Memory = { take: (bytes) => new SharedArrayBuffer(bytes), prepare() {} };
 
 export interface Arena {
   /** Views of one page over the same bytes. */

@@ -1,5 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
-import { PLAIN_MEMORY, type PreparedMemory, startMemoryThread } from '../src/state/memory.ts';
+import { PLAIN_MEMORY } from '../src/state/arena.ts';
+import { type PreparedMemory, startMemoryThread } from '../src/state/memory-thread.ts';
 
 const MIB = 1024 * 1024;
 let memory: PreparedMemory | undefined;

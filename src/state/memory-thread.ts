@@ -15,16 +15,7 @@ import {
   Worker,
   workerData,
 } from 'node:worker_threads';
-
-export interface Memory {
-  /** Zeroed. */
-  take(bytes: number): SharedArrayBuffer;
-  /** So many of this size will be wanted soon. */
-  prepare(bytes: number, count: number): void;
-}
-
-/** Memory as the system gives it. */
-export const PLAIN_MEMORY: Memory = { take: (bytes) => new SharedArrayBuffer(bytes), prepare() {} };
+import type { Memory } from './arena.ts';
 
 /** No page of any system is smaller. */
 const SYSTEM_PAGE_BYTES = 4_096;
@@ -99,5 +90,4 @@ function fillOrders(port: MessagePort): void {
   });
 }
 
-// Threads of other kinds load this module too.
 if (!isMainThread && workerData instanceof MessagePort) fillOrders(workerData);
