@@ -1,21 +1,11 @@
 /** The closed loop as people live it: an alert, a case, an outcome, an entry in a hot list, and what the next caller sets off. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { CaseSummary } from '../src/cases/case-view.ts';
-import { type Broker, startBroker } from '../src/source/broker.ts';
-import { alertsIn, endProcesses, run, send, startServe, temporaryFolder, until } from './serving.ts';
+import { alertsIn, brokerForEach, run, send, startServe, until } from './serving.ts';
 
-const folder = temporaryFolder();
-let broker: Broker;
-beforeEach(async () => {
-  broker = await startBroker();
-});
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
+const stand = brokerForEach();
 
 const rule = (id: string, where: string, severity: string): string => `id: fraud.${id}
 version: 1
@@ -39,7 +29,7 @@ tests:
 `;
 
 test('a number that a case puts on a list sets off the next call to it, and the outcome labels the subscriber', async () => {
-  const rules = join(folder.path, 'rules');
+  const rules = join(stand.path, 'rules');
   for (const path of ['fraud', 'lists']) mkdirSync(join(rules, path), { recursive: true });
   writeFileSync(join(rules, 'fraud/long.yaml'), rule('long', "direction == 'mo' && durationSec > 100", 'warning'));
   writeFileSync(
@@ -48,10 +38,10 @@ test('a number that a case puts on a list sets off the next call to it, and the 
   );
   const list = join(rules, 'lists/hot.csv');
   writeFileSync(list, '# Hot numbers\nkind,value,note\nnumber,12025550100,an example\n');
-  const { http } = await startServe({ nats: broker.url, data: join(folder.path, 'data'), rules });
+  const { http } = await startServe({ nats: stand.broker.url, data: join(stand.path, 'data'), rules });
   let records = 0;
   const call = (servedMsisdn: string, durationSec: number) =>
-    send(broker.url, [
+    send(stand.broker.url, [
       {
         subject: 'usage.0.voice',
         body: JSON.stringify({
@@ -85,17 +75,17 @@ test('a number that a case puts on a list sets off the next call to it, and the 
 
   await call('8613900000002', 5);
   await until('an alert of the list', async () =>
-    (await alertsIn(broker.url)).some(({ ruleId }) => ruleId === 'fraud.hot'),
+    (await alertsIn(stand.broker.url)).some(({ ruleId }) => ruleId === 'fraud.hot'),
   );
-  const hot = (await alertsIn(broker.url)).find(({ ruleId }) => ruleId === 'fraud.hot');
+  const hot = (await alertsIn(stand.broker.url)).find(({ ruleId }) => ruleId === 'fraud.hot');
   expect(hot).toMatchObject({ servedMsisdn: '8613900000002', severity: 'critical' });
 
   const closing = { type: 'outcome', outcome: 'confirmed', by: 'anna' };
   expect(await ask(`/v1/cases/${caseId}/events`, closing)).toMatchObject({ status: 'closed' });
-  const labels = await run(['labels', '--desk', 'fraud', '--nats', broker.url]);
-  const file = join(folder.path, 'labels.csv');
+  const labels = await run(['labels', '--desk', 'fraud', '--nats', stand.broker.url]);
+  const file = join(stand.path, 'labels.csv');
   writeFileSync(file, labels.stdout);
-  const stream = join(folder.path, 'records.ndjson');
+  const stream = join(stand.path, 'records.ndjson');
   const replayed = {
     recordId: 'r',
     recordType: 'voice',

@@ -74,14 +74,15 @@ describe('count and sum of the current shift', () => {
         const engine = createEngine({ numberingPlan, localTime: local, horizonRecords: 1_024 });
         expect(engine.useRules([sourceOf(rule)], 'v', [], lists)).toEqual([]);
         let latest = 0;
-        const kept: number[] = [];
+        const shifts: number[] = [];
         for (const [index, minute] of minutes.sort((a, b) => a - b).entries()) {
           // Every third record comes a little late.
           const at = index % 3 === 2 ? Math.max(0, minute - 30) : minute;
           latest = Math.max(latest, at);
-          kept.push(at);
           const shiftOf = (value: number): number => local.shiftNumber(BEGIN + value * 60_000, holidays);
-          const own = kept.filter((one) => shiftOf(one) === shiftOf(latest));
+          shifts.push(shiftOf(at));
+          const current = shiftOf(latest);
+          const own = shifts.filter((shift) => shift === current);
           engine.tick(BEGIN + latest * 60_000, []);
           const alerts: AlertData[] = [];
           engine.apply(recordAt(at * 60_000, { durationMs: 7_000 }), alerts);

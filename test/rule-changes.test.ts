@@ -1,16 +1,15 @@
 /** Changes of rules by people, end to end against a real `serve`: drafts, back-tests, proposals, decisions, files, restarts. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { openAccessStore } from '../src/access/store.ts';
 import type { Role } from '../src/access/table.ts';
 import { DESKS, type Desk } from '../src/alerts/alert.ts';
 import type { DraftView, ProposalView, RuleChangesView } from '../src/http/rule-change-schemas.ts';
 import type { BackTestResult } from '../src/rule-changes/change-event.ts';
-import { type Broker, startBroker } from '../src/source/broker.ts';
 import {
   alertsIn,
-  endProcesses,
+  brokerForEach,
   rulesVersion,
   run,
   type Serving,
@@ -18,26 +17,10 @@ import {
   startServe,
   storedIn,
   taken,
-  temporaryFolder,
   until,
 } from './serving.ts';
 
-const folder = temporaryFolder();
-let folders = 0;
-const newFolder = (): string => {
-  const path = join(folder.path, String(folders++));
-  mkdirSync(path);
-  return path;
-};
-let broker: Broker;
-beforeEach(async () => {
-  broker = await startBroker();
-});
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
+const stand = brokerForEach();
 
 /** Fires from so many calls in a day; its comments and layout must survive every change. */
 const counting = (id: string, least: number, version = 1): string => `# Of the night shift: do not raise above 50.
@@ -83,7 +66,7 @@ const calls = (servedMsisdn: string, from: number, to: number) =>
   }));
 
 const rulesFolder = (): string => {
-  const path = newFolder();
+  const path = stand.newFolder();
   writeFileSync(join(path, 'calls.yaml'), counting('calls', 10));
   writeFileSync(join(path, 'other.yaml'), counting('other', 1_000));
   return path;
@@ -127,14 +110,14 @@ const decide = (call: Ask, proposal: ProposalView | null, decision: string, extr
     ...extra,
   });
 const firing = async (): Promise<unknown[]> =>
-  (await alertsIn(broker.url))
+  (await alertsIn(stand.broker.url))
     .filter(({ status, ruleId }) => status === 'firing' && ruleId === RULE)
     .map(({ servedMsisdn, ruleVersion, severity }) => [servedMsisdn, ruleVersion, severity]);
 
 describe('a draft', () => {
   let call: Ask;
   beforeEach(async () => {
-    call = ask(await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() }));
+    call = ask(await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() }));
   });
   const draft = (body: object) => call<DraftView>('POST', `/v1/rules/${RULE}/draft`, body);
 
@@ -179,7 +162,7 @@ describe('a draft', () => {
     ]);
     expect(right.body.tests).toMatchObject([{ name: 'fires at ten', ok: false }]);
     expect((await changesOf(call)).history).toEqual([]);
-    expect((await storedIn(broker.url, 'RULES')).length).toBe(0);
+    expect((await storedIn(stand.broker.url, 'RULES')).length).toBe(0);
   });
 
   test('is refused at the field that is wrong, and cannot be proposed', async () => {
@@ -228,9 +211,9 @@ describe('a draft', () => {
 describe('a proposal', () => {
   test('of one person is decided by another, goes live, and an older text comes back the same way', async () => {
     const rules = rulesFolder();
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
     const call = ask(serving);
-    await send(broker.url, calls('8613900000001', 0, 9));
+    await send(stand.broker.url, calls('8613900000001', 0, 9));
     await taken(serving.ops, 9);
     const failing = await propose(call, 5, { acceptFailedTests: false });
     // Ten calls are twice five: the test sees a second, critical, revision.
@@ -257,7 +240,7 @@ describe('a proposal', () => {
     expect(approved).toMatchObject({ status: 200, body: { version: 2, proposal: null, layer: { state: 'layered' } } });
     expect((await decide(call, proposal, 'approve')).body.code).toBe('notOpen');
     // The windows are as they were: the tenth call is beyond five, and would not have been the eleventh of ten.
-    await send(broker.url, calls('8613900000001', 9, 10));
+    await send(stand.broker.url, calls('8613900000001', 9, 10));
     await until('the alert', async () => (await firing()).length > 0);
     expect(await firing()).toEqual([['8613900000001', 2, 'critical']]);
     // The file is as its author left it; the change lies over it.
@@ -286,8 +269,8 @@ describe('a proposal', () => {
   });
 
   test('is one at a time for a rule: one of two gets through, the other is told', async () => {
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() });
-    const second = await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
+    const second = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
     const [here, there] = [ask(serving), ask(second)];
     const answers = await Promise.all([propose(here, 5), propose(there, 6, { by: 'wang' })]);
     expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409]);
@@ -310,7 +293,7 @@ describe('a proposal', () => {
 
   test('that was made from an older version is told so, and cannot be approved', async () => {
     const rules = rulesFolder();
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
     const call = ask(serving);
     const { baseTag } = await changesOf(call);
     const { body } = await propose(call, 5);
@@ -332,14 +315,14 @@ describe('a proposal', () => {
   });
 
   test('switches a rule off, its open alerts with it, and on again', async () => {
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
     const call = ask(serving);
-    await send(broker.url, calls('8613900000001', 0, 10));
+    await send(stand.broker.url, calls('8613900000001', 0, 10));
     await until('the alert', async () => (await firing()).length > 0);
     const off = await propose(call, 10, { edits: { status: 'off' } });
     await decide(call, off.body.proposal, 'approve');
-    await until('the end', async () => (await alertsIn(broker.url)).some(({ status }) => status === 'resolved'));
-    expect((await alertsIn(broker.url)).at(-1)!.reason.en).toMatch(/switched off/);
+    await until('the end', async () => (await alertsIn(stand.broker.url)).some(({ status }) => status === 'resolved'));
+    expect((await alertsIn(stand.broker.url)).at(-1)!.reason.en).toMatch(/switched off/);
     const rule = await call<{ status: string }>('GET', `/v1/rules/${RULE}`);
     expect(rule.body).toMatchObject({ status: 'off', shadow: false, features: [] });
     const on = await propose(call, 10, { edits: { status: 'stable' }, backfillDays: 7 });
@@ -347,7 +330,7 @@ describe('a proposal', () => {
     expect((await decide(call, on.body.proposal, 'approve')).status).toBe(200);
     // Filled from the records that the stream still holds.
     await until('the windows', async () => (await changesOf(call)).version === 3);
-    await send(broker.url, calls('8613900000001', 10, 11));
+    await send(stand.broker.url, calls('8613900000001', 10, 11));
     await until('the second alert', async () => (await firing()).length > 1);
   });
 });
@@ -355,7 +338,7 @@ describe('a proposal', () => {
 describe('who may', () => {
   const author = { who: { kind: 'command', id: 'test' } };
   test('two leads of the desk, each with a session of their own; a key proposes and never decides', async () => {
-    const data = newFolder();
+    const data = stand.newFolder();
     const store = openAccessStore(join(data, 'access.sqlite'));
     const person = (name: string, roles: Role[], desks: Desk[]) => {
       store.addUser({ name, roles, desks, password: 'x' }, author);
@@ -378,7 +361,7 @@ describe('who may', () => {
       author,
     );
     const machine = { authorization: `Bearer ${secret}` };
-    const serving = await startServe({ nats: broker.url, data, rules: rulesFolder() });
+    const serving = await startServe({ nats: stand.broker.url, data, rules: rulesFolder() });
     const as = (headers: Record<string, string>) => ask(serving, headers);
 
     // A name that somebody gives is nobody's: the session says who it is.
@@ -434,10 +417,10 @@ describe('a back-test', () => {
     });
 
   test('says what would have been new and gone, by band, and how right it was', async () => {
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
     const call = ask(serving);
     // Of three subscribers one fires now, two would, and one never does.
-    await send(broker.url, [
+    await send(stand.broker.url, [
       ...calls('8613900000001', 0, 12),
       ...calls('8613900000002', 20, 26),
       ...calls('8613900000003', 40, 43),
@@ -491,14 +474,14 @@ describe('a back-test', () => {
   });
 
   test('can be called off', async () => {
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
     const call = ask(serving);
     const batch = (from: number) =>
       calls(`86139${String(from).padStart(8, '0')}`, 0, 500)
         .map(({ body }) => body)
         .join('\n');
     await send(
-      broker.url,
+      stand.broker.url,
       Array.from({ length: 60 }, (_, index) => ({ subject: 'usage.0.batch', body: batch(index * 500) })),
     );
     const begun = await call<{ id: string }>('POST', `/v1/rules/${RULE}/back-tests`, { edits: {}, days: 7 });
@@ -515,8 +498,8 @@ describe('files and approved changes', () => {
   /** `serve` with a rule that was changed from 10 to 5 by approval. */
   const changed = async () => {
     const rules = rulesFolder();
-    const data = newFolder();
-    const serving = await startServe({ nats: broker.url, data, rules });
+    const data = stand.newFolder();
+    const serving = await startServe({ nats: stand.broker.url, data, rules });
     const call = ask(serving);
     const { body } = await propose(call, 5);
     expect((await decide(call, body.proposal, 'approve')).status).toBe(200);
@@ -529,8 +512,8 @@ describe('files and approved changes', () => {
     await propose(call, 6, { by: 'wang' });
     const before = await changesOf(call);
     await serving.kill();
-    for (const folderOfData of [data, newFolder()]) {
-      const again = await startServe({ nats: broker.url, data: folderOfData, rules });
+    for (const folderOfData of [data, stand.newFolder()]) {
+      const again = await startServe({ nats: stand.broker.url, data: folderOfData, rules });
       expect(await changesOf(ask(again))).toEqual(before);
       await again.kill();
     }
@@ -542,8 +525,8 @@ describe('files and approved changes', () => {
     await serving.end();
     // The gateway that took the approval was killed right behind it.
     const event = { type: 'approved', id: 'a', by: { kind: 'user', id: 'mei' }, proposalId: body.proposal!.id };
-    await send(broker.url, [{ subject: `rules.${RULE}`, body: JSON.stringify(event) }]);
-    const again = ask(await startServe({ nats: broker.url, data, rules }));
+    await send(stand.broker.url, [{ subject: `rules.${RULE}`, body: JSON.stringify(event) }]);
+    const again = ask(await startServe({ nats: stand.broker.url, data, rules }));
     await until('six', async () => (await leastOf(again)) === 6);
   });
 
@@ -568,7 +551,7 @@ describe('files and approved changes', () => {
 
   test('`rules export` writes approved changes into files, and never over a file that was changed as well', async () => {
     const { rules, call } = await changed();
-    const exportTo = (...args: string[]) => run(['rules', 'export', rules, '--nats', broker.url, ...args]);
+    const exportTo = (...args: string[]) => run(['rules', 'export', rules, '--nats', stand.broker.url, ...args]);
     expect((await exportTo()).code).toBe(0);
     const text = readFileSync(join(rules, 'calls.yaml'), 'utf8');
     expect(text).toBe(counting('calls', 5, 2));
@@ -583,10 +566,10 @@ describe('files and approved changes', () => {
 
   test('`rules apply` of an older folder keeps approved changes', async () => {
     const { call, serving } = await changed();
-    const other = newFolder();
+    const other = stand.newFolder();
     writeFileSync(join(other, 'calls.yaml'), counting('calls', 10));
     writeFileSync(join(other, 'third.yaml'), counting('third', 3));
-    const applied = await run(['rules', 'apply', other, '--nats', broker.url, '--output', 'json']);
+    const applied = await run(['rules', 'apply', other, '--nats', stand.broker.url, '--output', 'json']);
     expect(applied.code).toBe(0);
     const { version } = JSON.parse(applied.stdout) as { version: string };
     await until('the set', async () => (await rulesVersion(serving.ops)) === version);
@@ -598,8 +581,8 @@ describe('files and approved changes', () => {
     const model = readFileSync(join(import.meta.dirname, '../rules/models/retention.yaml'), 'utf8');
     mkdirSync(join(rules, 'models'));
     writeFileSync(join(rules, 'models/retention.yaml'), model);
-    const serving = await startServe({ nats: broker.url, data: newFolder(), rules });
-    const applied = await run(['rules', 'apply', rules, '--nats', broker.url]);
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
+    const applied = await run(['rules', 'apply', rules, '--nats', stand.broker.url]);
     expect(applied.code).toBe(0);
     const call = ask(serving);
     const { body } = await propose(call, 5);
@@ -610,10 +593,10 @@ describe('files and approved changes', () => {
 });
 
 test('messages that are no change of a rule are passed over', async () => {
-  const serving = await startServe({ nats: broker.url, data: newFolder(), rules: rulesFolder() });
+  const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
   const call = ask(serving);
   const proposal = (await propose(call, 5)).body.proposal!;
-  await send(broker.url, [
+  await send(stand.broker.url, [
     { subject: `rules.${RULE}`, body: 'no json' },
     { subject: `rules.${RULE}`, body: '{"type":"approved"}' },
     { subject: 'rules.fraud', body: '{}' },

@@ -5,13 +5,12 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createRandom } from '../src/feed/random.ts';
-import { type Broker, startBroker } from '../src/source/broker.ts';
 import {
   alertsIn,
+  brokerForEach,
   countIn,
-  endProcesses,
   expectSameAlerts,
   get,
   publishing,
@@ -22,7 +21,6 @@ import {
   serveArguments,
   startServe,
   taken,
-  temporaryFolder,
   until,
   whenReady,
   writePopulation,
@@ -32,30 +30,21 @@ const MINUTE_MS = 60_000;
 const KILLS = 4;
 const SUBSCRIBERS = 200;
 const DAMAGE_EVERY = 5_000;
-const folder = temporaryFolder();
-let broker: Broker;
-beforeEach(async () => {
-  broker = await startBroker();
-});
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
+const stand = brokerForEach();
 
 test('ten times the subscribers that memory has room for, killed and damaged', { timeout: 6 * MINUTE_MS }, async () => {
-  const file = join(folder.path, 'records.ndjson');
+  const file = join(stand.path, 'records.ndjson');
   const records = writePopulation(file, { seed: 19, subscribers: SUBSCRIBERS, recordsPerSubscriberDay: 1 });
   const expected = await replayed(file);
   expect(expected.length).toBeGreaterThan(5);
   const random = createRandom(19);
-  const data = join(folder.path, 'bounded');
+  const data = join(stand.path, 'bounded');
   const stay = {
-    nats: broker.url,
+    nats: stand.broker.url,
     data,
     args: ['--checkpoint-interval-sec', '0.3', '--resident-keys-max', String(SUBSCRIBERS / 10)],
   };
-  const sending = publishing(file, broker.url, ['--rate', String(Math.ceil(records / (KILLS * 4)))]);
+  const sending = publishing(file, stand.broker.url, ['--rate', String(Math.ceil(records / (KILLS * 4)))]);
   const partition = join(data, 'partition-0');
   let rejected = 0;
   for (let kill = 0; kill < KILLS; kill++) {
@@ -77,8 +66,8 @@ test('ten times the subscribers that memory has room for, killed and damaged', {
   expect(rejected).toBe(1);
   const bounded = await startServe(stay);
   expect((await sending.exited).code).toBe(0);
-  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
-  const whole = await startServe({ nats: broker.url, data: join(folder.path, 'whole') });
+  await until('all alerts', async () => (await countIn(stand.broker.url, 'ALERTS')) >= expected.length);
+  const whole = await startServe({ nats: stand.broker.url, data: join(stand.path, 'whole') });
   await taken(whole.ops, records);
   await until(
     'the stream to be read',
@@ -99,5 +88,5 @@ test('ten times the subscribers that memory has room for, killed and damaged', {
   expect(figures.value('ringfence_spill_returns_total')).toBeGreaterThan(0);
   expect(figures.value('ringfence_evictions_total')).toBeGreaterThan(0);
   for (const serving of [bounded, whole]) expect((await serving.end()).code).toBe(0);
-  expectSameAlerts(await alertsIn(broker.url), expected);
+  expectSameAlerts(await alertsIn(stand.broker.url), expected);
 });

@@ -1,20 +1,21 @@
 /** `serve` against a real broker, as a process: the same records give the same alerts, whichever way they come. */
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { jetstreamManager, RetentionPolicy } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
 import type { RuleSummary, SubscriberView } from '../src/http/schemas.ts';
-import { type Broker, startBroker } from '../src/source/broker.ts';
+import { startBroker } from '../src/source/broker.ts';
 import {
   alertsIn,
+  brokerForEach,
   countIn,
-  endProcesses,
   expectSameAlerts,
+  linesOf,
   publish,
   readiness,
   recordsTaken,
@@ -29,27 +30,15 @@ import {
   startServe,
   storedIn,
   taken,
-  temporaryFolder,
   until,
   whenReady,
   writePopulation,
 } from './serving.ts';
 
-const folder = temporaryFolder();
-let folders = 0;
-const data = (): string => join(folder.path, `data-${folders++}`);
-let broker: Broker;
-beforeEach(async () => {
-  broker = await startBroker();
-});
-afterEach(async () => {
-  await endProcesses();
-  await broker.stop();
-});
-afterAll(() => folder.remove());
+const stand = brokerForEach();
 
 describe('the same records give the same alerts', () => {
-  const file = join(folder.path, 'population.ndjson');
+  const file = join(stand.path, 'population.ndjson');
   let records = 0;
   let expected: AlertData[] = [];
   beforeAll(async () => {
@@ -63,21 +52,22 @@ describe('the same records give the same alerts', () => {
     expect(new Set(expected.map(({ desk }) => desk)).size).toBe(3);
   });
 
-  test.each([1, 7, 256])(
-    'over NATS in batches of %i as from the file',
-    async (batch) => {
-      const serving = await startServe({ nats: broker.url, data: data() });
-      await publish(file, broker.url, ['--batch', String(batch)]);
-      await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
-      expect((await serving.end()).code).toBe(0);
-      expectSameAlerts(await alertsIn(broker.url), expected);
-    },
-    60_000,
-  );
+  test('over NATS as from the file, in messages of one record and of many', { timeout: 90_000 }, async () => {
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder() });
+    const lines = linesOf(file);
+    for (const [part, batch] of [1, 7, 256].entries()) {
+      const third = join(stand.path, `batches-of-${batch}.ndjson`);
+      const [begin, end] = [part, part + 1].map((at) => Math.ceil((at * records) / 3));
+      writeFileSync(third, lines.slice(begin, end).join('\n'));
+      await publish(third, stand.broker.url, ['--batch', String(batch)]);
+    }
+    await until('all alerts', async () => (await countIn(stand.broker.url, 'ALERTS')) >= expected.length);
+    expect((await serving.end()).code).toBe(0);
+    expectSameAlerts(await alertsIn(stand.broker.url), expected);
+  });
 });
 
 describe('rules that change while it runs', () => {
-  const rulesDir = (): string => join(folder.path, `rules-${folders++}`);
   /** F03 alone, with other limits; version and limits as given. */
   const burst = (version: number, warningSec: number): string =>
     readFileSync(join(projectFolder, 'rules/fraud/international-burst.yaml'), 'utf8')
@@ -110,37 +100,37 @@ describe('rules that change while it runs', () => {
     }),
   });
   const found = async (): Promise<unknown[]> =>
-    (await alertsIn(broker.url)).map(({ ruleVersion, triggerRecordId, evidence }) => [
+    (await alertsIn(stand.broker.url)).map(({ ruleVersion, triggerRecordId, evidence }) => [
       ruleVersion,
       triggerRecordId,
       evidence[0]?.value,
     ]);
 
   test('a lower limit counts from then on, with what the window already holds', async () => {
-    const rules = rulesDir();
+    const rules = stand.newFolder();
     write(rules, burst(3, 1200));
-    const serving = await startServe({ nats: broker.url, data: data(), rules });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
     const versionBefore = await rulesVersion(serving.ops);
-    await send(broker.url, [call('a', 700)]);
+    await send(stand.broker.url, [call('a', 700)]);
     await taken(serving.ops, 1);
     write(rules, burst(4, 900));
     await changed(serving, 4);
     expect(await rulesVersion(serving.ops)).not.toBe(versionBefore);
-    await send(broker.url, [call('b', 100), call('c', 150), call('d', 10)]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    await send(stand.broker.url, [call('b', 100), call('c', 150), call('d', 10)]);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
     expect((await serving.end()).code).toBe(0);
     expect(await found()).toEqual([[4, 'c', 950]]);
   });
 
   test('a wrong file changes nothing and the log says where it is wrong; the next right one counts', async () => {
-    const rules = rulesDir();
+    const rules = stand.newFolder();
     write(rules, burst(3, 1200));
-    const serving = await startServe({ nats: broker.url, data: data(), rules });
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
     write(rules, burst(4, 900).replace('aggregate: sum', 'aggregate: summ'));
     await serving.said('changed rules refused');
     expect(serving.log()).toMatch(/fraud\/international-burst\.yaml:\d+:\d+: /);
     expect(await inForce(serving)).toBe('fraud.international-burst 3');
-    await send(broker.url, [call('a', 1000), call('b', 300)]);
+    await send(stand.broker.url, [call('a', 1000), call('b', 300)]);
     write(rules, burst(5, 900));
     await changed(serving, 5);
     expect((await serving.end()).code).toBe(0);
@@ -148,11 +138,11 @@ describe('rules that change while it runs', () => {
   });
 
   test('after kill -9 the change is made again at its place in the stream', async () => {
-    const rules = rulesDir();
-    const stay = { nats: broker.url, data: data(), rules, args: ['--checkpoint-interval-sec', '600'] };
+    const rules = stand.newFolder();
+    const stay = { nats: stand.broker.url, data: stand.newFolder(), rules, args: ['--checkpoint-interval-sec', '600'] };
     write(rules, burst(3, 1200));
     const first = await startServe(stay);
-    await send(broker.url, [call('a', 700)]);
+    await send(stand.broker.url, [call('a', 700)]);
     await taken(first.ops, 1);
     write(rules, burst(4, 600));
     await changed(first, 4);
@@ -160,13 +150,13 @@ describe('rules that change while it runs', () => {
 
     const second = await startServe(stay);
     await changed(second, 4);
-    await send(broker.url, [call('b', 5)]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    await send(stand.broker.url, [call('b', 5)]);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
     expect((await second.end()).code).toBe(0);
     // Version 4 from the start would have fired at the first call.
     expect(await found()).toEqual([[4, 'b', 705]]);
     // And the restart had nothing to add to the stream.
-    expect((await storedIn(broker.url, 'USAGE')).map(({ subject }) => subject)).toEqual([
+    expect((await storedIn(stand.broker.url, 'USAGE')).map(({ subject }) => subject)).toEqual([
       'usage.0.voice',
       'usage.0.rules',
       'usage.0.voice',
@@ -178,12 +168,12 @@ describe('rules that change while it runs', () => {
     ['another change', (): string => burst(5, 1000), 'kept'],
     ['another change, with the state lost', (): string => burst(5, 1000), 'lost'],
   ])('%s is in force in the end, whatever is still in the stream', async (_what, text, state) => {
-    const rules = rulesDir();
-    const directory = data();
-    const stay = { nats: broker.url, data: directory, rules, args: ['--checkpoint-interval-sec', '600'] };
+    const rules = stand.newFolder();
+    const directory = stand.newFolder();
+    const stay = { nats: stand.broker.url, data: directory, rules, args: ['--checkpoint-interval-sec', '600'] };
     write(rules, burst(3, 1200));
     const first = await startServe(stay);
-    await send(broker.url, [call('a', 10)]);
+    await send(stand.broker.url, [call('a', 10)]);
     write(rules, burst(4, 600));
     await changed(first, 4);
     await first.kill();
@@ -193,40 +183,38 @@ describe('rules that change while it runs', () => {
     const version = Number(/^version: (\d+)/m.exec(text())![1]);
     const second = await startServe(stay);
     await changed(second, version);
-    await send(broker.url, [call('b', 1500)]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    await send(stand.broker.url, [call('b', 1500)]);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
     expect((await second.end()).code).toBe(0);
     expect(await found()).toEqual([[version, 'b', 1510]]);
   });
 
   test('a list that is imported counts from its place in the stream on, also when that is read again after kill -9', async () => {
-    const rules = rulesDir();
-    mkdirSync(join(rules, 'fraud'), { recursive: true });
-    copyFileSync(join(projectFolder, 'rules/fraud/irsf-hot-range.yaml'), join(rules, 'fraud/irsf-hot-range.yaml'));
+    const rules = stand.rulesOf('fraud/irsf-hot-range');
     const hot = async (number: string): Promise<void> => {
-      const file = join(folder.path, 'hot.csv');
+      const file = join(stand.path, 'hot.csv');
       writeFileSync(file, `kind,value\nnumber,${number}\n`);
       expect(await run(['lists', 'import', file, '--name', 'iprn', '--rules', rules])).toMatchObject({ code: 0 });
     };
     const callTo = (id: string, otherNumber: string): { subject: string; body: string } =>
       call(id, 60, { otherNumber, servedMsisdn: `861390000000${id}` });
     await hot('37112345001');
-    const stay = { nats: broker.url, data: data(), rules, args: ['--checkpoint-interval-sec', '600'] };
+    const stay = { nats: stand.broker.url, data: stand.newFolder(), rules, args: ['--checkpoint-interval-sec', '600'] };
     const first = await startServe(stay);
     const versionBefore = await rulesVersion(first.ops);
-    await send(broker.url, [callTo('1', '37112345001'), callTo('2', '37112345002')]);
+    await send(stand.broker.url, [callTo('1', '37112345001'), callTo('2', '37112345002')]);
     await taken(first.ops, 2);
     await hot('37112345002');
     await until('the new list', async () => (await rulesVersion(first.ops)) !== versionBefore);
     const versionAfter = await rulesVersion(first.ops);
-    await send(broker.url, [callTo('3', '37112345001'), callTo('4', '37112345002')]);
-    await until('the alerts', async () => (await countIn(broker.url, 'ALERTS')) === 2);
+    await send(stand.broker.url, [callTo('3', '37112345001'), callTo('4', '37112345002')]);
+    await until('the alerts', async () => (await countIn(stand.broker.url, 'ALERTS')) === 2);
     await first.kill();
 
     const second = await startServe(stay);
     await until('the new list', async () => (await rulesVersion(second.ops)) === versionAfter);
-    await send(broker.url, [callTo('5', '37112345001'), callTo('6', '37112345002')]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) === 3);
+    await send(stand.broker.url, [callTo('5', '37112345001'), callTo('6', '37112345002')]);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) === 3);
     // A list with an error changes nothing, and the log says where.
     writeFileSync(join(rules, 'lists/iprn.csv'), 'kind,value\nnumber,+44\n');
     await second.said('changed rules refused');
@@ -237,12 +225,10 @@ describe('rules that change while it runs', () => {
   });
 
   test('a list larger than a message travels in parts, and is read again after kill -9', async () => {
-    await broker.stop();
-    broker = await startBroker({ maxPayloadBytes: 16_384 });
-    const rules = rulesDir();
-    mkdirSync(join(rules, 'fraud'), { recursive: true });
+    await stand.broker.stop();
+    stand.broker = await startBroker({ maxPayloadBytes: 16_384 });
+    const rules = stand.rulesOf('fraud/irsf-hot-range');
     mkdirSync(join(rules, 'lists'));
-    copyFileSync(join(projectFolder, 'rules/fraud/irsf-hot-range.yaml'), join(rules, 'fraud/irsf-hot-range.yaml'));
     const hot = (...more: string[]): void => {
       // Steps that do not repeat: some 100 KB when compressed.
       const numbers = Array.from({ length: 30_000 }, (_, at) => 44_909_800_000 + ((at * at * 7_919) % 99_999_989));
@@ -250,29 +236,29 @@ describe('rules that change while it runs', () => {
       writeFileSync(join(rules, 'lists/iprn.csv'), `kind,value\n${rows.join('')}`);
     };
     hot();
-    const stay = { nats: broker.url, data: data(), rules, args: ['--checkpoint-interval-sec', '600'] };
+    const stay = { nats: stand.broker.url, data: stand.newFolder(), rules, args: ['--checkpoint-interval-sec', '600'] };
     const first = await startServe(stay);
     const versionBefore = await rulesVersion(first.ops);
-    await send(broker.url, [call('1', 60)]);
+    await send(stand.broker.url, [call('1', 60)]);
     await taken(first.ops, 1);
     hot('37112345678');
     await until('the new list', async () => (await rulesVersion(first.ops)) !== versionBefore);
     await first.kill();
-    expect(await countIn(broker.url, 'USAGE')).toBeGreaterThan(4);
+    expect(await countIn(stand.broker.url, 'USAGE')).toBeGreaterThan(4);
 
     const second = await startServe(stay);
     await until('the new list', async () => (await rulesVersion(second.ops)) !== versionBefore);
-    await send(broker.url, [call('2', 60)]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    await send(stand.broker.url, [call('2', 60)]);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
     expect((await second.end()).code).toBe(0);
     expect((await found()).map((alert) => (alert as unknown[])[1])).toEqual(['2']);
   });
 
   test('a change by the API is a change of the file, and is still there after a restart', async () => {
-    const rules = rulesDir();
-    const directory = data();
+    const rules = stand.newFolder();
+    const directory = stand.newFolder();
     write(rules, burst(3, 1200));
-    const first = await startServe({ nats: broker.url, data: directory, rules });
+    const first = await startServe({ nats: stand.broker.url, data: directory, rules });
     const put = (text: string): Promise<number> =>
       fetch(`${first.http}/v1/rules/fraud.international-burst`, {
         method: 'PUT',
@@ -287,21 +273,21 @@ describe('rules that change while it runs', () => {
     expect(readFileSync(join(rules, 'fraud/international-burst.yaml'), 'utf8')).toBe(burst(4, 900));
     expect((await first.end()).code).toBe(0);
 
-    const second = await startServe({ nats: broker.url, data: directory, rules });
+    const second = await startServe({ nats: stand.broker.url, data: directory, rules });
     expect(await inForce(second)).toBe('fraud.international-burst 4');
-    await send(broker.url, [call('a', 950)]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    await send(stand.broker.url, [call('a', 950)]);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
     expect((await second.end()).code).toBe(0);
     expect(await found()).toEqual([[4, 'a', 950]]);
-    const control = (await storedIn(broker.url, 'USAGE')).filter(({ subject }) => subject === 'usage.0.rules');
+    const control = (await storedIn(stand.broker.url, 'USAGE')).filter(({ subject }) => subject === 'usage.0.rules');
     expect(control).toHaveLength(1);
   });
 
   test('a change while NATS is away waits for it', async () => {
-    const rules = rulesDir();
+    const rules = stand.newFolder();
     write(rules, burst(3, 1200));
-    const serving = await startServe({ nats: broker.url, data: data(), rules });
-    await broker.kill();
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
+    await stand.broker.kill();
     await serving.said('is lost: reconnecting');
     write(rules, burst(4, 900));
     const put = await fetch(`${serving.http}/v1/rules/fraud.international-burst`, {
@@ -310,7 +296,7 @@ describe('rules that change while it runs', () => {
       body: burst(5, 800),
     });
     expect(put.status).toBe(503);
-    broker = await startBroker({ port: broker.port, storeDir: broker.storeDir });
+    stand.broker = await startBroker({ port: stand.broker.port, storeDir: stand.broker.storeDir });
     await changed(serving, 4);
     expect((await serving.end()).code).toBe(0);
   });
@@ -319,21 +305,25 @@ describe('rules that change while it runs', () => {
 describe('NATS', () => {
   test('that is away at the start and later is waited for, and readiness says so', async () => {
     const opsPort = await freePort();
-    const url = broker.url;
-    const { port, storeDir } = broker;
-    await broker.kill();
-    const running = ringfence([...serveArguments({ nats: url, data: data() }), '--ops-listen', `127.0.0.1:${opsPort}`]);
+    const url = stand.broker.url;
+    const { port, storeDir } = stand.broker;
+    await stand.broker.kill();
+    const running = ringfence([
+      ...serveArguments({ nats: url, data: stand.newFolder(), rules: stand.rulesOf('fraud/long-call') }),
+      '--ops-listen',
+      `127.0.0.1:${opsPort}`,
+    ]);
     await running.said('does not answer');
     const ops = `http://127.0.0.1:${opsPort}`;
     const away = await readiness(ops);
     expect(away.status).toBe(503);
     expect(away.text).toContain('natsConnected (waiting for NATS)');
 
-    broker = await startBroker({ port, storeDir });
+    stand.broker = await startBroker({ port, storeDir });
     const serving = (await whenReady(running))!;
     expect(await readiness(ops)).toEqual({ status: 200, text: 'ok\n' });
 
-    await broker.kill();
+    await stand.broker.kill();
     const lost = await until('not ready', async () => (await readiness(ops)).status === 503 && readiness(ops));
     expect(lost.text).toMatch(/natsConnected \(waiting for NATS\).*reading/);
     const refused = await fetch(`${serving.http}/v1/usage`, {
@@ -342,17 +332,19 @@ describe('NATS', () => {
       body: JSON.stringify(invoice('a')),
     });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
-    broker = await startBroker({ port, storeDir });
+    stand.broker = await startBroker({ port, storeDir });
     await until('ready again', async () => (await readiness(ops)).status === 200);
-    await send(broker.url, [message(invoice('b'))]);
+    await send(stand.broker.url, [message(invoice('b'))]);
     await taken(ops, 1);
     expect((await running.end()).code).toBe(0);
   });
 
   test('that never comes does not keep serve from ending', async () => {
-    const { url } = broker;
-    await broker.kill();
-    const running = ringfence(serveArguments({ nats: url, data: data() }));
+    const { url } = stand.broker;
+    await stand.broker.kill();
+    const running = ringfence(
+      serveArguments({ nats: url, data: stand.newFolder(), rules: stand.rulesOf('fraud/long-call') }),
+    );
     await running.said('does not answer');
     const { code, stdout } = await running.end();
     expect([code, stdout]).toEqual([0, '']);
@@ -366,18 +358,20 @@ describe('NATS', () => {
       /^Stream USAGE exists with workqueue retention/m,
     ],
   ])('with a stream of %s is refused', async (_what, config, sentence) => {
-    const nc = await connect({ servers: broker.url });
+    const nc = await connect({ servers: stand.broker.url });
     await (await jetstreamManager(nc)).streams.add({ name: 'USAGE', subjects: ['usage.>'], ...config });
     await nc.close();
-    const { code, stdout, stderr } = await run(serveArguments({ nats: broker.url, data: data() }));
+    const { code, stdout, stderr } = await run(
+      serveArguments({ nats: stand.broker.url, data: stand.newFolder(), rules: stand.rulesOf('fraud/long-call') }),
+    );
     expect([code, stdout]).toEqual([3, '']);
     expect(stderr).toMatch(sentence);
   });
 });
 
 describe('a start that cannot be', () => {
-  const wrongRule = join(folder.path, 'wrong-rule');
-  const wrongConfig = join(folder.path, 'wrong.yaml');
+  const wrongRule = join(stand.path, 'wrong-rule');
+  const wrongConfig = join(stand.path, 'wrong.yaml');
   const busy = createServer().listen(0, '127.0.0.1');
   beforeAll(() => {
     mkdirSync(wrongRule);
@@ -406,7 +400,7 @@ describe('a start that cannot be', () => {
     ['with no address', () => ['--listen', 'here'], 3, /^'here' is no HOST:PORT\.\n/],
     [
       'without rules',
-      () => ['--rules', join(folder.path, 'nowhere')],
+      () => ['--rules', join(stand.path, 'nowhere')],
       3,
       /^The rules folder .*nowhere cannot be read: .*\n/,
     ],
@@ -421,7 +415,10 @@ describe('a start that cannot be', () => {
     ['with an unknown flag', () => ['--lissten', 'x'], 3, /^error: unknown option '--lissten'/],
     ['with no NATS address', () => ['--nats', 'nats://bad host:x'], 3, /^.* is not the address of a NATS server\.\n/],
   ])('%s ends with the exit code and one clear line', async (_what, args, code, sentence) => {
-    const exit = await run([...serveArguments({ nats: broker.url, data: data() }), ...args()]);
+    const exit = await run([
+      ...serveArguments({ nats: stand.broker.url, data: stand.newFolder(), rules: stand.rulesOf('fraud/long-call') }),
+      ...args(),
+    ]);
     expect([exit.code, exit.stdout], exit.stderr).toEqual([code, '']);
     expect(exit.stderr).toMatch(sentence);
     expect(exit.stderr.trim().split('\n').length).toBeLessThanOrEqual(3);
@@ -430,10 +427,10 @@ describe('a start that cannot be', () => {
 
 describe('records that are not new', () => {
   test('count once, before a restart and after it', async () => {
-    const directory = data();
-    const first = await startServe({ nats: broker.url, data: directory });
+    const stay = { nats: stand.broker.url, data: stand.newFolder(), rules: stand.rulesOf('arrears/overdue-warning') };
+    const first = await startServe(stay);
     const messages = ['a', 'b', 'a', 'c', 'b'].map((id) => message(invoice(id)));
-    await send(broker.url, messages);
+    await send(stand.broker.url, messages);
     await taken(first.ops, 5);
     const countsOf = async ({ ops }: Serving): Promise<number[]> => {
       const metrics = await scrape(ops);
@@ -442,8 +439,8 @@ describe('records that are not new', () => {
     expect(await countsOf(first)).toEqual([3, 2, 0]);
     expect((await first.end()).code).toBe(0);
 
-    const second = await startServe({ nats: broker.url, data: directory });
-    await send(broker.url, [...messages, message(invoice('d'))]);
+    const second = await startServe(stay);
+    await send(stand.broker.url, [...messages, message(invoice('d'))]);
     await taken(second.ops, 6);
     expect(await countsOf(second)).toEqual([1, 5, 0]);
     expect((await second.end()).code).toBe(0);
@@ -451,58 +448,54 @@ describe('records that are not new', () => {
 
   test('that are older than every window are counted, and rules on the record itself fire', async () => {
     // Others remember for ever, an account's open invoices for instance, so that nothing is too old for them.
-    const rules = join(folder.path, 'windows-only');
-    mkdirSync(rules);
-    for (const name of ['long-call', 'international-burst']) {
-      copyFileSync(join(projectFolder, `rules/fraud/${name}.yaml`), join(rules, `${name}.yaml`));
-    }
-    const serving = await startServe({ nats: broker.url, data: data(), rules });
+    const rules = stand.rulesOf('fraud/long-call', 'fraud/international-burst');
+    const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules });
     const at = Date.UTC(2025, 5, 1);
     const old = at - 400 * DAY_MS;
-    await send(broker.url, [
+    await send(stand.broker.url, [
       message(voice('now', at, 10)),
       message(voice('short', old, 10)),
       message(voice('long', old, 20_000)),
     ]);
-    await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+    await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
     const metrics = await scrape(serving.ops);
     expect(metrics.value('ringfence_records_total', { type: 'voice', result: 'late' })).toBe(2);
     expect((await serving.end()).code).toBe(0);
-    const alerts = await alertsIn(broker.url);
+    const alerts = await alertsIn(stand.broker.url);
     expect(alerts.map(({ catalogue, triggerRecordId }) => [catalogue, triggerRecordId])).toEqual([['F09', 'long']]);
   });
 });
 
 test('a tick moves the clock of a silent partition, so that what is due then fires', async () => {
-  const serving = await startServe({ nats: broker.url, data: data() });
+  const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder() });
   const issuedAt = Date.now() - 60 * DAY_MS;
-  await send(broker.url, [message(invoice('a', issuedAt, issuedAt + 14 * DAY_MS))]);
+  await send(stand.broker.url, [message(invoice('a', issuedAt, issuedAt + 14 * DAY_MS))]);
   await taken(serving.ops, 1);
-  expect(await countIn(broker.url, 'ALERTS')).toBe(0);
-  await send(broker.url, [{ subject: 'usage.0.tick', body: '{}' }]);
-  await until('the alert', async () => (await countIn(broker.url, 'ALERTS')) > 0);
+  expect(await countIn(stand.broker.url, 'ALERTS')).toBe(0);
+  await send(stand.broker.url, [{ subject: 'usage.0.tick', body: '{}' }]);
+  await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
   // A tick is no record.
   expect(await recordsTaken(serving.ops)).toBe(1);
   expect((await serving.end()).code).toBe(0);
   // Overdue for 46 days: every stage of dunning that has passed by then.
-  expect((await alertsIn(broker.url)).map(({ catalogue }) => catalogue)).toEqual(['A05', 'A02', 'A03', 'A05']);
+  expect((await alertsIn(stand.broker.url)).map(({ catalogue }) => catalogue)).toEqual(['A05', 'A02', 'A03', 'A05']);
 });
 
 test('two partitions have a stream each, and the API knows the subscribers of both', async () => {
-  const file = join(folder.path, 'two.ndjson');
+  const file = join(stand.path, 'two.ndjson');
   const records = writePopulation(file, { seed: 13, subscribers: 40, recordsPerSubscriberDay: 2 });
-  const serving = await startServe({ nats: broker.url, data: data(), args: ['--partitions', '2'] });
-  await publish(file, broker.url, ['--partitions', '2', '--batch', '16']);
+  const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), args: ['--partitions', '2'] });
+  await publish(file, stand.broker.url, ['--partitions', '2', '--batch', '16']);
   await taken(serving.ops, records);
 
   // Each partition is an engine of its own, so the oracle is a replay of each stream.
   const expected: AlertData[] = [];
   const subscribers: Set<string>[] = [];
   for (const stream of ['USAGE_0', 'USAGE_1']) {
-    const lines = (await storedIn(broker.url, stream)).flatMap(({ bytes }) =>
+    const lines = (await storedIn(stand.broker.url, stream)).flatMap(({ bytes }) =>
       JSON.parse(Buffer.from(bytes).toString()),
     );
-    const part = join(folder.path, `${stream}.ndjson`);
+    const part = join(stand.path, `${stream}.ndjson`);
     writeFileSync(part, lines.map((record) => `${JSON.stringify(record)}\n`).join(''));
     expected.push(...(await replayed(part)));
     subscribers.push(new Set(lines.map(({ servedMsisdn }) => servedMsisdn as string)));
@@ -517,9 +510,9 @@ test('two partitions have a stream each, and the API knows the subscribers of bo
     expect(view.features.length).toBeGreaterThan(0);
   }
   expect((await fetch(`${serving.http}/v1/subscribers/12345`)).status).toBe(404);
-  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
+  await until('all alerts', async () => (await countIn(stand.broker.url, 'ALERTS')) >= expected.length);
   expect((await serving.end()).code).toBe(0);
-  expectSameAlerts(await alertsIn(broker.url), expected);
+  expectSameAlerts(await alertsIn(stand.broker.url), expected);
 });
 
 const DAY_MS = 86_400_000;

@@ -7,7 +7,6 @@ import { Command } from 'commander';
 import type { Measurement } from '../../bench/measurement.ts';
 import { projectFolder } from '../config.ts';
 import { RingfenceError } from '../errors.ts';
-import { useLargePages } from './large-pages.ts';
 
 export function benchCommand(): Command {
   return new Command('bench')
@@ -23,7 +22,6 @@ export function benchCommand(): Command {
           hint: 'Run them in a checkout of the source.',
         });
       }
-      useLargePages();
       const { describeRun, runBenchmarks, saveRun, suiteNames } = await import('../../bench/run.ts');
       if (flags.suite !== undefined && !suiteNames.includes(flags.suite)) {
         throw new RingfenceError({
