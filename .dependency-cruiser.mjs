@@ -58,14 +58,19 @@ const mayImport = [
     values: [...stages, 'cases/case-alert.ts', ...support],
     types: ['cases/'],
   },
+  { module: 'evidence/', values: ['record/', 'rules/', 'source/', ...support], types: [] },
   { module: 'webhooks/', values: ['cases/', 'source/', ...support], types: [] },
   {
     module: 'http/',
-    values: ['access/', ...stages, 'cases/', 'rule-changes/', 'webhooks/', ...support],
+    values: ['access/', ...stages, 'cases/', 'evidence/', 'rule-changes/', 'webhooks/', ...support],
     types: ['config.ts'],
   },
   { module: 'feed/', values: ['record/', 'reference/'], types: [] },
-  { module: 'console/', values: [], types: [...stages, 'access/', 'cases/', 'rule-changes/', 'http/', 'metrics.ts'] },
+  {
+    module: 'console/',
+    values: [],
+    types: [...stages, 'access/', 'cases/', 'evidence/', 'rule-changes/', 'http/', 'metrics.ts'],
+  },
 ];
 
 const pattern = (path) => `^src/${path.replaceAll('.', '[.]')}${path.endsWith('/') ? '' : '$'}`;

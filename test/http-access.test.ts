@@ -188,6 +188,8 @@ const MATRIX = `
   listAlerts            +     +      +       .    .    alerts:read
   followAlerts          +     +      +       .    .    alerts:read
   revealAlert           +     +      +       .    .    -
+  listAlertRecords      +     +      +       .    .    alerts:read
+  exportAlertRecords    +     +      .       .    .    -
   listCases             +     +      +       .    .    cases:read
   getCase               +     +      +       .    .    cases:read
   postCaseEvent         +     +      +       .    .    cases:write
@@ -199,6 +201,8 @@ const MATRIX = `
   getLabels             .     +      .       .    .    cases:read
   getSubscriber         +     +      +       .    .    subscribers:read
   revealSubscriber      +     +      +       .    .    -
+  listSubscriberRecords +     +      +       .    .    subscribers:read
+  exportSubscriberRecords +   +      .       .    .    -
   listRules             +     +      +       +    +    rules:read
   getRule               +     +      +       +    +    rules:read
   checkRule             .     +      .       +    .    rules:read

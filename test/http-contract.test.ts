@@ -95,7 +95,7 @@ describe.skipIf(schemathesis === undefined)('the contract (skipped where Schemat
       child.on('close', (code) => resolve({ code, said: said.slice(-20_000) }));
     });
   /** For people alone: no key may, so they are asked with a session. The WebSocket has a document of its own. */
-  const PEOPLE = ['/v1/users', '/v1/keys', '/reveal', '/v1/audit'];
+  const PEOPLE = ['/v1/users', '/v1/keys', '/reveal', '/records[.]csv', '/v1/audit'];
 
   it(
     'is kept by every operation that a key may use',

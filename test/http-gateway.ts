@@ -11,6 +11,7 @@ import { WebSocket } from 'ws';
 import { openAccessStore } from '../src/access/store.ts';
 import { type AlertData, alertEvent, alertSubject } from '../src/alerts/alert.ts';
 import { DEFAULTS, numberingPlanFile } from '../src/config.ts';
+import { createRecordSearch } from '../src/evidence/search-thread.ts';
 import { createOperations } from '../src/http/operations.ts';
 import { createGateway, type Gateway, type GatewayOptions } from '../src/http/server.ts';
 import { createLog } from '../src/log.ts';
@@ -104,6 +105,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
       // Nobody in it: everybody on this machine may do everything.
       const access = openAccessStore(':memory:');
       const testSettings = { ...DEFAULTS, numberingPlanFile, nats: [broker.url], partitions };
+      const records = createRecordSearch({ nats: [broker.url], partitions }, metrics);
       const gateway = await createGateway({
         nc,
         js,
@@ -111,6 +113,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
         partitions,
         deadLetters,
         inspectSubscriber: () => undefined,
+        records,
         rules: {
           list: () => [],
           get: () => undefined,
@@ -145,6 +148,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
         async close() {
           if (!running.delete(made)) return;
           await gateway.close();
+          await records.close();
           await deadLetters.close();
           access.close();
         },

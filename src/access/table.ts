@@ -48,6 +48,9 @@ export const ROUTE_ACCESS = {
   listAlerts: { may: desks, scope: 'alerts:read', desk: 'filter' },
   followAlerts: { may: desks, scope: 'alerts:read', desk: 'filter' },
   revealAlert: { may: desks, desk: 'object' },
+  listAlertRecords: { may: desks, scope: 'alerts:read', desk: 'object' },
+  // A file leaves the house: not for who sells, and for no key.
+  exportAlertRecords: { may: ['analyst', 'lead'], desk: 'object' },
   listCases: { may: desks, scope: 'cases:read', desk: 'filter' },
   getCase: { may: desks, scope: 'cases:read', desk: 'object' },
   postCaseEvent: { may: desks, scope: 'cases:write', desk: 'object' },
@@ -66,6 +69,8 @@ export const ROUTE_ACCESS = {
   listLists: { may: desks, scope: 'rules:read', desk: 'none' },
   getSubscriber: { may: desks, scope: 'subscribers:read', desk: 'fields' },
   revealSubscriber: { may: desks, desk: 'fields' },
+  listSubscriberRecords: { may: desks, scope: 'subscribers:read', desk: 'fields' },
+  exportSubscriberRecords: { may: ['analyst', 'lead'], desk: 'fields' },
   listRules: { may: ROLES, scope: 'rules:read', desk: 'filter' },
   getRule: { may: ROLES, scope: 'rules:read', desk: 'object' },
   // Changes nothing, so it needs no trace.

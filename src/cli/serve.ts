@@ -12,6 +12,7 @@ import { type AccessStore, openAccessStore } from '../access/store.ts';
 import { type Config, numberingPlanFile, parseAddress, projectFolder } from '../config.ts';
 import { createEngine, type Engine, type EngineMeta, type EngineOptions } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
+import { createRecordSearch } from '../evidence/search-thread.ts';
 import { assertLoopback, OPERATIONS_LISTEN_HINT } from '../http/address.ts';
 import { churnReportOf } from '../http/churn.ts';
 import { createOperations } from '../http/operations.ts';
@@ -244,6 +245,9 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     const bench = createTestBench({ ...config, numberingPlanFile, nats: config.nats.split(',') }, metrics);
     closers.push(() => bench.close());
 
+    const records = createRecordSearch({ nats: config.nats.split(','), partitions: config.partitions }, metrics);
+    closers.push(() => records.close());
+
     const consoleDir = join(projectFolder, 'dist/console');
     const gateway = await createGateway({
       nc: connection,
@@ -252,6 +256,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       partitions: config.partitions,
       deadLetters,
       inspectSubscriber: (msisdn) => engineOf(msisdn).inspectSubscriber(msisdn),
+      records,
       rules: served.rules,
       ruleChanges: { ...served.changes, bench },
       lists: served.lists,

@@ -33,6 +33,7 @@ import {
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
 import { DeskSettingsSchema, RoutingChangeSchema } from './desk-settings.ts';
 import { ListsSchema } from './lists.ts';
+import { RecordPageSchema, UsageRecordViewSchema } from './records.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
   BackTestInputSchema,
@@ -101,6 +102,8 @@ const components: (TSchema & { $id?: string })[] = [
   AlertSchema,
   AlertPageSchema,
   UsageResultSchema,
+  RecordPageSchema,
+  UsageRecordViewSchema,
   SubscriberSchema,
   RuleSummarySchema,
   RuleDetailSchema,

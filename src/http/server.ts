@@ -21,6 +21,7 @@ import { createOidcSignIn, type OidcSettings } from '../access/oidc.ts';
 import type { AccessStore } from '../access/store.ts';
 import type { CasePolicy } from '../cases/case-policy.ts';
 import { createCaseProjection } from '../cases/case-projection.ts';
+import type { RecordSearch } from '../evidence/search-thread.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ChurnReport } from '../rules/churn-report.ts';
@@ -47,6 +48,7 @@ import { createLiveAlerts } from './live.ts';
 import { addOidcRoutes } from './oidc.ts';
 import { addOperationsRoutes } from './operations.ts';
 import { ProblemError, rawProblem, sendProblem } from './problem.ts';
+import { addRecordRoutes } from './records.ts';
 import { pathOf, sentenceOf } from './request.ts';
 import { createRoutes } from './route.ts';
 import { addRuleChangeRoutes, type RuleChangesAccess } from './rule-changes.ts';
@@ -79,6 +81,8 @@ export interface GatewayOptions {
   partitions: number;
   deadLetters: DeadLetterSink;
   inspectSubscriber(msisdn: string): SubscriberView | undefined;
+  /** Finds usage records in the stream; whoever made it closes it. */
+  records: RecordSearch;
   rules: RulesAccess;
   lists: ListsAccess;
   ruleChanges: RuleChangesAccess;
@@ -300,6 +304,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     natsConnected,
     closing: () => closing,
     metrics,
+  });
+  addRecordRoutes(app, routes, {
+    records: options.records,
+    partitions: options.partitions,
+    index,
+    js: options.js,
+    jsm: options.jsm,
+    rules: options.rules,
+    refs,
+    listable,
+    natsConnected,
   });
   addSubscriberRoutes(routes, { inspectSubscriber: options.inspectSubscriber, reveal, refs });
   const { lists } = options;
