@@ -46,7 +46,13 @@ beforeAll(async () => {
   const records = [
     call('before', firedAt - HOUR_MS - 1),
     call('inside-1', firedAt - HOUR_MS),
-    call('data', firedAt - 1_000, { recordType: 'data', direction: undefined, otherNumber: undefined, bytesUp: 12345678, bytesDown: 7 }),
+    call('data', firedAt - 1_000, {
+      recordType: 'data',
+      direction: undefined,
+      otherNumber: undefined,
+      bytesUp: 12345678,
+      bytesDown: 7,
+    }),
     call('inside-2', firedAt, { otherNumber: '=cmd|calc' }),
     call('after', firedAt + 1),
     call('other', firedAt, { servedMsisdn: OTHER, otherNumber: MSISDN }),
@@ -87,7 +93,8 @@ function person(role: Role, desks: Desk[] = [...DESKS]): Headers {
   return { cookie: `ringfence_session=${store.beginSession({ name, provider: 'local' }, author)}` };
 }
 const ask = (path: string, headers: Headers): Promise<Response> => fetch(running.url + path, { headers });
-const page = async (path: string, headers: Headers): Promise<Page> => (await ask(path, headers)).json() as Promise<Page>;
+const page = async (path: string, headers: Headers): Promise<Page> =>
+  (await ask(path, headers)).json() as Promise<Page>;
 const exports = (): AuditEntry[] =>
   [...store.auditRows()]
     .map(({ text }) => JSON.parse(text) as AuditEntry)
@@ -102,7 +109,11 @@ it('a lead sees the records of a subscriber whole, newest first, filtered as ask
   expect(all).toMatchObject({ truncated: false, next: null });
   expect(all.records[0]).toMatchObject({ otherNumber: OTHER, cellId: 'north', durationSec: 60, direction: 'mo' });
   expect(idsOf(await page(`/v1/subscribers/${MSISDN}/records?recordType=data`, lead))).toEqual(['data']);
-  expect(idsOf(await page(`/v1/subscribers/${MSISDN}/records?other=5678`, lead))).toEqual(['after', 'inside-1', 'before']);
+  expect(idsOf(await page(`/v1/subscribers/${MSISDN}/records?other=5678`, lead))).toEqual([
+    'after',
+    'inside-1',
+    'before',
+  ]);
   expect(idsOf(await page(`/v1/subscribers/${MSISDN}/records?from=${firedAt}&to=${firedAt + 1}`, lead))).toEqual([
     'inside-2',
   ]);
@@ -160,7 +171,10 @@ it('an alert of another desk has no records', async () => {
 
 it('a file holds what the list shows, no formula, and is written down with who asked for what', async () => {
   const analyst = person('analyst');
-  const answer = await ask(`/v1/subscribers/${refOf()}/records.csv?timeZone=Asia/Shanghai&from=${firedAt - 2_000}`, analyst);
+  const answer = await ask(
+    `/v1/subscribers/${refOf()}/records.csv?timeZone=Asia/Shanghai&from=${firedAt - 2_000}`,
+    analyst,
+  );
   expect(answer.headers.get('content-type')).toContain('text/csv');
   expect(answer.headers.get('content-disposition')).toContain('attachment');
   expect(answer.headers.get('ringfence-truncated')).toBe('false');

@@ -133,7 +133,9 @@ describe('in the stream', () => {
     const voice = await search({ wanted: wanted({ from, recordTypes: ['voice'] }) });
     expect(idsOf(voice.records)).toEqual(newestFirst(expected));
     const sms = own.find(({ recordType }) => recordType === 'sms')!;
-    const withTrigger = await search({ wanted: wanted({ from, recordTypes: ['voice'], triggerRecordId: sms.recordId }) });
+    const withTrigger = await search({
+      wanted: wanted({ from, recordTypes: ['voice'], triggerRecordId: sms.recordId }),
+    });
     expect(withTrigger.records.filter(({ isTrigger }) => isTrigger)).toMatchObject([{ recordId: sms.recordId }]);
     expect(withTrigger.records).toHaveLength(voice.records.length + 1);
     const incoming = await search({ wanted: wanted({ direction: 'mt' }) });
@@ -234,9 +236,16 @@ describe('as CSV', () => {
   });
 
   it('times are those of the zone, with its offset', () => {
-    const record: UsageRecordView = { recordId: 'r', recordType: 'sms', eventTime: Date.UTC(2026, 2, 1, 16), storedAt: 1 };
+    const record: UsageRecordView = {
+      recordId: 'r',
+      recordType: 'sms',
+      eventTime: Date.UTC(2026, 2, 1, 16),
+      storedAt: 1,
+    };
     expect(recordsCsv([record], 'Asia/Shanghai')).toContain('2026-03-02T00:00:00.000+08:00,sms');
     expect(recordsCsv([record], 'UTC')).toContain('2026-03-01T16:00:00.000+00:00,sms');
-    expect(Date.parse(recordsCsv([record], 'America/St_Johns').split('\r\n')[1]!.split(',')[0]!)).toBe(record.eventTime);
+    expect(Date.parse(recordsCsv([record], 'America/St_Johns').split('\r\n')[1]!.split(',')[0]!)).toBe(
+      record.eventTime,
+    );
   });
 });

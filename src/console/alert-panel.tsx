@@ -7,12 +7,15 @@ import { ApiError, revealAlert } from './api.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Fact } from './fact.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
+import { later } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
 import { may } from './session.ts';
 import { actionName, enablerName, fraudTypeName, keyTypeName, stageName, tierName } from './slugs.ts';
 import { SubscriberSection } from './subscriber-section.tsx';
 import { useSubscriber } from './subscriber-source.ts';
+
+const ContributingRecords = later(async () => (await import('./contributing-records.tsx')).ContributingRecords);
 
 export interface AlertPanelProps {
   /** Absent while it is being loaded, and where a subscriber alone is open. */
@@ -60,6 +63,9 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
         {shown !== undefined && <AlertDetails alert={shown} />}
         {alert?.subscriberRef !== undefined && may('revealAlert') && (
           <RevealForm key={alert.alertId} alert={alert} isShown={shown === revealed} onRevealed={setRevealed} />
+        )}
+        {alert !== undefined && may('listAlertRecords') && (
+          <ContributingRecords key={alert.alertId} alertId={alert.alertId} />
         )}
         {alert === undefined && missing && <p class="note">{t.panel.gone}</p>}
         {alert === undefined && !missing && msisdn === '' && <p class="note">{t.queue.loading}</p>}

@@ -59,6 +59,22 @@ export function onSessionLost(listener: () => void): void {
 export const get = (path: string, signal?: AbortSignal): Promise<unknown> => call(path, {}, signal);
 
 async function call(path: string, init: RequestInit, signal?: AbortSignal): Promise<unknown> {
+  const response = await respond(path, init, signal);
+  return response.json().catch(() => {
+    // Called off while the body came in: that is no empty answer.
+    signal?.throwIfAborted();
+    return undefined;
+  });
+}
+
+/** An answer that is a file. */
+export async function getText(path: string): Promise<{ text: string; headers: Headers }> {
+  const response = await respond(path, { headers: { accept: 'text/csv' } });
+  return { text: await response.text(), headers: response.headers };
+}
+
+/** @throws ApiError where the server refuses, or there is no answer */
+async function respond(path: string, init: RequestInit, signal?: AbortSignal): Promise<Response> {
   const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
   let response: Response;
   try {
@@ -72,12 +88,11 @@ async function call(path: string, init: RequestInit, signal?: AbortSignal): Prom
     if (signal?.aborted) throw error;
     throw new ApiError(0, error instanceof Error ? error.message : String(error));
   }
+  if (response.ok) return response;
   const body: unknown = await response.json().catch(() => {
-    // Called off while the body came in: that is no empty answer.
     signal?.throwIfAborted();
     return undefined;
   });
-  if (response.ok) return body;
   if (response.status === 401) sessionLost();
   const problem = (body ?? {}) as { title?: string; detail?: string; errors?: unknown; code?: unknown };
   throw new ApiError(

@@ -1,16 +1,16 @@
 /** The frame around every page: navigation, connection state, language, theme, keyboard help. */
 import { effect } from '@preact/signals';
-import type { ComponentType } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useRef } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
 import { CasesPage } from './cases-page.tsx';
 import { LanguageChoice, ThemeChoice } from './choices.tsx';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
 import { DeskPage } from './desk-page.tsx';
 import { Brand, Icon } from './icons.tsx';
+import { later } from './later.tsx';
 import { liveDesks } from './live-alerts.ts';
 import { format, messages } from './locale.ts';
-import { formatPlace, go, NO_OPENED, type Place, place } from './location.ts';
+import { formatPlace, go, isDeskPage, NO_OPENED, type Place, place } from './location.ts';
 import { OperationsPage } from './operations-page.tsx';
 import { leave, may, ownDesks, session } from './session.ts';
 import { ShortcutsDialog, shortcutsShown } from './shortcuts.tsx';
@@ -18,19 +18,10 @@ import { ShortcutsDialog, shortcutsShown } from './shortcuts.tsx';
 effect(() => {
   const { nav, pageTitle } = messages.value;
   const { page, desk } = place.value;
-  document.title = pageTitle(nav[page === 'desk' || page === 'cases' ? desk : page]);
+  document.title = pageTitle(nav[page === 'desk' || page === 'cases' || page === 'records' ? desk : page]);
 });
 
-/** A page that few people open: it is loaded when one does. */
-function later(load: () => Promise<ComponentType>): ComponentType {
-  return function Later() {
-    const [Page, setPage] = useState<ComponentType>();
-    useEffect(() => {
-      void load().then((page) => setPage(() => page));
-    }, []);
-    return Page === undefined ? null : <Page />;
-  };
-}
+const RecordsPage = later(async () => (await import('./records-page.tsx')).RecordsPage);
 const RulesPage = later(async () => (await import('./rules-page.tsx')).RulesPage);
 const DeadLettersPage = later(async () => (await import('./dead-letters-page.tsx')).DeadLettersPage);
 const AuditPage = later(async () => (await import('./audit-page.tsx')).AuditPage);
@@ -58,7 +49,7 @@ export function App() {
               <li key={name}>
                 <PageLink
                   target={{ page: 'desk', desk: name }}
-                  current={(page === 'desk' || page === 'cases') && desk === name}
+                  current={isDeskPage(place.value) && desk === name}
                   label={t.nav[name]}
                 />
               </li>
@@ -110,9 +101,8 @@ export function App() {
       <main id="main" ref={main} tabIndex={-1}>
         {page === 'desk' && ownDesks().includes(desk) && <DeskPage key={desk} desk={desk} />}
         {page === 'cases' && ownDesks().includes(desk) && <CasesPage key={desk} desk={desk} />}
-        {(page === 'desk' || page === 'cases') && !ownDesks().includes(desk) && (
-          <p class="note elsewhere">{t.nav.notYours}</p>
-        )}
+        {page === 'records' && ownDesks().includes(desk) && <RecordsPage key={desk} />}
+        {isDeskPage(place.value) && !ownDesks().includes(desk) && <p class="note elsewhere">{t.nav.notYours}</p>}
         {page === 'rules' && may('listRules') && <RulesPage />}
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'audit' && may('listAudit') && <AuditPage />}

@@ -3,6 +3,7 @@ import type { caseMessages } from './case-messages.ts';
 
 export const caseMessagesZhCn: typeof caseMessages = {
   cases: {
+    records: '相关话单',
     heading: (desk) => `${desk}案件`,
     case: '案件',
     toAlerts: '告警',

@@ -1,6 +1,7 @@
 /** Every sentence about cases in English; see `messages.ts`. */
 export const caseMessages = {
   cases: {
+    records: 'Contributing records',
     heading: (desk: string) => `${desk} cases`,
     case: 'Case',
     toAlerts: 'Alerts',

@@ -8,12 +8,16 @@ import type { CaseQuestion } from './case-dialog.tsx';
 import { change, myName, tellFailure } from './case-work.ts';
 import { Fact } from './fact.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
+import { later } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { onCaseFrames } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
 import { RuleSnooze } from './rule-snooze.tsx';
+import { may } from './session.ts';
 import { actionName, keyTypeName } from './slugs.ts';
+
+const ContributingRecords = later(async () => (await import('./contributing-records.tsx')).ContributingRecords);
 
 const NOTE_MAX = 4_000;
 
@@ -307,10 +311,22 @@ function Alerts({ found }: { found: CaseDetail }) {
               {format.value.time(alert.eventTime)}
             </time>
             <p>{alert.reason[locale.value]}</p>
+            {may('listAlertRecords') && <RecordsOf alertId={alert.alertId} />}
           </li>
         ))}
       </ul>
     </section>
+  );
+}
+
+/** The records of an alert are a search of the stream each: nobody looks before somebody asks. */
+function RecordsOf({ alertId }: { alertId: string }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{messages.value.cases.records}</summary>
+      {open && <ContributingRecords alertId={alertId} />}
+    </details>
   );
 }
 

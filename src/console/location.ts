@@ -4,6 +4,8 @@
  *     #/desk/fraud?severity=critical,warning&status=firing&rule=fraud.irsf-burst&q=8613&sort=score&alert=…&lang=zh-CN
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
  *     #/cases/fraud?status=active&who=mine&severity=critical&rule=fraud.irsf-burst&tag=call-back&q=8613&view=…&case=…
+ *     #/records/fraud?subscriber=8613…&type=voice&dir=mo&age=24h&q=371&sort=longest&record=…
+ *     #/records/fraud?alert=…
  *     #/rules?desk=fraud&waiting=yes&q=burst&rule=fraud.international-burst
  *     #/operations?lang=en
  *     #/audit
@@ -13,6 +15,7 @@
  */
 import { signal } from '@preact/signals';
 import { DESKS, type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
+import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
 import { NO_FILTERS, type QueueFilters, type QueueSort } from './desk-queue.ts';
 
 export const LOCALES = ['en', 'zh-CN'] as const;
@@ -49,6 +52,22 @@ export const CASE_COLUMNS = [
 export type CaseColumn = (typeof CASE_COLUMNS)[number];
 const COLUMNS_SHOWN: readonly CaseColumn[] = ['severity', 'due', 'case', 'subject', 'alerts', 'assignee', 'status'];
 
+export const RECORD_AGES = ['', '1h', '24h', '7d', '30d'] as const;
+export type RecordAge = (typeof RECORD_AGES)[number];
+export const RECORD_DIRECTIONS = ['mo', 'mt', 'forwarded'] as const;
+export const RECORD_ORDERS = ['newest', 'oldest', 'longest', 'largest', 'dearest'] as const;
+
+/** Which usage records are shown, and in which order. */
+export interface RecordFilters {
+  recordType: RecordType | '';
+  direction: (typeof RECORD_DIRECTIONS)[number] | '';
+  /** The other number contains this. */
+  other: string;
+  age: RecordAge;
+  order: (typeof RECORD_ORDERS)[number];
+}
+export const NO_RECORD_FILTERS: RecordFilters = { recordType: '', direction: '', other: '', age: '', order: 'newest' };
+
 /** Which cases are listed, and how: what a view keeps. */
 export interface CaseFilters {
   status: CaseFilterStatus;
@@ -80,7 +99,7 @@ export const NO_CASE_FILTERS: CaseFilters = {
   columns: COLUMNS_SHOWN,
 };
 
-const PAGES = ['desk', 'cases', 'rules', 'deadletters', 'operations', 'audit', 'admin'] as const;
+const PAGES = ['desk', 'cases', 'records', 'rules', 'deadletters', 'operations', 'audit', 'admin'] as const;
 
 export interface Place {
   page: (typeof PAGES)[number];
@@ -94,6 +113,9 @@ export interface Place {
   /** The case that is open; empty: none. */
   caseId: string;
   cases: CaseFilters;
+  records: RecordFilters;
+  /** The usage record that is open; empty: none. */
+  recordId: string;
   /** The saved view that was chosen; empty: none. */
   viewId: string;
   /** Rejected records: empty, all of them. */
@@ -119,6 +141,8 @@ export const NO_OPENED = {
   filters: NO_FILTERS,
   caseId: '',
   cases: NO_CASE_FILTERS,
+  records: NO_RECORD_FILTERS,
+  recordId: '',
   viewId: '',
   letterReason: '',
   letterSource: '',
@@ -196,6 +220,14 @@ export function parsePlace(hash: string): Place {
     msisdn: text('subscriber'),
     caseId: /^[0-9a-f]{32}$/.test(text('case')) ? text('case') : '',
     cases: readCaseFilters(Object.fromEntries(query)),
+    records: {
+      recordType: oneOf(RECORD_TYPES, query.get('type')) ?? '',
+      direction: oneOf(RECORD_DIRECTIONS, query.get('dir')) ?? '',
+      other: text('q'),
+      age: oneOf(RECORD_AGES, query.get('age')) ?? '',
+      order: oneOf(RECORD_ORDERS, query.get('sort')) ?? 'newest',
+    },
+    recordId: text('record'),
     viewId: /^[0-9a-f-]{1,40}$/.test(text('view')) ? text('view') : '',
     letterReason: oneOf(LETTER_REASONS, query.get('reason')) ?? '',
     letterSource: text('source'),
@@ -225,6 +257,17 @@ export function formatPlace(place: Place): string {
     if (place.filters.subscriber !== '') query.set('q', place.filters.subscriber);
     if (place.caseId !== '') query.set('case', place.caseId);
   }
+  if (place.page === 'records') {
+    const { recordType, direction, other, age, order } = place.records;
+    if (place.msisdn !== '') query.set('subscriber', place.msisdn);
+    if (place.alertId !== '') query.set('alert', place.alertId);
+    if (recordType !== '') query.set('type', recordType);
+    if (direction !== '') query.set('dir', direction);
+    if (other !== '') query.set('q', other);
+    if (age !== '') query.set('age', age);
+    if (order !== 'newest') query.set('sort', order);
+    if (place.recordId !== '') query.set('record', place.recordId);
+  }
   if (place.page === 'deadletters') {
     if (place.letterReason !== '') query.set('reason', place.letterReason);
     if (place.letterSource !== '') query.set('source', place.letterSource);
@@ -237,10 +280,14 @@ export function formatPlace(place: Place): string {
     if (place.ruleId !== '') query.set('rule', place.ruleId);
   }
   if (place.locale !== '') query.set('lang', place.locale);
-  const path = place.page === 'desk' || place.page === 'cases' ? `/${place.page}/${place.desk}` : `/${place.page}`;
+  const path = isDeskPage(place) ? `/${place.page}/${place.desk}` : `/${place.page}`;
   const queryText = query.toString().replaceAll('%2C', ',');
   return queryText === '' ? `#${path}` : `#${path}?${queryText}`;
 }
+
+/** Whether it is a page of one desk. */
+export const isDeskPage = ({ page }: Pick<Place, 'page'>): boolean =>
+  page === 'desk' || page === 'cases' || page === 'records';
 
 export const place = signal<Place>(parsePlace(location.hash));
 

@@ -281,6 +281,7 @@ export const zhCn: Messages = {
     firstSeen: '首次出现',
     lastSeen: '最近出现',
     balance: '余额',
+    records: '以表格查看话单',
     usage: '使用情况',
     usageWindow: '窗口',
     windowOption: (feature, window) => `${feature} · ${window}`,

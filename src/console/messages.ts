@@ -292,6 +292,7 @@ export const en = {
     firstSeen: 'First seen',
     lastSeen: 'Last seen',
     balance: 'Balance',
+    records: 'Usage records as a table',
     usage: 'Usage',
     usageWindow: 'Window',
     windowOption: (feature: string, window: string) => `${feature} · ${window}`,

@@ -7,6 +7,7 @@ import { Fact } from './fact.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
+import { may } from './session.ts';
 import { keyTypeName, scorePartName, stageName, tierName, worthName } from './slugs.ts';
 import type { SubscriberState } from './subscriber-source.ts';
 import { TimePlot } from './time-plot.tsx';
@@ -41,6 +42,14 @@ export function SubscriberSection({ subscriber, evidence, openAlertId }: Subscri
       {view !== undefined && (
         <>
           <SubscriberFacts view={view} />
+          {may('listSubscriberRecords') && (
+            <a
+              class="button records-link"
+              href={formatPlace({ ...place.value, ...NO_OPENED, page: 'records', msisdn })}
+            >
+              {t.records}
+            </a>
+          )}
           <UsageChart features={view.features} evidence={evidence} clockAt={view.lastSeenAt} />
           <LedgerBlock ledger={view.ledger} />
           <ScoresBlock scores={view.scores} />
