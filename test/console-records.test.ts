@@ -190,7 +190,7 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     await page.getByText('40条，共40条').waitFor();
     const text = await page.locator('main').innerText();
     expect(text).not.toContain(MSISDN);
-    expect(text).toContain('37****79');
+    expect(text).toContain('371****5679');
     expect(await seriousViolations(page)).toEqual([]);
     await picture(page, 'records-zh');
     await page.getByLabel('话单类型').selectOption('voice');

@@ -75,6 +75,14 @@ export async function takeScreenshots(
         await page.waitForTimeout(SETTLE_MS);
       });
     }
+    await shoot('records', async (language) => {
+      await goTo(page, `#/desk/fraud?lang=${language}&sort=score`);
+      const first = page.locator('table.alerts tbody a').first();
+      if ((await first.count()) > 0) await first.click();
+      await page.locator('.contributing a.button').click();
+      await page.locator('table.records tbody a').first().click();
+      await page.waitForTimeout(SETTLE_MS);
+    });
     for (const desk of DESKS) {
       await shoot(`cases-${desk}`, async (language) => {
         await goTo(page, `#/cases/${desk}?lang=${language}`);
