@@ -43,15 +43,35 @@ describe('a file that can be made again', () => {
     expect(rowsAgain(path)).toBe(20);
   });
 
-  test('is taken up after a kill too, which leaves no sum', () => {
+  /** The files as a kill leaves them, which is without a sum. */
+  const killed = (): string => {
     const path = filled();
-    const killed = open(path);
-    fill(killed, 5);
+    const file = open(path);
+    fill(file, 5);
     expect(existsSync(`${path}.sum`)).toBe(false);
     const copy = join(folder, `${files++}.sqlite`);
-    for (const suffix of ['', '-wal', '-shm']) writeFileSync(copy + suffix, readFileSync(path + suffix));
-    killed.close();
-    expect(rowsAgain(copy)).toBe(25);
+    for (const suffix of ['', '-wal', '-shm', '.boot']) writeFileSync(copy + suffix, readFileSync(path + suffix));
+    file.close();
+    return copy;
+  };
+
+  test('is taken up after a kill too', () => {
+    expect(rowsAgain(killed())).toBe(25);
+  });
+
+  test.each([
+    ['the machine was started anew since', (path: string) => writeFileSync(`${path}.boot`, 'another run')],
+    ['nobody knows whether it was', (path: string) => rmSync(`${path}.boot`)],
+  ])('begins anew after a kill where %s, because nothing was flushed', (_, change) => {
+    const path = killed();
+    change(path);
+    expect(rowsAgain(path)).toBe(0);
+  });
+
+  test('is taken up after a restart of the machine where it was closed in order', () => {
+    const path = filled();
+    writeFileSync(`${path}.boot`, 'another run');
+    expect(rowsAgain(path)).toBe(20);
   });
 
   test('begins anew under another form or policy', () => {
