@@ -28,6 +28,9 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       entries.push({ list, ...entry });
       return { added: true };
     },
+    text: () => undefined,
+    importRows: async () => ({ added: 0, present: 0, problems: [] }),
+    remove: async () => false,
   };
   beforeAll(async () => {
     bench = await startBench();

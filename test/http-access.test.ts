@@ -224,6 +224,10 @@ const MATRIX = `
   deleteView            +     +      +       .    .    -
   putRouting            .     +      .       .    .    -
   listLists             +     +      +       .    .    rules:read
+  getListRows           +     +      .       .    .    rules:read
+  importListRows        .     +      .       .    .    rules:write
+  addListEntry          .     +      .       .    .    rules:write
+  endListEntry          .     +      .       .    .    rules:write
   getOperations         +     +      +       +    +    operations:read
   getChurn              +     +      +       +    +    operations:read
   listUsers             .     .      .       .    +    -

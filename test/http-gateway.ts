@@ -120,7 +120,13 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           check: () => [],
           save: async () => ({ kind: 'conflict', detail: 'No rules in this test.' }),
         },
-        lists: { all: () => [], add: async () => ({ problem: 'No lists in this test.' }) },
+        lists: {
+          all: () => [],
+          text: () => undefined,
+          add: async () => ({ problem: 'No lists in this test.' }),
+          importRows: async () => ({ added: 0, present: 0, problems: [] }),
+          remove: async () => false,
+        },
         churn: () => churnReport(churnModel, [createCalibration().snapshot()]),
         ruleChanges: {
           desk,

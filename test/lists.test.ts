@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { createEngine } from '../src/engine.ts';
+import { importPlan, listPage, withoutListRow } from '../src/reference/list-rows.ts';
 import {
   EMPTY_LIST,
   listText,
@@ -250,5 +251,62 @@ describe('an entry more in a list', () => {
     const { text } = withListEntry(undefined, { ...entry, note });
     const parsed = parseList('lists/hot.csv', text);
     expect('list' in parsed && parsed.list.size).toBe(1);
+  });
+});
+
+describe('a CSV file of rows', () => {
+  const base = '# ours\nkind,value,note\nnumber,12345,old\nprefix,371,\n';
+
+  test('adds what is new, in the columns of the list, and leaves the rest as it is', () => {
+    const csv = 'note,value,kind\nnew,12345,number\n"a, b",67890,number\n,99,prefix\n';
+    const plan = importPlan('hot', base, csv);
+    expect(plan).toMatchObject({ added: 2, present: 1, problems: [] });
+    expect(plan.text).toBe(`${base}number,67890,"a, b"\nprefix,99,\n`);
+    // A second time nothing is new.
+    expect(importPlan('hot', plan.text, csv)).toMatchObject({ added: 0, present: 3, text: plan.text });
+    expect(importPlan('fresh', undefined, csv)).toMatchObject({ added: 3, present: 0, problems: [] });
+  });
+
+  test('says by the lines of the file what is wrong with it, and changes nothing', () => {
+    const wrong = importPlan('hot', base, '# head\nkind,value\nnumber,67890\nnumber,abc\nfruit,1\n');
+    expect(wrong).toMatchObject({ added: 0, text: base });
+    expect(wrong.problems.map(({ line }) => line)).toEqual([4, 5]);
+    const overlap = importPlan(
+      'hot',
+      'kind,value,to\nrange,100,200\n',
+      'value,kind,to\n500,range,600\n150,range,250\n',
+    );
+    expect(overlap.problems).toMatchObject([{ line: 3 }]);
+    expect(importPlan('hot', base, 'kind,value,class\nnumber,67890,x\n').problems).toMatchObject([{ line: 2 }]);
+    expect(importPlan('hot', base, 'kind,value\nnumber,"67890\n').problems).toHaveLength(1);
+  });
+
+  test('a row ends, and the others stay', () => {
+    expect(withoutListRow(base, { kind: 'number', value: '12345' })).toBe('# ours\nkind,value,note\nprefix,371,\n');
+    expect(withoutListRow(base, { kind: 'prefix', value: '12345' })).toBeUndefined();
+    expect(withoutListRow(base, { kind: 'kind', value: 'value' })).toBeUndefined();
+  });
+
+  test('is read in pages that together are all rows, whatever stands between them', () => {
+    const text = `# a\n\nkind,value,note\r\n${Array.from({ length: 57 }, (_, at) => `${at % 5 === 0 ? '# x\n' : ''}number,${10_000 + at},n${at % 7}\r\n`).join('')}`;
+    for (const [limit, contains] of [
+      [1, ''],
+      [10, ''],
+      [57, ''],
+      [3, 'n3'],
+      [100, '1005'],
+    ] as const) {
+      const values: string[] = [];
+      let offset: number | undefined = 0;
+      while (offset !== undefined) {
+        const page = listPage(text, { limit, offset, contains });
+        values.push(...page.rows.map((row) => row['value']!));
+        offset = page.next ?? undefined;
+      }
+      const expected = Array.from({ length: 57 }, (_, at) => `number,${10_000 + at},n${at % 7}`)
+        .filter((line) => line.includes(contains))
+        .map((line) => line.split(',')[1]);
+      expect(values).toEqual(expected);
+    }
   });
 });

@@ -19,6 +19,7 @@ import type { RulesAccess, SavedRule } from '../http/rules.ts';
 import type { RuleDetail } from '../http/schemas.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { importPlan, withoutListRow } from '../reference/list-rows.ts';
 import { listFile, listSummary, parseList, type ReferenceLists, withListEntry } from '../reference/lists.ts';
 import type { ChangeAuthor, ORIGINS, RuleText } from '../rule-changes/change-event.ts';
 import { type Layer, layered } from '../rule-changes/layers.ts';
@@ -360,18 +361,46 @@ export function createServedRules(options: {
       }),
   };
 
-  const addListEntry: ListsAccess['add'] = (list, entry) =>
-    inTurn(async () => {
-      const file = listFile(list);
-      const present = await newest();
-      const { text, added } = withListEntry(present.find((one) => one.file === file)?.text, entry);
-      if (!added) return { added };
-      const parsed = parseList(file, text);
-      if ('problems' in parsed) return { problem: `${parsed.problems[0]!.message}.` };
-      writeToFolder(file, text);
-      await untilSwapped(await publish(withFile(present, file, text)));
-      return { added };
-    });
+  const listTextIn = (files: readonly RuleFiles[number][], list: string): string | undefined =>
+    files.find(({ file }) => file === listFile(list))?.text;
+  /** Resolves when rules ask the list as it is now. */
+  const putListInForce = async (present: RuleFiles, list: string, text: string): Promise<void> => {
+    const file = listFile(list);
+    writeToFolder(file, text);
+    await untilSwapped(await publish(withFile(present, file, text)));
+  };
+  const lists: ListsAccess = {
+    all() {
+      const { lists: inForce } = engine().ruleSet();
+      return (inForce?.names() ?? []).map((name) => listSummary(inForce!.get(name)!));
+    },
+    text: (list) => listTextIn(engine().ruleSet().lists?.files ?? [], list),
+    add: (list, entry) =>
+      inTurn(async () => {
+        const present = await newest();
+        const { text, added } = withListEntry(listTextIn(present, list), entry);
+        if (!added) return { added };
+        const parsed = parseList(listFile(list), text);
+        if ('problems' in parsed) return { problem: `${parsed.problems[0]!.message}.` };
+        await putListInForce(present, list, text);
+        return { added };
+      }),
+    importRows: (list, csv, preview) =>
+      inTurn(async () => {
+        const present = await newest();
+        const { text, ...plan } = importPlan(list, listTextIn(present, list), csv);
+        if (!preview && plan.added > 0) await putListInForce(present, list, text);
+        return plan;
+      }),
+    remove: (list, row) =>
+      inTurn(async () => {
+        const present = await newest();
+        const text = listTextIn(present, list);
+        const left = text === undefined ? undefined : withoutListRow(text, row);
+        if (left !== undefined) await putListInForce(present, list, left);
+        return left !== undefined;
+      }),
+  };
 
   const changes: ServedRules['changes'] = {
     desk,
@@ -428,13 +457,7 @@ export function createServedRules(options: {
     },
     rules,
     changes,
-    lists: {
-      all() {
-        const { lists } = engine().ruleSet();
-        return (lists?.names() ?? []).map((name) => listSummary(lists!.get(name)!));
-      },
-      add: addListEntry,
-    },
+    lists,
     close() {
       clearTimeout(changeTimer);
       clearInterval(settleTimer);

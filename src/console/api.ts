@@ -172,6 +172,9 @@ export function getSession(): Promise<SessionView> {
 export const sendJson = (path: string, method: string, body: unknown): Promise<unknown> =>
   call(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
+export const sendText = (path: string, type: string, body: string): Promise<unknown> =>
+  call(path, { method: 'POST', headers: { 'content-type': type }, body });
+
 export function signIn(name: string, password: string): Promise<SessionView> {
   return sendJson('v1/session', 'POST', { name, password }) as Promise<SessionView>;
 }

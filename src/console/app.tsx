@@ -22,6 +22,7 @@ effect(() => {
 });
 
 const RecordsPage = later(async () => (await import('./records-page.tsx')).RecordsPage);
+const ListsPage = later(async () => (await import('./lists-page.tsx')).ListsPage);
 const RulesPage = later(async () => (await import('./rules-page.tsx')).RulesPage);
 const DeadLettersPage = later(async () => (await import('./dead-letters-page.tsx')).DeadLettersPage);
 const AuditPage = later(async () => (await import('./audit-page.tsx')).AuditPage);
@@ -57,6 +58,11 @@ export function App() {
             {may('listRules') && (
               <li class="apart">
                 <PageLink target={{ page: 'rules' }} current={page === 'rules'} label={t.nav.rules} />
+              </li>
+            )}
+            {may('getListRows') && (
+              <li>
+                <PageLink target={{ page: 'lists' }} current={page === 'lists'} label={t.nav.lists} />
               </li>
             )}
             {may('listDeadLetters') && (
@@ -104,6 +110,7 @@ export function App() {
         {page === 'records' && ownDesks().includes(desk) && <RecordsPage key={desk} />}
         {isDeskPage(place.value) && !ownDesks().includes(desk) && <p class="note elsewhere">{t.nav.notYours}</p>}
         {page === 'rules' && may('listRules') && <RulesPage />}
+        {page === 'lists' && may('getListRows') && <ListsPage />}
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'audit' && may('listAudit') && <AuditPage />}
         {page === 'admin' && isSignedIn && may('listUsers') && <AdminPage />}

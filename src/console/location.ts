@@ -7,6 +7,7 @@
  *     #/records/fraud?subscriber=8613…&type=voice&dir=mo&age=24h&q=371&sort=longest&record=…
  *     #/records/fraud?alert=…
  *     #/rules?desk=fraud&waiting=yes&q=burst&rule=fraud.international-burst
+ *     #/lists?list=iprn&q=371
  *     #/operations?lang=en
  *     #/audit
  *     #/admin
@@ -99,7 +100,7 @@ export const NO_CASE_FILTERS: CaseFilters = {
   columns: COLUMNS_SHOWN,
 };
 
-const PAGES = ['desk', 'cases', 'records', 'rules', 'deadletters', 'operations', 'audit', 'admin'] as const;
+const PAGES = ['desk', 'cases', 'records', 'rules', 'lists', 'deadletters', 'operations', 'audit', 'admin'] as const;
 
 export interface Place {
   page: (typeof PAGES)[number];
@@ -116,6 +117,9 @@ export interface Place {
   records: RecordFilters;
   /** The usage record that is open; empty: none. */
   recordId: string;
+  /** The reference list that is open, and what its rows contain; empty: none, and all. */
+  listName: string;
+  listText: string;
   /** The saved view that was chosen; empty: none. */
   viewId: string;
   /** Rejected records: empty, all of them. */
@@ -143,6 +147,8 @@ export const NO_OPENED = {
   cases: NO_CASE_FILTERS,
   records: NO_RECORD_FILTERS,
   recordId: '',
+  listName: '',
+  listText: '',
   viewId: '',
   letterReason: '',
   letterSource: '',
@@ -228,6 +234,8 @@ export function parsePlace(hash: string): Place {
       order: oneOf(RECORD_ORDERS, query.get('sort')) ?? 'newest',
     },
     recordId: text('record'),
+    listName: text('list'),
+    listText: text('q'),
     viewId: /^[0-9a-f-]{1,40}$/.test(text('view')) ? text('view') : '',
     letterReason: oneOf(LETTER_REASONS, query.get('reason')) ?? '',
     letterSource: text('source'),
@@ -267,6 +275,10 @@ export function formatPlace(place: Place): string {
     if (age !== '') query.set('age', age);
     if (order !== 'newest') query.set('sort', order);
     if (place.recordId !== '') query.set('record', place.recordId);
+  }
+  if (place.page === 'lists') {
+    if (place.listName !== '') query.set('list', place.listName);
+    if (place.listText !== '') query.set('q', place.listText);
   }
   if (place.page === 'deadletters') {
     if (place.letterReason !== '') query.set('reason', place.letterReason);

@@ -14,6 +14,7 @@ export const zhCn: Messages = {
     arrears: '欠费',
     retention: '客户维系',
     deadletters: '拒收记录',
+    lists: '名单',
     rules: '规则',
     operations: '运行监控',
     audit: '审计',

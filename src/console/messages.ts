@@ -18,6 +18,7 @@ export const en = {
     retention: 'Retention',
     deadletters: 'Rejected',
     rules: 'Rules',
+    lists: 'Lists',
     operations: 'Operations',
     audit: 'Audit',
     admin: 'Administration',

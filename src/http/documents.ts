@@ -32,7 +32,7 @@ import {
 } from './administration-schemas.ts';
 import { BulkResultSchema, BulkSchema, BulkUndoSchema, TakeNextSchema } from './case-schemas.ts';
 import { DeskSettingsSchema, RoutingChangeSchema } from './desk-settings.ts';
-import { ListsSchema } from './lists.ts';
+import { ListEntrySchema, ListImportSchema, ListRowsSchema, ListsSchema } from './lists.ts';
 import { RecordPageSchema, UsageRecordViewSchema } from './records.ts';
 import { type JsonSchema, type RouteDescription, type Routes, ref } from './route.ts';
 import {
@@ -137,6 +137,9 @@ const components: (TSchema & { $id?: string })[] = [
   BulkResultSchema,
   SnoozePreviewSchema,
   FeedbackSchema,
+  ListRowsSchema,
+  ListImportSchema,
+  ListEntrySchema,
   ListsSchema,
   RoutingSchema,
   ViewBodySchema,

@@ -343,7 +343,7 @@ function checkValue(kind: ListKind, value: string, problem: (message: string) =>
 }
 
 /** Cells of one line with the place of each; undefined where quotes are not closed. Quotes are needed around commas only. */
-function cellsOf(line: string): { text: string; at: number }[] | undefined {
+export function cellsOf(line: string): { text: string; at: number }[] | undefined {
   const cells: { text: string; at: number }[] = [];
   let at = 0;
   while (at <= line.length) {

@@ -1,0 +1,184 @@
+/**
+ * Reference lists in a real browser against a real `serve`: a lead looks at a CSV file, is told what is wrong with it, takes it
+ * over, adds and ends entries; and a rule that asks the list fires by what it holds then.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { hashPassword } from '../src/access/password.ts';
+import { openAccessStore } from '../src/access/store.ts';
+import type { Role } from '../src/access/table.ts';
+import { type Broker, startBroker } from '../src/source/broker.ts';
+import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { alertsIn, endProcesses, type Serving, send, startServe, temporaryFolder, until } from './serving.ts';
+
+const PASSWORD = 'a long enough sentence';
+const LOCATOR_LIMIT_MS = 20_000;
+const HOSTILE = '<img src=x onerror=alert(1)> =cmd|calc';
+const author = { who: { kind: 'command', id: 'test' } };
+const RULE = `id: fraud.hot
+version: 1
+catalogue: F90
+status: stable
+desk: fraud
+title: { en: Call to a hot number, zh-CN: 呼叫高风险号码 }
+fraudType: irsf
+enabler: subscription
+key: subscriber
+on: voice
+where: inList(otherNumber, 'hot')
+features:
+  many: { aggregate: count, window: 1h }
+bands:
+  - { severity: warning, if: many >= 1, score: 50 }
+reason: { en: "{many} calls", zh-CN: "{many}次呼叫" }
+suppress: { for: 1h }
+tests:
+  - name: fires at a number of the list
+    lists: { hot: [{ kind: number, value: "37112345678" }] }
+    steps: [{ record: { recordType: voice, direction: mo, otherNumber: "37112345678", durationSec: 5 } }]
+    expect: [{ severity: warning }]
+`;
+let made = 0;
+const call = (servedMsisdn: string, otherNumber: string) => {
+  made += 1;
+  const record = { recordId: `r${made}`, recordType: 'voice', eventTime: Date.now(), servedMsisdn, direction: 'mo' };
+  return { subject: 'usage.0.voice', body: JSON.stringify({ ...record, otherNumber, durationSec: 5 }) };
+};
+
+beforeAll(buildIfStale);
+
+describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where no Chromium is found)', () => {
+  const folder = temporaryFolder();
+  const rules = join(folder.path, 'rules');
+  const data = join(folder.path, 'data');
+  let broker: Broker;
+  let browser: Browser;
+  let server: Serving;
+  const contexts: BrowserContext[] = [];
+  let problems: string[][] = [];
+
+  beforeAll(async () => {
+    broker = await startBroker();
+    browser = await openBrowser();
+    mkdirSync(join(rules, 'lists'), { recursive: true });
+    mkdirSync(data);
+    writeFileSync(join(rules, 'hot.yaml'), RULE);
+    writeFileSync(join(rules, 'lists/hot.csv'), '# of the operator\nkind,value,note\nnumber,37100000001,first\n');
+    const store = openAccessStore(join(data, 'access.sqlite'));
+    const hash = await hashPassword(PASSWORD);
+    const people: [string, Role][] = [
+      ['lena', 'lead'],
+      ['ana', 'analyst'],
+    ];
+    for (const [name, role] of people) {
+      store.addUser({ name, roles: [role], desks: ['fraud'], password: hash }, author);
+      store.changeUser(name, { password: { hash, mustChange: false } }, author);
+    }
+    store.close();
+    server = await startServe({ nats: broker.url, rules, data });
+  }, 120_000);
+  afterAll(async () => {
+    await browser?.close();
+    await server?.end();
+    await endProcesses();
+    await broker?.stop();
+    folder.remove();
+  });
+  afterEach(async () => {
+    await Promise.all(contexts.splice(0).map((context) => context.close()));
+    const seen = problems.flat();
+    problems = [];
+    expect(seen).toEqual([]);
+  });
+  const signedIn = async (name: string, hash: string): Promise<Page> => {
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+    contexts.push(context);
+    const page = await context.newPage();
+    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
+    problems.push(watchProblems(page));
+    await page.goto(`${server.http}/${hash}`);
+    await page.locator('input[name=name]').fill(name);
+    await page.locator('input[name=password]').fill(PASSWORD);
+    await page.locator('button[type=submit]').click();
+    await page.locator('.lists-page h1').waitFor();
+    return page;
+  };
+  const csv = (text: string) => ({ name: 'hot.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+  const picture = async (page: Page, name: string): Promise<void> => {
+    const into = process.env['RINGFENCE_PICTURES'];
+    if (into === undefined) return;
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path: join(into, `${name}-${colorScheme}.png`) });
+    }
+  };
+  const alertedSubscribers = async (): Promise<(string | undefined)[]> =>
+    (await alertsIn(broker.url)).map(({ servedMsisdn }) => servedMsisdn);
+
+  test('a lead imports a file, adds and ends entries, and rules go by it', { timeout: 240_000 }, async () => {
+    const page = await signedIn('lena', '#/lists?list=hot&lang=en');
+    await page.getByRole('rowheader', { name: '37100000001' }).waitFor();
+
+    // A file with mistakes changes nothing, and says where they are.
+    await page
+      .locator('input[type=file]')
+      .setInputFiles(csv(`kind,value,note\nnumber,37122222222,${HOSTILE}\nnumber,abc,\n`));
+    await page.getByRole('button', { name: 'Look at it' }).click();
+    await page.getByText('The file cannot be taken over; 1 problems were found.').waitFor();
+    expect(await page.locator('.import tbody').innerText()).toMatch(/3\s+8\s+'abc' is no number/);
+    expect(await seriousViolations(page)).toEqual([]);
+    await picture(page, 'lists-en');
+    expect(readFileSync(join(rules, 'lists/hot.csv'), 'utf8')).not.toContain('37122222222');
+
+    await page
+      .locator('input[type=file]')
+      .setInputFiles(csv(`value,kind,note\n37122222222,number,${HOSTILE}\n37100000001,number,again\n`));
+    await page.getByRole('button', { name: 'Look at it' }).click();
+    await page.getByText('1 rows would be added; 1 are in the list already.').waitFor();
+    await page.getByRole('button', { name: 'Add 1 rows' }).click();
+    await page.getByText('1 rows were added.').waitFor();
+    await page.getByRole('cell', { name: HOSTILE }).waitFor();
+    await send(broker.url, [call('8613800000001', '37122222222'), call('8613800000002', '37133333333')]);
+    await until('the alert of the imported number', async () => (await alertedSubscribers()).includes('8613800000001'));
+    expect(await alertedSubscribers()).toEqual(['8613800000001']);
+
+    await page.getByLabel('Value', { exact: true }).fill('37133333333');
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByText('37133333333 is in the list.').waitFor();
+    await page.getByRole('button', { name: 'End 37122222222' }).click();
+    await page.getByRole('button', { name: 'End the entry' }).click();
+    await page.getByText('37122222222 is no longer in the list.').waitFor();
+    await page.getByRole('rowheader', { name: '37122222222' }).waitFor({ state: 'detached' });
+    await send(broker.url, [call('8613800000003', '37122222222'), call('8613800000004', '37133333333')]);
+    await until('the alert of the added number', async () => (await alertedSubscribers()).includes('8613800000004'));
+    expect(await alertedSubscribers()).not.toContain('8613800000003');
+    // The file stays the operator's own: comment, order and first row are as they were.
+    expect(readFileSync(join(rules, 'lists/hot.csv'), 'utf8')).toBe(
+      '# of the operator\nkind,value,note\nnumber,37100000001,first\nnumber,37133333333,\n',
+    );
+
+    const store = openAccessStore(join(data, 'access.sqlite'));
+    const actions = [...store.auditRows()]
+      .map(({ text }) => JSON.parse(text) as { action: string; who: { id: string }; object: Record<string, string> })
+      .filter(({ action }) => /List/.test(action));
+    store.close();
+    expect(actions.map(({ action, who, object }) => [action, who.id, object['preview'] ?? ''])).toEqual([
+      ['importListRows', 'lena', 'true'],
+      ['importListRows', 'lena', 'true'],
+      ['importListRows', 'lena', 'false'],
+      ['addListEntry', 'lena', ''],
+      ['endListEntry', 'lena', ''],
+    ]);
+  });
+
+  test('an analyst sees masked rows in Chinese, and changes nothing', { timeout: 120_000 }, async () => {
+    const page = await signedIn('ana', '#/lists?list=hot&lang=zh-CN');
+    await page.getByRole('rowheader', { name: '371****0001' }).waitFor();
+    expect(await page.locator('main').innerText()).not.toContain('37100000001');
+    expect(await page.getByRole('button', { name: /移除|预览|添加/ }).count()).toBe(0);
+    expect(await seriousViolations(page)).toEqual([]);
+    await picture(page, 'lists-zh');
+  });
+});
