@@ -126,7 +126,7 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
       .locator('input[type=file]')
       .setInputFiles(csv(`kind,value,note\nnumber,37122222222,${HOSTILE}\nnumber,abc,\n`));
     await page.getByRole('button', { name: 'Look at it' }).click();
-    await page.getByText('The file cannot be taken over; 1 problems were found.').waitFor();
+    await page.getByText('The file cannot be taken over. Problems found: 1.').waitFor();
     expect(await page.locator('.import tbody').innerText()).toMatch(/3\s+8\s+'abc' is no number/);
     expect(await seriousViolations(page)).toEqual([]);
     await picture(page, 'lists-en');
@@ -136,9 +136,9 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
       .locator('input[type=file]')
       .setInputFiles(csv(`value,kind,note\n37122222222,number,${HOSTILE}\n37100000001,number,again\n`));
     await page.getByRole('button', { name: 'Look at it' }).click();
-    await page.getByText('1 rows would be added; 1 are in the list already.').waitFor();
-    await page.getByRole('button', { name: 'Add 1 rows' }).click();
-    await page.getByText('1 rows were added.').waitFor();
+    await page.getByText('Rows to add: 1. In the list already: 1.').waitFor();
+    await page.getByRole('button', { name: 'Add them (1)' }).click();
+    await page.getByText('Rows added: 1.').waitFor();
     await page.getByRole('cell', { name: HOSTILE }).waitFor();
     await send(broker.url, [call('8613800000001', '37122222222'), call('8613800000002', '37133333333')]);
     await until('the alert of the imported number', async () => (await alertedSubscribers()).includes('8613800000001'));
