@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -8,6 +8,7 @@ import { createArena, PAGE_UNITS } from '../src/state/arena.ts';
 import {
   CHECKPOINT_FORMAT,
   type CheckpointContent,
+  type Disk,
   GENERATIONS_KEPT,
   loadCheckpoint,
   OLDEST_FORMAT,
@@ -110,10 +111,37 @@ describe('checkpoint', () => {
   test('what a crash left half written is no generation, and does not stand in the way', async () => {
     const directory = freshFolder();
     await writeCheckpoint(directory, position(1), contentOf('one'));
-    await writeFile(join(directory, 'checkpoint-000000002.writing'), 'RINGFENC');
+    await writeFile(join(directory, 'checkpoint-000000002.7-1.writing'), 'RINGFENC');
     expect((await loadCheckpoint(directory)).checkpoint!.number).toBe(1);
     expect((await writeCheckpoint(directory, position(2), contentOf('two'))).number).toBe(2);
     expect((await loadCheckpoint<Meta>(directory)).checkpoint!.meta.note).toBe('two');
+    expect((await readdir(directory)).sort()).toEqual(['checkpoint-000000001', 'checkpoint-000000002']);
+  });
+
+  test('who was frozen while it wrote one does not touch that of who took its place', async () => {
+    const directory = freshFolder();
+    await writeCheckpoint(directory, position(1), contentOf('one'));
+    const [frozen, thawed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const zombie: Disk = {
+      ...{ writer: 'zombie', mkdir, readdir, rename, rm },
+      async open(path, flags) {
+        const file = await open(path, flags);
+        const sync = file.sync.bind(file);
+        file.sync = async () => {
+          frozen.resolve();
+          await thawed.promise;
+          return sync();
+        };
+        return file;
+      },
+    };
+    const late = writeCheckpoint(directory, position(2), contentOf('late'), zombie);
+    await frozen.promise;
+    expect((await writeCheckpoint(directory, position(3), contentOf('owner'))).number).toBe(2);
+    thawed.resolve();
+    await expect(late).rejects.toThrow('ENOENT');
+    const { checkpoint, rejected } = await loadCheckpoint<Meta>(directory);
+    expect([checkpoint!.number, checkpoint!.meta.note, rejected]).toEqual([2, 'owner', []]);
   });
 });
 

@@ -30,6 +30,7 @@ import {
   createFollower,
   createLineWriter,
   dumpRecords,
+  type Exit,
   publish,
   publishing,
   recordsTaken,
@@ -188,8 +189,12 @@ fault(
         await send(broker.url, [{ subject: 'usage.0.voice', body: `letter ${at}` }]);
         letters++;
       }
-      const exit = await Promise.race([running.exited, sleep(STEP_LIMIT_MS)]);
-      expectSame(`${step}: ${exit?.signal}`, `${step}: SIGKILL`, running.log());
+      let exit: Exit | undefined;
+      void running.exited.then((ended) => {
+        exit = ended;
+      });
+      const { signal } = await until(step, () => exit, STEP_LIMIT_MS);
+      expectSame(`${step}: ${signal}`, `${step}: SIGKILL`, running.log());
       figures['steps'] = at + 1;
     }
     await publishNext(steps.length);

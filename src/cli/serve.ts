@@ -195,7 +195,13 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
           remove: (bad) => removeCheckpoint(directory, bad),
           async store(position, cut, hurry) {
             dataFolder.assertOurs();
-            return await checkpoints.write(directory, position, cut, hurry);
+            try {
+              return await checkpoints.write(directory, position, cut, hurry);
+            } catch (error) {
+              // Frozen in the middle of it and replaced: what was begun was cleared away by the new owner.
+              dataFolder.assertOurs();
+              throw error;
+            }
           },
         },
         checkpointEveryMs: config.checkpointIntervalSec * 1000,

@@ -118,6 +118,29 @@ export function startCheckpointThread(): CheckpointThread {
   };
 }
 
+/** A checkpoint as somebody sees it who shares the memory, asks for names, and gets pieces of kept memory one after the other. */
+export function shownContent<Meta>(
+  { meta, names, duplicates, shown }: Pick<Job<Meta>, 'meta' | 'names' | 'duplicates' | 'shown'>,
+  askNames: (from: number, to: number) => Promise<string[]>,
+  nextPiece: () => Uint8Array | undefined,
+): CheckpointContent<Meta> {
+  const kept: Uint8Array[] = [];
+  const keptPiece = (index: number): Uint8Array => {
+    while (kept.length <= index) {
+      const piece = nextPiece();
+      if (piece === undefined) throw new Error(`piece ${index} of kept memory was not sent`);
+      kept.push(piece);
+    }
+    return kept[index]!;
+  };
+  return {
+    meta,
+    names: { length: names, slice: askNames },
+    duplicates,
+    arena: { pages: shown.pages, take: (page, into) => takePage(shown, keptPiece, page, into) },
+  };
+}
+
 /** The side of the thread: writes one checkpoint after the other. */
 function writeJobs(port: MessagePort): void {
   /** Takes the names that were asked for. */
@@ -132,28 +155,15 @@ function writeJobs(port: MessagePort): void {
     pieces,
     pace,
   }: Job<unknown>): Promise<void> => {
-    const kept: Uint8Array[] = [];
-    const keptPiece = (index: number): Uint8Array => {
-      while (kept.length <= index) {
-        const next = receiveMessageOnPort(pieces);
-        if (next === undefined) throw new Error(`piece ${index} of kept memory was not sent`);
-        kept.push(next.message as Uint8Array);
-      }
-      return kept[index]!;
-    };
-    const content: CheckpointContent<unknown> = {
-      meta,
-      names: {
-        length: names,
-        slice: (from, to) =>
-          new Promise((resolve) => {
-            takeNames = resolve;
-            port.postMessage({ from, to } satisfies Answer);
-          }),
-      },
-      duplicates,
-      arena: { pages: shown.pages, take: (page, into) => takePage(shown, keptPiece, page, into) },
-    };
+    const content = shownContent(
+      { meta, names, duplicates, shown },
+      (from, to) =>
+        new Promise((resolve) => {
+          takeNames = resolve;
+          port.postMessage({ from, to } satisfies Answer);
+        }),
+      () => receiveMessageOnPort(pieces)?.message as Uint8Array | undefined,
+    );
     let resumedAt = performance.now();
     const rest = (): void => {
       Atomics.wait(pace, 0, LEISURE, (performance.now() - resumedAt) * REST_FACTOR);

@@ -44,6 +44,7 @@ const PAGE_BYTES = PAGE_UNITS * 8;
 /** Size class and number of blocks. */
 const PAGE_HEAD_BYTES = 8;
 const FILE_NAME = /^checkpoint-(\d{9})$/;
+const UNFINISHED = /^checkpoint-.*\.writing$/;
 
 /** Where in the stream the state stands. */
 export interface Position {
@@ -78,6 +79,11 @@ export interface DiskFile {
 
 /** What a checkpoint needs of the disk. The other one is that of the simulation, which loses what was not flushed. */
 export interface Disk {
+  /**
+   * Names the process in what it has begun to write. One that was frozen in the middle of it and replaced must not write on in
+   * the file of who came after.
+   */
+  writer: string;
   mkdir(path: string, options: { recursive: true }): Promise<unknown>;
   open(path: string, flags: 'r' | 'w'): Promise<DiskFile>;
   readdir(path: string): Promise<string[]>;
@@ -85,7 +91,14 @@ export interface Disk {
   rm(path: string, options: { force: true }): Promise<void>;
 }
 
-const realDisk: Disk = { mkdir, open, readdir, rename, rm };
+const realDisk: Disk = {
+  writer: `${process.pid}-${Math.floor(performance.timeOrigin)}`,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+};
 
 /** What is stored; `meta` is plain data of the engine. The parts come from `engine.cut()`. */
 export interface CheckpointContent<Meta> {
@@ -141,9 +154,13 @@ export async function writeCheckpoint<Meta>(
   rest: () => void = () => {},
 ): Promise<{ number: number; bytes: number }> {
   await disk.mkdir(directory, { recursive: true });
-  const number = ((await generations(directory, disk))[0] ?? 0) + 1;
+  const names = await namesIn(directory, disk);
+  const number = (generationsOf(names)[0] ?? 0) + 1;
   const path = pathOf(directory, number);
-  const file = await disk.open(`${path}.writing`, 'w');
+  const unfinished = `${path}.${disk.writer}.writing`;
+  // What others have begun and will not finish takes room.
+  for (const name of names) if (UNFINISHED.test(name)) await disk.rm(join(directory, name), { force: true });
+  const file = await disk.open(unfinished, 'w');
   let bytes = 0;
   try {
     const gathered = Buffer.allocUnsafe(WRITE_BYTES);
@@ -218,14 +235,14 @@ export async function writeCheckpoint<Meta>(
     await file.sync();
   } catch (error) {
     // A full disk needs the room of what was begun.
-    await disk.rm(`${path}.writing`, { force: true });
+    await disk.rm(unfinished, { force: true });
     throw error;
   } finally {
     await file.close();
   }
-  await disk.rename(`${path}.writing`, path);
+  await disk.rename(unfinished, path);
   await syncDirectory(directory, disk);
-  for (const old of (await generations(directory, disk)).slice(GENERATIONS_KEPT)) {
+  for (const old of generationsOf(await namesIn(directory, disk)).slice(GENERATIONS_KEPT)) {
     await disk.rm(pathOf(directory, old), { force: true });
   }
   return { number, bytes };
@@ -248,7 +265,7 @@ export async function loadCheckpoint<Meta>(
   disk: Disk = realDisk,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
-  for (const number of await generations(directory, disk)) {
+  for (const number of generationsOf(await namesIn(directory, disk))) {
     const path = pathOf(directory, number);
     const result = await read<Meta>(number, path, disk, memory, refuse);
     if (typeof result !== 'string') return { checkpoint: result, rejected };
@@ -401,21 +418,22 @@ export const removeCheckpoint = (directory: string, number: number, disk: Disk =
 const pathOf = (directory: string, number: number): string =>
   join(directory, `checkpoint-${String(number).padStart(9, '0')}`);
 
-/** Numbers of the generations that are there, newest first. */
-async function generations(directory: string, disk: Disk): Promise<number[]> {
-  let files: string[];
+async function namesIn(directory: string, disk: Disk): Promise<string[]> {
   try {
-    files = await disk.readdir(directory);
+    return await disk.readdir(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  return files
-    .map((file) => FILE_NAME.exec(file)?.[1])
+}
+
+/** Numbers of the generations that are there, newest first. */
+const generationsOf = (names: readonly string[]): number[] =>
+  names
+    .map((name) => FILE_NAME.exec(name)?.[1])
     .filter((number) => number !== undefined)
     .map(Number)
     .sort((a, b) => b - a);
-}
 
 /** A rename is durable only when its folder is. */
 async function syncDirectory(directory: string, disk: Disk): Promise<void> {

@@ -62,10 +62,54 @@ const ENTRIES_OF_PIECE = 128;
 const RETRY_MS = 250;
 const FILE_NAME = /^spill-(\d{9})$/;
 
-const readAt = promisify(read);
-const writeAt = promisify(write);
-const syncFile = promisify(fsync);
-const closeFile = promisify(close);
+/** What the store needs of the disk, where files are numbers. The other one is that of the simulation. */
+export interface SpillDisk {
+  mkdirSync(path: string, options: { recursive: true }): unknown;
+  readdirSync(path: string): string[];
+  openSync(path: string, flags: 'r' | 'wx+'): number;
+  readSync(file: number, into: Uint8Array, offset: number, length: number, position: number): number;
+  writeSync(file: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
+  rmSync(path: string, options: { force: true }): void;
+  read(
+    file: number,
+    into: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesRead: number }>;
+  write(
+    file: number,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesWritten: number }>;
+  sync(file: number): Promise<void>;
+  close(file: number): Promise<void>;
+  /** Names that were made or removed are durable. */
+  syncFolder(path: string): Promise<void>;
+}
+
+const realDisk: SpillDisk = {
+  mkdirSync,
+  readdirSync,
+  openSync,
+  readSync,
+  writeSync,
+  rmSync,
+  read: promisify(read),
+  write: promisify(write),
+  sync: promisify(fsync),
+  close: promisify(close),
+  async syncFolder(path) {
+    const folder = await open(path, 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  },
+};
 
 /** What a checkpoint notes of the store; plain data. `live`: base64 of one bit an entry. */
 export interface SpilledCut {
@@ -151,6 +195,7 @@ interface Chunk {
 export interface SpillStoreOptions {
   /** For tests: segments of another length. */
   segmentBytes?: number;
+  disk?: SpillDisk;
   /** A block was read while its record was being applied, after so long. */
   onRead?(seconds: number): void;
 }
@@ -159,6 +204,7 @@ const segmentPath = (directory: string, number: number): string =>
   join(directory, `spill-${String(number).padStart(9, '0')}`);
 
 export function openSpillStore(directory: string, options: SpillStoreOptions = {}): SpillStore {
+  const { disk = realDisk } = options;
   const segmentUnits = Math.min(SEGMENT_UNITS, (options.segmentBytes ?? SEGMENT_BYTES) / 8);
   /** All segments whose files are there and that this process has opened, by number. */
   const segments = new Map<number, Segment>();
@@ -187,7 +233,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     if (strangers !== undefined) return strangers;
     let names: string[] = [];
     try {
-      names = readdirSync(directory);
+      names = disk.readdirSync(directory);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
@@ -208,12 +254,12 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       });
     }
     if (tail !== undefined) closeChunk(tail);
-    mkdirSync(directory, { recursive: true });
+    disk.mkdirSync(directory, { recursive: true });
     let file = -1;
     while (file < 0) {
       try {
         // Never a file that is there: it may be that of a process which does not know yet that it was replaced.
-        file = openSync(segmentPath(directory, ++lastNumber), 'wx+');
+        file = disk.openSync(segmentPath(directory, ++lastNumber), 'wx+');
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
@@ -352,7 +398,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
   const readNow = (segment: Segment, at: number): Float64Array => {
     const begun = performance.now();
     const fill = (fromUnit: number, toUnit: number): number =>
-      readSync(
+      disk.readSync(
         segment.file,
         new Uint8Array(scratch.buffer, fromUnit * 8, (toUnit - fromUnit) * 8),
         0,
@@ -422,7 +468,13 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
   const writeChunk = async (chunk: Chunk): Promise<void> => {
     const upTo = chunk.filledUnits;
     for (let at = chunk.writtenUnits * 8; at < upTo * 8; ) {
-      const { bytesWritten } = await writeAt(chunk.segment.file, chunk.bytes, at, upTo * 8 - at, chunk.start * 8 + at);
+      const { bytesWritten } = await disk.write(
+        chunk.segment.file,
+        chunk.bytes,
+        at,
+        upTo * 8 - at,
+        chunk.start * 8 + at,
+      );
       at += bytesWritten;
     }
     written(chunk, upTo);
@@ -448,7 +500,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     try {
       const upTo = chunk.filledUnits * 8;
       for (let at = chunk.writtenUnits * 8; at < upTo; )
-        at += writeSync(chunk.segment.file, chunk.bytes, at, upTo - at, chunk.start * 8 + at);
+        at += disk.writeSync(chunk.segment.file, chunk.bytes, at, upTo - at, chunk.start * 8 + at);
       written(chunk, chunk.filledUnits);
     } catch (error) {
       troubled = (error as Error).message;
@@ -460,7 +512,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       if (!segment.dirty) continue;
       segment.dirty = false;
       try {
-        await syncFile(segment.file);
+        await disk.sync(segment.file);
       } catch (error) {
         // What a failed flush has lost is not written by the next one. The checkpoint before this still holds.
         throw new RingfenceError({
@@ -473,12 +525,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     }
     if (!folderChanged) return;
     folderChanged = false;
-    const folder = await open(directory, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await disk.syncFolder(directory);
   };
 
   // -- a checkpoint, and what follows from it ----------------------------------------------------------------------------
@@ -498,8 +545,8 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     const segment = segments.get(number);
     segments.delete(number);
     readFolder().delete(number);
-    if (segment !== undefined) await closeFile(segment.file);
-    rmSync(segmentPath(directory, number), { force: true });
+    if (segment !== undefined) await disk.close(segment.file);
+    disk.rmSync(segmentPath(directory, number), { force: true });
   };
 
   /**
@@ -525,7 +572,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     while (from < units) {
       const wanted = Math.min(piece.length, units - from) * 8;
       while (held < wanted) {
-        const { bytesRead } = await readAt(file, bytes, held, wanted - held, from * 8 + held);
+        const { bytesRead } = await disk.read(file, bytes, held, wanted - held, from * 8 + held);
         if (bytesRead === 0) return 'it is cut short';
         held += bytesRead;
       }
@@ -588,7 +635,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         keep(
           reference,
           entry,
-          readSync(segment.file, new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES), 0, READ_BYTES, at),
+          disk.readSync(segment.file, new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES), 0, READ_BYTES, at),
         );
       }
       const readSome = async (): Promise<void> => {
@@ -598,7 +645,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
           const { segment, reference, entry } = read;
           const at = (reference % SEGMENT_UNITS) * 8;
           try {
-            const { bytesRead } = await readAt(
+            const { bytesRead } = await disk.read(
               segment.file,
               new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES),
               0,
@@ -642,7 +689,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       }
     },
     async load({ segments: noted }) {
-      for (const { file } of segments.values()) await closeFile(file);
+      for (const { file } of segments.values()) await disk.close(file);
       segments.clear();
       blocks = 0;
       liveUnits = 0;
@@ -652,7 +699,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       for (const { number, units, entries, live } of noted) {
         let file: number;
         try {
-          file = openSync(segmentPath(directory, number), 'r');
+          file = disk.openSync(segmentPath(directory, number), 'r');
         } catch (error) {
           return { damage: `segment ${number} of the spilled keys: ${(error as Error).message}` };
         }
@@ -758,7 +805,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       closed = true;
       clearTimeout(retry);
       await turn;
-      for (const { file } of segments.values()) await closeFile(file);
+      for (const { file } of segments.values()) await disk.close(file);
       segments.clear();
     },
   };

@@ -1,10 +1,11 @@
 /**
- * A disk as checkpoints know it, with the difference between what was written and what is safe. After the end of a process
+ * A disk as checkpoints and the store of spilled keys know it, with the difference between what was written and what is safe. After the end of a process
  * all that was written is there. After the end of the machine (`crash`) only what was flushed is sure: of a file that was not,
  * any part may be there, and of the names that were not flushed with their folder, the first few.
  */
-import type { Random } from '../../src/feed/random.ts';
+import { pick, type Random } from '../../src/feed/random.ts';
 import type { Disk, DiskFile } from '../../src/state/checkpoint.ts';
+import type { SpillDisk } from '../../src/state/spill-store.ts';
 import type { SimClock, SimProcess } from './clock.ts';
 
 interface Content {
@@ -16,17 +17,22 @@ interface Content {
 export interface SimDisk {
   /** The disk as this process sees it. */
   of(process: SimProcess): Disk;
+  /** The same disk for the spilled keys of this process: some of it is asked without waiting, in the middle of a record. */
+  spillOf(process: SimProcess): SpillDisk;
   /** The machine goes down. */
   crash(): void;
   /** Every write fails from now on, or does no longer. */
   fill(full: boolean): void;
-  /** Damages a file that is there, as a disk does that lies or rots; says how, undefined where there is none. */
+  /** Damages the newest checkpoint, as a disk does that lies or rots; says how, undefined where there is none. */
   damage(): { path: string; how: string } | undefined;
-  /** What is there now, by name. */
-  files(): Map<string, Buffer>;
+  /** Damages a segment of spilled keys; what happens is drawn from another source, so that worlds without any stay what they are. */
+  damageSpilled(random: Random): { path: string; how: string } | undefined;
+  /** The checkpoints that are there now, by name. */
+  checkpoints(): Map<string, Buffer>;
 }
 
-const isFolder = (path: string): boolean => !/checkpoint-/.test(path);
+const isFolder = (path: string): boolean => !/checkpoint-|spill-/.test(path);
+const isCheckpoint = (path: string): boolean => /checkpoint-\d+$/.test(path);
 
 export function createDisk(options: {
   clock: SimClock;
@@ -43,6 +49,7 @@ export function createDisk(options: {
   let flushedNames = new Map<string, Content>();
   let journal: ((into: Map<string, Content>) => void)[] = [];
   let full = false;
+  let writers = 0;
 
   const change = (act: (into: Map<string, Content>) => void): void => {
     act(names);
@@ -50,9 +57,10 @@ export function createDisk(options: {
   };
   const error = (code: string, path: string): Error => Object.assign(new Error(`${code}: ${path}`), { code });
 
-  const of = (process: SimProcess): Disk => {
-    /** One operation: it takes its time, and the process may die before it, in it, or right after it. */
-    const operation = <T>(what: string, act: () => T): Promise<T> =>
+  /** One operation: it takes its time, and the process may die before it, in it, or right after it. */
+  const operationsOf =
+    (process: SimProcess) =>
+    <T>(what: string, act: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         process.step('disk');
         if (!process.alive) return;
@@ -71,6 +79,18 @@ export function createDisk(options: {
           process,
         );
       });
+  const flushNames = (): void => {
+    const fresh = [...names].filter(([name, one]) => flushedNames.get(name) !== one);
+    flushedNames = new Map(names);
+    journal = [];
+    for (const [name, { written }] of fresh) if (isCheckpoint(name)) options.onDurable(name, written);
+  };
+  const namesIn = (path: string): string[] =>
+    [...names.keys()].filter((name) => name.startsWith(`${path}/`)).map((name) => name.slice(path.length + 1));
+
+  const of = (process: SimProcess): Disk => {
+    const operation = operationsOf(process);
+    const writer = String(++writers);
     const fileOf = (path: string, content: Content): DiskFile => ({
       read: (into, offset, length, position) =>
         operation(`read ${path}`, () => {
@@ -93,14 +113,12 @@ export function createDisk(options: {
             content.flushed = content.written;
             return;
           }
-          const fresh = [...names].filter(([name, one]) => flushedNames.get(name) !== one);
-          flushedNames = new Map(names);
-          journal = [];
-          for (const [name, { written }] of fresh) if (!name.endsWith('.writing')) options.onDurable(name, written);
+          flushNames();
         }),
       close: () => operation(`close ${path}`, () => {}),
     });
     return {
+      writer,
       mkdir: (path) => operation(`mkdir ${path}`, () => {}),
       open: (path, flags) =>
         operation(`open ${path}`, () => {
@@ -115,10 +133,7 @@ export function createDisk(options: {
           change((into) => into.set(path, content));
           return fileOf(path, content);
         }),
-      readdir: (path) =>
-        operation(`readdir ${path}`, () =>
-          [...names.keys()].filter((name) => name.startsWith(`${path}/`)).map((name) => name.slice(path.length + 1)),
-        ),
+      readdir: (path) => operation(`readdir ${path}`, () => namesIn(path)),
       rename: (from, to) =>
         operation(`rename ${from}`, () => {
           const content = names.get(from);
@@ -132,19 +147,117 @@ export function createDisk(options: {
     };
   };
 
+  const spillOf = (process: SimProcess): SpillDisk => {
+    const operation = operationsOf(process);
+    const opened = new Map<number, { path: string; content: Content }>();
+    let last = 0;
+    const contentOf = (file: number): { path: string; content: Content } => {
+      const found = opened.get(file);
+      if (found === undefined) throw error('EBADF', String(file));
+      return found;
+    };
+    /** What is not waited for. A process that has died in it goes on to its next waiting, and changes nothing any more. */
+    const atOnce = (what: string, act: () => void): void => {
+      process.step('disk');
+      if (!process.alive) return;
+      trace(`disk ${what} at once`);
+      act();
+    };
+    const readFrom = (content: Content, into: Uint8Array, offset: number, length: number, position: number): number => {
+      const bytes = content.written.subarray(position, position + length);
+      into.set(bytes, offset);
+      return bytes.length;
+    };
+    const writeTo = (file: number, bytes: Uint8Array, position: number): void => {
+      const { path, content } = contentOf(file);
+      if (full) throw error('ENOSPC', path);
+      const after = Buffer.alloc(Math.max(content.written.length, position + bytes.length));
+      after.set(content.written);
+      after.set(bytes, position);
+      content.written = after;
+    };
+    return {
+      mkdirSync() {},
+      readdirSync: namesIn,
+      openSync(path, flags) {
+        let content = names.get(path);
+        if (flags === 'r' && content === undefined) throw error('ENOENT', path);
+        if (flags === 'wx+') {
+          if (content !== undefined) throw error('EEXIST', path);
+          if (full) throw error('ENOSPC', path);
+          const fresh: Content = { written: Buffer.alloc(0), flushed: undefined };
+          content = fresh;
+          atOnce(`open ${path}`, () => change((into) => into.set(path, fresh)));
+        }
+        opened.set(++last, { path, content: content! });
+        return last;
+      },
+      readSync: (file, into, offset, length, position) =>
+        readFrom(contentOf(file).content, into, offset, length, position),
+      writeSync(file, bytes, offset, length, position) {
+        const part = random() < 0.1 ? Math.ceil(length * random()) : length;
+        atOnce(`write ${contentOf(file).path}`, () => writeTo(file, bytes.subarray(offset, offset + part), position));
+        return part;
+      },
+      rmSync: (path) => atOnce(`rm ${path}`, () => change((into) => into.delete(path))),
+      read: (file, into, offset, length, position) =>
+        operation(`read ${contentOf(file).path}`, () => ({
+          bytesRead: readFrom(
+            contentOf(file).content,
+            into,
+            offset,
+            Math.ceil(length * (random() < 0.1 ? 0.5 : 1)),
+            position,
+          ),
+        })),
+      write: (file, bytes, offset, length, position) =>
+        operation(`write ${contentOf(file).path}`, () => {
+          const part = random() < 0.1 ? Math.ceil(length * random()) : length;
+          writeTo(file, bytes.subarray(offset, offset + part), position);
+          return { bytesWritten: part };
+        }),
+      sync: (file) =>
+        operation(`sync ${contentOf(file).path}`, () => {
+          const { content } = contentOf(file);
+          content.flushed = content.written;
+        }),
+      close: (file) => operation(`close ${contentOf(file).path}`, () => void opened.delete(file)),
+      syncFolder: (path) => operation(`sync ${path}`, flushNames),
+    };
+  };
+
   /** What may be left of bytes that were on their way: all, the old ones, a part, a part with a hole. */
   const torn = ({ written, flushed }: Content): Buffer => {
     if (flushed === written) return written;
     const kind = Math.floor(random() * 4);
     if (kind === 0) return written;
     if (kind === 1) return flushed ?? Buffer.alloc(0);
-    const part = Buffer.from(written.subarray(0, Math.floor(random() * (written.length + 1))));
-    if (kind === 3) part.fill(0, Math.floor(random() * part.length), part.length);
+    // Files are only appended to: what was flushed stays.
+    const safe = flushed?.length ?? 0;
+    const part = Buffer.from(written.subarray(0, safe + Math.floor(random() * (written.length - safe + 1))));
+    if (kind === 3) part.fill(0, safe + Math.floor(random() * (part.length - safe)), part.length);
     return part;
+  };
+
+  /** What a disk does to bytes that lie there: cuts them short, forgets the end, flips a bit. */
+  const rotten = (content: Content, draw: Random, kind: number): { bytes: Buffer; how: string } => {
+    const bytes = Buffer.from(content.written);
+    if (kind === 0) return { bytes: bytes.subarray(0, Math.floor(draw() * bytes.length)), how: 'cut short' };
+    if (kind === 1) {
+      bytes.fill(0, Math.floor(draw() * bytes.length));
+      return { bytes, how: 'zeros at its end' };
+    }
+    const at = Math.floor(draw() * bytes.length);
+    bytes[at]! ^= 1 << Math.floor(draw() * 8);
+    return { bytes, how: 'a bit has flipped' };
+  };
+  const lies = (name: string, bytes: Buffer): void => {
+    names.set(name, { written: bytes, flushed: bytes });
   };
 
   return {
     of,
+    spillOf,
     crash() {
       const kept = Math.floor(random() * (journal.length + 1));
       const after = new Map(flushedNames);
@@ -162,36 +275,45 @@ export function createDisk(options: {
       full = isFull;
     },
     damage() {
-      const generations = [...names.keys()].filter((name) => !name.endsWith('.writing')).sort();
+      const generations = [...names.keys()].filter(isCheckpoint).sort();
       const newest = generations.at(-1);
       if (newest === undefined) return undefined;
       const content = names.get(newest)!;
       const older = generations.at(-2);
       const kind = Math.floor(random() * 5);
-      let bytes = Buffer.from(content.written);
-      let how: string;
+      let how = 'lost';
       if (kind === 0) {
         names.delete(newest);
-        how = 'lost';
       } else if (kind === 1 && older !== undefined) {
-        bytes = Buffer.from(names.get(older)!.written);
+        lies(newest, Buffer.from(names.get(older)!.written));
         how = 'stale';
-      } else if (kind === 2) {
-        bytes = bytes.subarray(0, Math.floor(random() * bytes.length));
-        how = 'cut short';
-      } else if (kind === 3) {
-        bytes.fill(0, Math.floor(random() * bytes.length));
-        how = 'zeros at its end';
       } else {
-        const at = Math.floor(random() * bytes.length);
-        bytes[at]! ^= 1 << Math.floor(random() * 8);
-        how = 'a bit has flipped';
+        const damaged = rotten(content, random, kind === 1 ? 2 : kind - 2);
+        lies(newest, damaged.bytes);
+        how = damaged.how;
       }
-      if (kind !== 0) names.set(newest, { written: bytes, flushed: bytes });
       flushedNames = new Map(names);
       journal = [];
       return { path: newest, how };
     },
-    files: () => new Map([...names].map(([name, { written }]) => [name, written])),
+    damageSpilled(draw) {
+      const segments = [...names.keys()].filter((name) => /spill-/.test(name) && names.get(name)!.written.length > 0);
+      if (segments.length === 0) return undefined;
+      const path = pick(draw, segments);
+      const kind = Math.floor(draw() * 4);
+      let how = 'lost';
+      if (kind === 3) {
+        names.delete(path);
+      } else {
+        const damaged = rotten(names.get(path)!, draw, kind);
+        lies(path, damaged.bytes);
+        how = damaged.how;
+      }
+      flushedNames = new Map(names);
+      journal = [];
+      return { path, how };
+    },
+    checkpoints: () =>
+      new Map([...names].filter(([name]) => isCheckpoint(name)).map(([name, { written }]) => [name, written])),
   };
 }

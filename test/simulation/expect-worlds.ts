@@ -6,7 +6,7 @@ export const range = (from: number, count: number): number[] => Array.from({ len
 /** Fails with what is wrong in each of these worlds, and with the command that shows it again. */
 export async function expectWorlds(seeds: readonly number[]): Promise<void> {
   const failures: string[] = [];
-  const sums = { alerts: 0, deadLetters: 0, deaths: 0, checkpoints: 0, faults: 0 };
+  const sums = { alerts: 0, deadLetters: 0, deaths: 0, checkpoints: 0, faults: 0, spilled: 0 };
   for (const seed of seeds) {
     const { problems, figures } = await simulate(seed);
     for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += figures[name];

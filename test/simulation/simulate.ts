@@ -24,6 +24,8 @@ import {
   removeCheckpoint,
   writeCheckpoint,
 } from '../../src/state/checkpoint.ts';
+import { shownContent } from '../../src/state/checkpoint-thread.ts';
+import { openSpillStore, type SpilledLabels, type SpillStore } from '../../src/state/spill-store.ts';
 import { numberingPlan, utc } from '../rule-engine.ts';
 import { type BrokerFaults, createBroker, NO_FAULTS, type SimConnection } from './broker.ts';
 import { createClock, type SimProcess } from './clock.ts';
@@ -43,6 +45,16 @@ const DEATHS_MAX = 25;
 /** Mean of the steps of the disk until a process dies in one: a checkpoint takes some twenty. */
 const DISK_FUSE_MEAN = 40;
 const SLOW_WRITE_MS = 50;
+/** Apart from all else that is drawn, so that what is drawn here changes no world without it. */
+const BOUNDED_SEED = 0x5b11;
+/** Of the worlds so many have room in memory for a few keys only, and in so many the state is written as another thread sees it. */
+const BOUNDED_SHARE = 0.3;
+const THREADED_SHARE = 0.5;
+const RESIDENT_MAX = 8;
+/** Small, so that there are many, and some of them are mostly dead. */
+const SEGMENT_BYTES = [4_096, 65_536];
+/** A question of the thread and its answer. */
+const MESSAGE_MS = 20;
 /** What is quiet for so long has come to its end. */
 const QUIET_MS = 3_000;
 
@@ -71,7 +83,7 @@ export interface Outcome {
   /** What is wrong; empty where nothing is. */
   problems: string[];
   figures: Record<
-    'messages' | 'alerts' | 'deadLetters' | 'deaths' | 'checkpoints' | 'swaps' | 'events' | 'faults',
+    'messages' | 'alerts' | 'deadLetters' | 'deaths' | 'checkpoints' | 'swaps' | 'events' | 'faults' | 'spilled',
     number
   >;
   /** Changes where anything happened otherwise or at another time. */
@@ -86,6 +98,7 @@ interface Incarnation extends SimProcess {
   connection: SimConnection | undefined;
   partition: Partition | undefined;
   deadLetters: DeadLetterSink | undefined;
+  spill: SpillStore | undefined;
   /** Sequence of the message that its state began behind; undefined until it is known. */
   from: number | undefined;
   applied: string[];
@@ -127,10 +140,15 @@ async function world(
   };
   const chance = (share: number): boolean => random() < share;
   const workload = drawWorkload(seed, random, BEGIN);
+  const bounded = createRandom(seed + BOUNDED_SEED);
+  const residentMax = bounded() < BOUNDED_SHARE ? between(bounded, 1, RESIDENT_MAX) : undefined;
+  const isThreaded = bounded() < THREADED_SHARE;
+  const segmentBytes = pick(bounded, SEGMENT_BYTES);
   const first = { ...parseRules(workload.files), version: workload.version };
   let faults = 0;
   let checkpoints = 0;
   let deaths = 0;
+  let spilled = 0;
   let safety = true;
   let finished = false;
 
@@ -173,9 +191,7 @@ async function world(
       // A record that was read and then lost by the broker cannot be right; the tests of the source have that case.
       if (name === 'USAGE') return broker.deliveredUpTo('USAGE');
       // Beyond the oldest checkpoint that is still there after the next one nobody could make again what is lost.
-      const files = [...disk.files()]
-        .filter(([path]) => !path.endsWith('.writing'))
-        .sort(([a], [b]) => (a < b ? -1 : 1));
+      const files = [...disk.checkpoints()].sort(([a], [b]) => (a < b ? -1 : 1));
       if (files.length === 0) return 0;
       const oldest = files.slice(1 - GENERATIONS_KEPT).find(([path]) => !damaged.has(path));
       if (oldest === undefined) return last;
@@ -207,8 +223,9 @@ async function world(
   const checkpointEveryMs = pick(random, [300, 1_000, 5_000]);
   const fuseMean = pick(random, [200, 600, 3_000, 20_000]);
 
-  const newEngine = (): Engine =>
+  const newEngine = (spill?: SpillStore): Engine =>
     createEngine({
+      ...(spill && { spill: { store: spill, blocksMax: residentMax ?? 0, bytesMax: Number.POSITIVE_INFINITY } }),
       numberingPlan,
       localTime: utc,
       latenessMs: workload.latenessMs,
@@ -216,7 +233,7 @@ async function world(
     });
   /** The same engine, with what is applied to it written down; what a dead process still does until it waits has no effect. */
   const watched = (process: Incarnation): Engine => {
-    const engine = newEngine();
+    const engine = newEngine(process.spill);
     return {
       ...engine,
       apply(record, alerts) {
@@ -239,6 +256,7 @@ async function world(
     if (!process.alive) return;
     process.alive = false;
     process.countsAfter = metrics.recordsByResult();
+    spilled += process.spill?.stats().spilled ?? 0;
     process.connection?.die();
     deaths++;
     trace(`process ${process.number} ${how}`);
@@ -251,6 +269,13 @@ async function world(
         if (damage !== undefined) {
           trace(`damaged: ${damage.path}: ${damage.how}`);
           damaged.add(damage.path);
+        }
+      }
+      if (residentMax !== undefined && bounded() < 0.3) {
+        const damage = disk.damageSpilled(bounded);
+        if (damage !== undefined) {
+          trace(`damaged: ${damage.path}: ${damage.how}`);
+          for (const [path, content] of disk.checkpoints()) if (needs(content, damage.path)) damaged.add(path);
         }
       }
       if (chance(0.3)) broker.restart(between(random, 100, 2_000), false);
@@ -272,6 +297,7 @@ async function world(
       connection: undefined,
       partition: undefined,
       deadLetters: undefined,
+      spill: undefined,
       from: undefined,
       applied: [],
       stopping: false,
@@ -317,6 +343,8 @@ async function world(
     process.deadLetters = deadLetters;
     const control = createDurablePublisher(js, onTrouble);
     const files = disk.of(process);
+    if (residentMax !== undefined)
+      process.spill = openSpillStore(DIRECTORY, { disk: disk.spillOf(process), segmentBytes });
     const engine = watched(process);
     let earlier: Position | undefined;
     process.partition = await startPartition({
@@ -340,9 +368,27 @@ async function world(
           if (mutation === 'position-late') at = process.partition!.pipeline.position();
           if (mutation === 'position-early') at = earlier ?? position;
           earlier = position;
-          return writeCheckpoint(DIRECTORY, at, cut, files);
+          if (!isThreaded) return writeCheckpoint(DIRECTORY, at, cut, files);
+          const { meta, names, duplicates, arena } = cut;
+          const pieces: Uint8Array[] = [];
+          arena.onKept((piece) => pieces.push(piece));
+          const job = { meta: structuredClone(meta), names: names.length, duplicates, shown: arena.shown };
+          const content = shownContent(
+            job,
+            async (from, to) => {
+              await new Promise((resolve) => setTimeout(resolve, bounded() * MESSAGE_MS));
+              return names.slice(from, to);
+            },
+            () => pieces.shift(),
+          );
+          try {
+            return await writeCheckpoint(DIRECTORY, at, content, files);
+          } finally {
+            arena.onKept(() => {});
+          }
         },
       },
+      ...(process.spill && { spill: process.spill }),
       checkpointEveryMs,
       connection,
       js,
@@ -472,6 +518,7 @@ async function world(
       ...counts,
       events: clock.events(),
       faults,
+      spilled,
     },
     trace: lines,
   };
@@ -575,14 +622,27 @@ async function world(
     const reader: SimProcess = { alive: true, clockAheadMs: 0, step() {}, failed: (error) => problem(String(error)) };
     let done = false;
     const read = async (): Promise<void> => {
-      const generations = [...disk.files().keys()].filter((path) => !path.endsWith('.writing'));
+      const generations = [...disk.checkpoints().keys()];
       for (const path of new Set([generations.at(0)!, generations.at(-1)!])) {
-        const restored = newEngine();
+        const spill = openSpillStore(DIRECTORY, { disk: disk.spillOf(reader), segmentBytes });
+        const restored = newEngine(spill);
         const onlyThis = only(disk.of(reader), path);
-        const { checkpoint } = await loadCheckpoint<EngineMeta>(DIRECTORY, restored.arena, undefined, onlyThis);
+        let labels: SpilledLabels | undefined;
+        const { checkpoint } = await loadCheckpoint<EngineMeta>(
+          DIRECTORY,
+          restored.arena,
+          async (_, { spilled: noted }) => {
+            if (noted === undefined) return undefined;
+            const loaded = await spill.load(noted);
+            if ('damage' in loaded) return loaded.damage;
+            ({ labels } = loaded);
+            return undefined;
+          },
+          onlyThis,
+        );
         if (checkpoint === undefined) continue;
         const { meta, position } = checkpoint;
-        restored.restore(meta, parseRules(meta.rules).sources, checkpoint.names, checkpoint.duplicates);
+        restored.restore(meta, parseRules(meta.rules).sources, checkpoint.names, checkpoint.duplicates, labels);
         const rest = undisturbed(restored, messages, position.sequence, meta.prepared);
         const expected = course.alerts.filter(({ sequence }) => sequence > position.sequence);
         const [left, right] = [rest, { alerts: expected }].map(({ alerts }) =>
@@ -602,12 +662,21 @@ async function world(
 
 interface CheckpointHead {
   position: Position;
-  meta: Pick<EngineMeta, 'applied' | 'duplicates' | 'late'>;
+  meta: Pick<EngineMeta, 'applied' | 'duplicates' | 'late' | 'spilled'>;
 }
 
 /** What the first section of a checkpoint tells. */
 const headOf = (content: Buffer): CheckpointHead =>
   JSON.parse(content.subarray(24, 24 + content.readUInt32LE(20)).toString()) as CheckpointHead;
+
+/** Whether this segment of spilled keys belongs to a checkpoint. One that is damaged already tells nothing. */
+function needs(content: Buffer, segment: string): boolean {
+  try {
+    return (headOf(content).meta.spilled?.segments ?? []).some(({ number }) => number === Number(segment.slice(-9)));
+  } catch {
+    return true;
+  }
+}
 
 /** Bodies by subject, in order. */
 function bySubject(messages: readonly { subject: string; body: string }[]): Map<string, string[]> {
