@@ -30,6 +30,9 @@ export const recordsWanted = Number(
   process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isLong ? 5_000_000 : isWhole ? 120_000 : 8_000),
 );
 
+/** Gigabytes are removed in it after a long run. */
+const HOOK_LIMIT_MS = 600_000;
+
 /** What a test has measured; the reporter prints it in this order. */
 export type Figures = Record<string, number | string>;
 
@@ -72,12 +75,12 @@ export function freshForEach(
 ): (kind: string) => string {
   let paths = 0;
   const freshPath = (kind: string): string => join(folder.path, `${kind}-${paths++}`);
-  beforeEach(async () => use.take({ broker: await startBroker(), data: freshPath('data') }));
+  beforeEach(async () => use.take({ broker: await startBroker(), data: freshPath('data') }), HOOK_LIMIT_MS);
   afterEach(async () => {
     await endProcesses();
     await use.broker().stop();
-  });
-  afterAll(() => folder.remove());
+  }, HOOK_LIMIT_MS);
+  afterAll(() => folder.remove(), HOOK_LIMIT_MS);
   return freshPath;
 }
 

@@ -321,6 +321,8 @@ export async function taken(ops: string, records: number): Promise<void> {
 export interface StoredMessage {
   sequence: number;
   subject: string;
+  /** When the broker stored it, Unix epoch ms with fractions. */
+  storedMs: number;
   header(name: string): string;
   bytes: Uint8Array;
 }
@@ -334,7 +336,8 @@ async function* messagesIn(nats: string, stream: string): AsyncGenerator<StoredM
     if (left === 0) return;
     for await (const message of await consumer.consume()) {
       const { headers, seq, subject, data } = message;
-      yield { sequence: seq, subject, header: (name) => headers?.get(name) ?? '', bytes: data };
+      const storedMs = Number(message.timestampNanos) / 1e6;
+      yield { sequence: seq, subject, storedMs, header: (name) => headers?.get(name) ?? '', bytes: data };
       if (--left === 0) break;
     }
   } finally {

@@ -1,5 +1,5 @@
 import { type JetStreamManager, jetstream, jetstreamManager, StorageType } from '@nats-io/jetstream';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection, type RequestOptions, TimeoutError } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
@@ -51,6 +51,24 @@ describe.each(natsServers)('$name', ({ binary }) => {
   test('two processes that start together agree', async () => {
     const both = await Promise.all([1, 2].map(() => ensureStreams(nc, { partitions: 1, retentionDays })));
     expect(both).toEqual([{ warnings: [] }, { warnings: [] }]);
+  });
+
+  test('the first answer about each stream may be lost', async () => {
+    const asked = new Map<string, number>();
+    const late: NatsConnection = Object.create(nc, {
+      request: {
+        async value(subject: string, ...rest: [Uint8Array, RequestOptions]) {
+          const answer = await nc.request(subject, ...rest);
+          const times = (asked.get(subject) ?? 0) + 1;
+          asked.set(subject, times);
+          if (subject.includes('.STREAM.') && times === 1) throw new TimeoutError();
+          return answer;
+        },
+      },
+    });
+    expect(await ensureStreams(late, { partitions: 1, retentionDays })).toEqual({ warnings: [] });
+    expect(asked.get('$JS.API.STREAM.CREATE.USAGE')).toBe(2);
+    expect((await jsm.streams.info('USAGE')).config.subjects).toEqual(['usage.>']);
   });
 
   test('each partition has its own stream and its own subjects', async () => {

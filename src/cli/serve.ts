@@ -151,7 +151,8 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
     });
     for (const warning of warnings) log.warn({ detail: warning }, 'stream settings');
     const js = jetstream(connection);
-    const jsm = await jetstreamManager(connection);
+    // It answers: the streams are there.
+    const jsm = await jetstreamManager(connection, { checkAPI: false });
 
     const onTrouble = (sentence: string): void => log.warn({ detail: sentence }, 'publishing waits');
     const deadLetters = createDeadLetterSink(js, jsm, { onTrouble, allowGap: config.allowDataLoss });

@@ -34,6 +34,7 @@ const JETSTREAM_READY_LIMIT_MS = 30_000;
 /** A server that announces no JetStream of its own may still be connected to one that has it. */
 const JETSTREAM_FOUND_LIMIT_MS = 2_000;
 const JETSTREAM_READY_PAUSE_MS = 250;
+const ATTEMPTS_MIN = 3;
 const CONSUMER_KEPT_NANOS = 10e9;
 const NANOS_PER_DAY = 86_400e9;
 
@@ -123,17 +124,17 @@ export async function ensureStreams(
   const jsm = await readyManager(nc);
   const warnings: string[] = [];
   for (const config of wanted) {
-    const found = await existing(jsm, config.name);
+    const found = await existing(nc, jsm, config.name);
     if (found !== undefined) {
       warnings.push(...compare(config, found));
       continue;
     }
     try {
-      await jsm.streams.add(config);
+      await answered(nc, JETSTREAM_READY_LIMIT_MS, () => jsm.streams.add(config), isApiError);
     } catch (error) {
       if (!(error instanceof JetStreamApiError)) throw error;
       // A second process may have created it since we looked.
-      const created = await existing(jsm, config.name);
+      const created = await existing(nc, jsm, config.name);
       if (created === undefined) throw creationFailed(config, error);
       warnings.push(...compare(config, created));
     }
@@ -159,13 +160,26 @@ function streamConfig(name: string, subject: string, days: number): WantedStream
   };
 }
 
-async function readyManager(nc: NatsConnection): Promise<JetStreamManager> {
-  const deadline = Date.now() + (nc.info?.jetstream === true ? JETSTREAM_READY_LIMIT_MS : JETSTREAM_FOUND_LIMIT_MS);
-  for (;;) {
+const readyManager = (nc: NatsConnection): Promise<JetStreamManager> =>
+  answered(nc, nc.info?.jetstream === true ? JETSTREAM_READY_LIMIT_MS : JETSTREAM_FOUND_LIMIT_MS, () =>
+    jetstreamManager(nc),
+  );
+
+/** Asks again where no answer comes: a server that starts, elects a leader or is busy takes its time. An error that is `final` is one. */
+async function answered<T>(
+  nc: NatsConnection,
+  limitMs: number,
+  request: () => Promise<T>,
+  isFinal: (error: unknown) => boolean = () => false,
+): Promise<T> {
+  const deadline = Date.now() + limitMs;
+  for (let attempt = 1; ; attempt++) {
     try {
-      return await jetstreamManager(nc);
+      return await request();
     } catch (error) {
-      if (Date.now() > deadline || nc.isClosed()) {
+      if (isFinal(error)) throw error;
+      // The clock goes on while this machine stands still, so one attempt is not enough.
+      if ((Date.now() > deadline && attempt >= ATTEMPTS_MIN) || nc.isClosed()) {
         throw new RingfenceError({
           code: 'streams.unavailable',
           message: `JetStream does not answer on this NATS server (${error instanceof Error ? error.message : error}).`,
@@ -178,10 +192,12 @@ async function readyManager(nc: NatsConnection): Promise<JetStreamManager> {
   }
 }
 
+const isApiError = (error: unknown): boolean => error instanceof JetStreamApiError;
+
 /** The configuration of a stream, undefined where there is none. */
-async function existing(jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+async function existing(nc: NatsConnection, jsm: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {
-    return (await jsm.streams.info(name)).config;
+    return (await answered(nc, JETSTREAM_READY_LIMIT_MS, () => jsm.streams.info(name), isApiError)).config;
   } catch (error) {
     if (error instanceof JetStreamApiError && error.status === 404) return undefined;
     throw error;

@@ -159,7 +159,10 @@ export async function writeCheckpoint<Meta>(
   const path = pathOf(directory, number);
   const unfinished = `${path}.${disk.writer}.writing`;
   // What others have begun and will not finish takes room.
-  for (const name of names) if (UNFINISHED.test(name)) await disk.rm(join(directory, name), { force: true });
+  for (const name of names) {
+    const other = join(directory, name);
+    if (UNFINISHED.test(name) && other !== unfinished) await disk.rm(other, { force: true });
+  }
   const file = await disk.open(unfinished, 'w');
   let bytes = 0;
   try {

@@ -52,7 +52,7 @@ const BOUNDED_SHARE = 0.3;
 const THREADED_SHARE = 0.5;
 const RESIDENT_MAX = 8;
 /** Small, so that there are many, and some of them are mostly dead. */
-const SEGMENT_BYTES = [4_096, 65_536];
+const SEGMENT_BYTES = [32_768, 131_072];
 /** A question of the thread and its answer. */
 const MESSAGE_MS = 20;
 /** What is quiet for so long has come to its end. */
