@@ -30,6 +30,7 @@ import { evidenceValue, rounded } from './alerts/evidence.ts';
 import { alertRecord, LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from './alerts/loopback.ts';
 import { isHeldBack, NOT_NAMED } from './alerts/suppression.ts';
 import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from './record/usage-record.ts';
+import { isRoaming } from './reference/home-network.ts';
 import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
@@ -567,12 +568,7 @@ export function createEngine(options: EngineOptions): Engine {
           scope.destination !== undefined && home !== undefined && scope.destination.country !== home.country;
       }
     }
-    if (usesRoaming) {
-      const { servingPlmn, servedImsi } = record;
-      scope.roaming =
-        servingPlmn !== '' &&
-        (homePlmns.size > 0 ? !homePlmns.has(servingPlmn) : servedImsi !== '' && !servedImsi.startsWith(servingPlmn));
-    }
+    if (usesRoaming) scope.roaming = isRoaming(record, homePlmns, numberingPlan);
     if (usesLocalTime) {
       scope.night = localTime.isNight(record.eventTime);
       scope.weekend = localTime.isWeekend(record.eventTime);

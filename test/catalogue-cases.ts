@@ -364,6 +364,8 @@ c('F15', '73 h', 'none', f15(73, { otherNumber: LV }));
 c('F15', 'charge 50', 'warning', f15(10, { bytesDown: 1e6, charge: 50 }));
 c('F15', 'charge 49.99', 'none', f15(10, { bytesDown: 1e6, charge: 49.99 }));
 c('F15', 'call in visited country', 'warning', f15(10, { otherNumber: '447700900123' }));
+c('F15', 'no IMSI, a network abroad', 'warning', [act(T), voice(T + HOUR, { servingPlmn: '23415', otherNumber: LV })]);
+c('F15', 'no IMSI, a network at home', 'none', [act(T), voice(T + HOUR, { servingPlmn: '46001', otherNumber: LV })]);
 // F16-F19
 const imsiOnly = account(T - 400 * DAY, 'profile', {}, { servedImsi: IMSI });
 c('F16', '600 s', 'warning', [
@@ -580,6 +582,10 @@ c('F31', 'national', 'none', spoof(10, { trunkId: 'example-national-1' }));
 c('F31', 'foreign cli', 'none', spoof(10, { otherNumber: LV }));
 c('F31', 'owner roams', 'none', [
   voice(T - HOUR, { servedMsisdn: home(1), servedImsi: '460009999999999', servingPlmn: '23415' }),
+  ...spoof(10, { otherNumber: home(1) }),
+]);
+c('F31', 'owner roams, without an IMSI', 'none', [
+  voice(T - HOUR, { servedMsisdn: home(1), servingPlmn: '23415' }),
   ...spoof(10, { otherNumber: home(1) }),
 ]);
 // F32
@@ -1042,6 +1048,12 @@ c('A14', '13 d', 'none', [account(T - 60 * DAY, 'profile', { tier: 'vip' }), inv
 const daily = (days: number, per: number, from = T, f: R = {}) =>
   times(days, (d) => times(per, (i) => voice(from + d * DAY + i * 20 * MIN, { otherNumber: home(i), ...f })));
 c('C01', '0.6', 'warning', [...daily(56, 10), ...daily(14, 6, T + 56 * DAY), clock(T + 72 * DAY)]);
+c('C01', '0.5, the stream ends with the seventieth day', 'warning', [
+  ...daily(56, 10),
+  ...daily(14, 5, T + 56 * DAY),
+  clock(T + 70 * DAY + 30 * MIN),
+]);
+c('C01', '0.5, 60 days', 'none', [...daily(46, 10), ...daily(14, 5, T + 46 * DAY), clock(T + 60 * DAY + 30 * MIN)]);
 c('C01', '0.7', 'none', [...daily(56, 10), ...daily(14, 7, T + 56 * DAY), clock(T + 70.2 * DAY)]);
 c('C01', '0.4', 'critical', [...daily(56, 10), ...daily(14, 4, T + 56 * DAY), clock(T + 72 * DAY)]);
 c('C01', '0.5', 'warning', [...daily(56, 10), ...daily(14, 5, T + 56 * DAY), clock(T + 71 * DAY)]);

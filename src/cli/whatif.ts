@@ -15,6 +15,7 @@ import { createEngine } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import { decodeMessage } from '../record/decode.ts';
 import type { UsageRecord } from '../record/usage-record.ts';
+import { isRoaming } from '../reference/home-network.ts';
 import { holidaysOf, localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
@@ -128,7 +129,6 @@ export async function whatIf(files: readonly string[], options: WhatIfOptions): 
   const surroundingsOf = (record: UsageRecord): Surroundings => {
     const destination = record.otherNumber === '' ? undefined : plan.lookup(record.otherNumber);
     const home = plan.lookup(record.servedMsisdn);
-    const { servingPlmn, servedImsi } = record;
     return {
       kind:
         destination === undefined
@@ -140,9 +140,7 @@ export async function whatIf(files: readonly string[], options: WhatIfOptions): 
               : 'national',
       country: destination?.country ?? '',
       shift: time.shiftOf(record.eventTime, holidays),
-      roaming:
-        servingPlmn !== '' &&
-        (homePlmns.size > 0 ? !homePlmns.has(servingPlmn) : servedImsi !== '' && !servedImsi.startsWith(servingPlmn)),
+      roaming: isRoaming(record, homePlmns, plan),
       month: monthOf(time.dayNumber(record.eventTime)),
     };
   };
