@@ -42,6 +42,9 @@ const ruleOf = (desk: Desk): RuleDetail => ({
   key: 'subscriber',
   title: { en: desk, 'zh-CN': desk },
   features: [],
+  description: null,
+  falsePositives: [],
+  runbook: null,
   text: `id: ${desk}.rule`,
 });
 const rules: GatewayOptions['rules'] = {

@@ -63,6 +63,9 @@ function ruleShelf() {
     features: [],
     key: 'subscriber',
     title: { en: id, 'zh-CN': id },
+    description: null,
+    falsePositives: [{ en: 'A campaign', 'zh-CN': '营销活动' }],
+    runbook: null,
     text,
   });
   shelf.set('fraud.irsf-burst', ruleOf('fraud.irsf-burst', 'id: fraud.irsf-burst\n', 1));
@@ -193,6 +196,7 @@ describe('http server', () => {
     const { headers, body } = await get<RuleDetail>('/v1/rules/fraud.irsf-burst');
     expect(headers.get('etag')).toMatch(/^"1-[0-9a-f]{16}"$/);
     expect(body.text).toBe('id: fraud.irsf-burst\n');
+    expect(body.falsePositives).toEqual([{ en: 'A campaign', 'zh-CN': '营销活动' }]);
     const yaml = { 'content-type': 'application/yaml' };
     expect((await send('POST', '/v1/rules/check', 'good', yaml)).body).toEqual({ ok: true, errors: [] });
     expect((await send('POST', '/v1/rules/check', '{"a":"bad"}', { 'content-type': 'application/json' })).body).toEqual(

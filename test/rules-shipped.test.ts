@@ -71,6 +71,7 @@ describe('the shipped rules', () => {
         rule.description,
         rule.reason,
         rule.runbook,
+        ...(rule.falsePositives ?? []),
         ...rule.bands.map(({ reason }) => reason),
       ].filter((text) => text !== undefined);
       expect(texts.length).toBeGreaterThanOrEqual(4);

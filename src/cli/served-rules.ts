@@ -16,7 +16,7 @@ import { isDiskTrouble, RingfenceError } from '../errors.ts';
 import type { ListsAccess } from '../http/lists.ts';
 import type { RuleChangesAccess } from '../http/rule-changes.ts';
 import type { RulesAccess, SavedRule } from '../http/rules.ts';
-import type { RuleDetail } from '../http/schemas.ts';
+import type { RuleDetail, RuleSummary } from '../http/schemas.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { importPlan, withoutListRow } from '../reference/list-rows.ts';
@@ -309,13 +309,23 @@ export function createServedRules(options: {
 
   const sources = (): RuleSource[] => engine().ruleSet().sources;
   const sourceOf = (id: string): RuleSource | undefined => sources().find(({ rule }) => rule.id === id);
-  const detailOf = ({ rule, text }: RuleSource): RuleDetail => {
+  const summaryOf = ({ rule }: RuleSource): RuleSummary => {
     const { id, version, catalogue, desk: ownDesk, status, key, title } = rule;
     const compiled = engine()
       .ruleSet()
       .rules.find(({ rule: one }) => one.id === id);
     const features = compiled === undefined || isOff(rule) ? [] : observedFeatures(compiled);
-    return { id, version, catalogue, desk: ownDesk, status, shadow: isShadow(rule), key, title, features, text };
+    return { id, version, catalogue, desk: ownDesk, status, shadow: isShadow(rule), key, title, features };
+  };
+  const detailOf = (source: RuleSource): RuleDetail => {
+    const { description, falsePositives, runbook } = source.rule;
+    return {
+      ...summaryOf(source),
+      description: description ?? null,
+      falsePositives: falsePositives ?? [],
+      runbook: runbook ?? null,
+      text: source.text,
+    };
   };
   const problemsOf = (files: RuleFiles): RuleProblem[] => {
     const parsed = parseRules(files);
@@ -323,11 +333,7 @@ export function createServedRules(options: {
   };
 
   const rules: RulesAccess = {
-    list: () =>
-      sources().map((source) => {
-        const { text: _text, ...summary } = detailOf(source);
-        return summary;
-      }),
+    list: () => sources().map(summaryOf),
     get(id) {
       const source = sourceOf(id);
       return source === undefined ? undefined : detailOf(source);

@@ -32,6 +32,9 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
     deprecated: '已生效，即将移除。',
     off: '不运行，也不保留窗口；未结束的告警将被解除。',
   },
+  notes: '规则说明',
+  falsePositives: '可能的正常情形',
+  runbook: '处置步骤',
   versionOf: (version) => `版本 ${version}`,
   readOnly: '您可以查看此规则；变更由该工作台的主管提出。',
 

@@ -30,6 +30,9 @@ export const ruleMessages = {
     deprecated: 'Live, and soon to be removed.',
     off: 'Does not run and keeps no windows; its open alerts are resolved.',
   },
+  notes: 'What it is about',
+  falsePositives: 'May be lawful where',
+  runbook: 'What to do',
   versionOf: (version: string) => `Version ${version}`,
   readOnly: 'You may look at this rule. Leads of its desk propose changes.',
 

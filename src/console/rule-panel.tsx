@@ -3,9 +3,10 @@ import { useEffect, useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
-import { getRule, getRuleChanges, type RuleChangesView, type RuleSummary } from './rule-api.ts';
+import { getRule, getRuleChanges, type RuleChangesView, type RuleDetail, type RuleSummary } from './rule-api.ts';
 import { RuleForm } from './rule-form.tsx';
 import { History } from './rule-history.tsx';
+import { RuleNotes } from './rule-parts.tsx';
 import { Proposal } from './rule-proposal.tsx';
 import { ruleText, statusName } from './rule-text.ts';
 
@@ -24,7 +25,7 @@ export function RulePanel(props: {
   const t = ruleText.value;
   const f = format.value;
   const [changes, setChanges] = useState<RuleChangesView>();
-  const [text, setText] = useState('');
+  const [rule, setRule] = useState<RuleDetail>();
   const [restores, setRestores] = useState<{ sequence: number; version: number }>();
   const [said, setSaid] = useState('');
   const [failure, setFailure] = useState('');
@@ -32,9 +33,9 @@ export function RulePanel(props: {
   useEffect(() => {
     const stopped = new AbortController();
     Promise.all([getRuleChanges(ruleId, stopped.signal), getRule(ruleId, stopped.signal)]).then(
-      ([view, rule]) => {
+      ([view, detail]) => {
         setChanges(view);
-        setText(rule.text);
+        setRule(detail);
         setFailure('');
       },
       (error: unknown) => {
@@ -77,8 +78,9 @@ export function RulePanel(props: {
         <p role="status" class={said === '' ? 'visually-hidden' : 'said-done'}>
           {said}
         </p>
-        {changes !== undefined && (
+        {changes !== undefined && rule !== undefined && (
           <>
+            <RuleNotes rule={rule} />
             {changes.layer !== null && (
               <p class={changes.layer.state === 'held-back' ? 'alarming' : 'note'}>
                 {(changes.layer.state === 'held-back' ? t.heldBack : t.layered)(
@@ -105,7 +107,7 @@ export function RulePanel(props: {
             <RuleForm
               key={`${changes.baseTag} ${restores?.sequence ?? ''}`}
               changes={changes}
-              text={text}
+              text={rule.text}
               restores={restores}
               mayChange={mayChange}
               onProposed={(next) => {

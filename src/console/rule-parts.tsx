@@ -1,6 +1,7 @@
-/** What several parts of a rule's page show alike: who works here, and tests that failed. */
+/** Small parts of a rule's page: what the rule file tells people, who works here, and tests that failed. */
 import { giveName, myName, nameIsGiven } from './case-work.ts';
-import type { DraftView } from './rule-api.ts';
+import { locale } from './locale.ts';
+import type { DraftView, RuleDetail } from './rule-api.ts';
 import { ruleText } from './rule-text.ts';
 
 /** Only where nobody has to sign in. */
@@ -36,5 +37,34 @@ export function TestList({ tests }: { tests: NonNullable<DraftView['tests']> }) 
         </li>
       ))}
     </ul>
+  );
+}
+
+/** What the rule file tells people about the detection, in the language of the page. */
+export function RuleNotes({ rule }: { rule: RuleDetail }) {
+  const t = ruleText.value;
+  const { description, falsePositives, runbook } = rule;
+  if (description === null && runbook === null && falsePositives.length === 0) return null;
+  return (
+    <section aria-labelledby="notes-heading">
+      <h3 id="notes-heading">{t.notes}</h3>
+      {description !== null && <p>{description[locale.value]}</p>}
+      {falsePositives.length > 0 && (
+        <>
+          <h4>{t.falsePositives}</h4>
+          <ul>
+            {falsePositives.map((note) => (
+              <li key={note.en}>{note[locale.value]}</li>
+            ))}
+          </ul>
+        </>
+      )}
+      {runbook !== null && (
+        <>
+          <h4>{t.runbook}</h4>
+          <p>{runbook[locale.value]}</p>
+        </>
+      )}
+    </section>
   );
 }

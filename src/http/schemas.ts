@@ -390,7 +390,13 @@ export const RuleSummarySchema = Type.Object(ruleSummary, { $id: 'RuleSummary' }
 export type RuleSummary = Static<typeof RuleSummarySchema>;
 
 export const RuleDetailSchema = Type.Object(
-  { ...ruleSummary, text: Type.String({ description: 'The rule file, YAML.' }) },
+  {
+    ...ruleSummary,
+    description: nullable(localizedText),
+    falsePositives: Type.Array(localizedText, { description: 'Lawful reasons for the same picture.' }),
+    runbook: nullable(localizedText),
+    text: Type.String({ description: 'The rule file, YAML.' }),
+  },
   { $id: 'RuleDetail' },
 );
 export type RuleDetail = Static<typeof RuleDetailSchema>;

@@ -392,7 +392,7 @@ export const ruleSchema = Type.Object(
       Type.Enum([...KEY_TYPES], { description: 'What the desk sees together. Default: the account behind the alert.' }),
     ),
     suggestedActions: Type.Optional(actions('What to do, as slugs.')),
-    falsePositives: Type.Optional(Type.Array(text('A lawful reason for the same picture.'), { maxItems: 20 })),
+    falsePositives: Type.Optional(Type.Array(localized('A lawful reason for the same picture.'), { maxItems: 20 })),
     runbook: Type.Optional(localized('What to do, in order.')),
     tests: Type.Array(ruleTest, { minItems: 1, maxItems: 60 }),
   },
