@@ -57,6 +57,25 @@ const edges = fc.array(
   }),
   { minLength: 4, maxLength: 14 },
 );
+/** Calls of one subscriber to two or three destinations within a few milliseconds, in any order. */
+const instants = fc.array(
+  fc.record({
+    jump: fc.nat(2),
+    ago: fc.nat(3),
+    record: fc.tuple(crowdedRecord, fc.constantFrom('37120000001', '37250000001', '8613700000000')).map(
+      ([one, otherNumber]): Partial<UsageRecord> => ({
+        ...one,
+        servedMsisdn: '861390000001',
+        recordType: 'voice',
+        direction: 'mo',
+        otherNumber,
+      }),
+    ),
+    tick: fc.constant(false),
+    again: fc.constant(-1),
+  }),
+  { minLength: 4, maxLength: 10 },
+);
 
 const memberFeature = drawn(
   fc.constantFrom('members', 'membersFailed').map(
@@ -81,12 +100,15 @@ const memberFeature = drawn(
  * should be, another one makes another rule fire. Episodes end at once, so that the next look says something again.
  */
 export const limits: fc.Arbitrary<DrawnCase> = fc
-  .tuple(
-    fc.oneof(
+  .oneof(
+    fc.tuple(
       memberFeature.map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
-      runFeature.map((one) => ({ one, key: 'subscriber+prefix' as const, fields: { where: "direction == 'mo'" } })),
+      edges,
     ),
-    edges,
+    fc.tuple(
+      runFeature.map((one) => ({ one, key: 'subscriber+prefix' as const, fields: { where: "direction == 'mo'" } })),
+      fc.oneof(edges, instants),
+    ),
   )
   .map(([{ one, key, fields }, stream]) => ({
     rules: [
