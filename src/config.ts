@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
-import { ROLES } from './access/table.ts';
+import { ROLES } from './access/grants.ts';
 import { DESKS } from './alerts/alert.ts';
 import { CASE_EVENT_TYPES } from './cases/case-event.ts';
 import { CASE_POLICY } from './cases/case-policy.ts';

@@ -2,8 +2,8 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { Role } from '../src/access/grants.ts';
 import { openAccessStore } from '../src/access/store.ts';
-import type { Role } from '../src/access/table.ts';
 import { DESKS, type Desk } from '../src/alerts/alert.ts';
 import type { DraftView, ProposalView, RuleChangesView } from '../src/http/rule-change-schemas.ts';
 import type { BackTestResult } from '../src/rule-changes/change-event.ts';

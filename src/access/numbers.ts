@@ -8,7 +8,7 @@
  * by it; nobody can make one for a number, or read the number from one.
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
-import type { NumberView } from './table.ts';
+import type { NumberView } from './grants.ts';
 
 /** A national number with area code has at least seven digits, a card number (ICCID) twenty. Amounts have a decimal point. */
 const NUMBER = /(?<![0-9.])[0-9]{7,20}(?![0-9]|\.[0-9])/g;

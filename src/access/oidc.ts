@@ -22,7 +22,8 @@ import {
   randomState,
 } from 'openid-client';
 import type { Desk } from '../alerts/alert.ts';
-import { grantProblem, type Role } from './table.ts';
+import type { Role } from './grants.ts';
+import { grantProblem } from './table.ts';
 
 /** The provider answers in milliseconds, or somebody waits before a blank page. */
 const PROVIDER_LIMIT_SEC = 10;

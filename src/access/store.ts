@@ -14,7 +14,8 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { RingfenceError } from '../errors.ts';
 import { AUDIT_TABLE, type AuditEntry, type AuditRow, openAuditLog } from './audit.ts';
-import { numberViewOf, type Principal, ROLES, type Role, SCOPES, type Scope } from './table.ts';
+import { ROLES, type Role, SCOPES, type Scope } from './grants.ts';
+import { numberViewOf, type Principal } from './table.ts';
 
 export const USERS_MAX = 1_000;
 export const KEYS_MAX = 1_000;

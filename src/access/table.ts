@@ -7,25 +7,7 @@
  * the *numbers* say how much of a subscriber number is shown; they are masked on the way out, whatever the route.
  */
 import { DESKS, type Desk } from '../alerts/alert.ts';
-
-export const ROLES = ['analyst', 'lead', 'retention', 'sre', 'admin'] as const;
-export type Role = (typeof ROLES)[number];
-
-/** What a key may be allowed; a person gets the same through roles. */
-export const SCOPES = [
-  'usage:write',
-  'alerts:read',
-  'subscribers:read',
-  'rules:read',
-  'rules:write',
-  'cases:read',
-  'cases:write',
-  'deadletters:read',
-  'deadletters:write',
-  'operations:read',
-  'audit:read',
-] as const;
-export type Scope = (typeof SCOPES)[number];
+import { type NumberView, ROLES, type Role, type Scope } from './grants.ts';
 
 /**
  * What a route has to do with desks. `none`: nothing. `filter`: the answer holds what is on the caller's desks, and asking for
@@ -125,10 +107,6 @@ export const ROUTE_ACCESS = {
 } satisfies Record<string, Access>;
 
 export type OperationId = keyof typeof ROUTE_ACCESS;
-
-/** How much of a number is shown. `full`: all. `masked`: `86138****5678`. `own`: the same, and nothing of anybody else's. */
-export const NUMBER_VIEWS = ['full', 'masked', 'own'] as const;
-export type NumberView = (typeof NUMBER_VIEWS)[number];
 
 /** Who makes a request, as far as it matters for what is allowed. */
 export interface Principal {

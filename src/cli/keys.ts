@@ -1,7 +1,7 @@
 /** `keys add|list|revoke`: keys with which programs use the API. Each has scopes, desks and an end. */
 import { Command, Option } from 'commander';
+import { SCOPES, type Scope } from '../access/grants.ts';
 import { KEY_LIFE_DAYS_MAX, KEY_NAME_CHARACTERS_MAX, type Key } from '../access/store.ts';
-import { SCOPES, type Scope } from '../access/table.ts';
 import type { Desk } from '../alerts/alert.ts';
 import { RingfenceError } from '../errors.ts';
 import {

@@ -1,6 +1,6 @@
 /** The calls that administrators make: people, keys, and whether the audit log is whole. */
 import type { Static } from 'typebox';
-import type { Role } from '../access/table.ts';
+import type { Role } from '../access/grants.ts';
 import type { Desk } from '../alerts/alert.ts';
 import type {
   AuditVerdictSchema,

@@ -3,7 +3,7 @@
  * password or key that was made here is shown once, in a dialog that somebody has to close.
  */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Role, Scope } from '../access/table.ts';
+import { NUMBER_VIEWS, type NumberView, ROLES, type Role, SCOPES, type Scope } from '../access/grants.ts';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import {
   addKey,
@@ -20,27 +20,12 @@ import { ApiError } from './api.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Icon } from './icons.tsx';
 import { format, messages, now } from './locale.ts';
+import { NameField } from './name-field.tsx';
 import { session } from './session.ts';
 
-/** In the order in which they are shown; the server refuses any other. */
-const ROLES = ['analyst', 'lead', 'retention', 'sre', 'admin'] as const satisfies readonly Role[];
-const SCOPES = [
-  'usage:write',
-  'alerts:read',
-  'subscribers:read',
-  'rules:read',
-  'rules:write',
-  'cases:read',
-  'cases:write',
-  'deadletters:read',
-  'deadletters:write',
-  'operations:read',
-  'audit:read',
-] as const satisfies readonly Scope[];
 const KEY_DAYS = [7, 30, 90, 180, 366];
 const KEY_DAYS_DEFAULT = 90;
 const DAY_MS = 86_400_000;
-const NUMBER_VIEWS = ['masked', 'full', 'own'] as const;
 
 interface Made {
   /** Whose password, or what the key is for. */
@@ -333,18 +318,13 @@ function GrantForm(props: {
           void props.onGrant(name.trim(), roles, desks);
         }}
       >
-        <div class="field">
-          <label for="person-name">{t.name}</label>
-          <input
-            id="person-name"
-            required
-            maxLength={64}
-            pattern="[A-Za-z0-9][A-Za-z0-9._@\-]*"
-            autocomplete="off"
-            value={name}
-            onInput={(event) => setName(event.currentTarget.value)}
-          />
-        </div>
+        <NameField
+          id="person-name"
+          label={t.name}
+          pattern="[A-Za-z0-9][A-Za-z0-9._@\-]*"
+          value={name}
+          onInput={setName}
+        />
         <GrantBoxes
           roles={roles}
           desks={desks}
@@ -413,9 +393,9 @@ function EditDialog(props: {
 function KeyForm(props: { onMake(wanted: Parameters<typeof addKey>[0]): Promise<boolean> }) {
   const t = messages.value.admin;
   const [name, setName] = useState('');
-  const [scopes, setScopes] = useState<readonly string[]>([]);
+  const [scopes, setScopes] = useState<readonly Scope[]>([]);
   const [desks, setDesks] = useState<readonly Desk[]>(DESKS);
-  const [numbers, setNumbers] = useState<(typeof NUMBER_VIEWS)[number]>('masked');
+  const [numbers, setNumbers] = useState<NumberView>('masked');
   const [days, setDays] = useState(KEY_DAYS_DEFAULT);
   return (
     <details class="admin-form">
@@ -426,18 +406,8 @@ function KeyForm(props: { onMake(wanted: Parameters<typeof addKey>[0]): Promise<
           void props.onMake({ name: name.trim(), scopes, desks, numbers, days });
         }}
       >
-        <div class="field">
-          <label for="key-name">{t.keyFor}</label>
-          <input
-            id="key-name"
-            required
-            maxLength={64}
-            autocomplete="off"
-            value={name}
-            onInput={(event) => setName(event.currentTarget.value)}
-          />
-        </div>
-        <Boxes legend={t.scopes} all={SCOPES} chosen={scopes as never} nameOf={(scope) => scope} onChange={setScopes} />
+        <NameField id="key-name" label={t.keyFor} value={name} onInput={setName} />
+        <Boxes legend={t.scopes} all={SCOPES} chosen={scopes} nameOf={(scope) => scope} onChange={setScopes} />
         <Boxes
           legend={t.desks}
           all={DESKS}

@@ -6,6 +6,7 @@ import { type DeskSettings, deleteView, getDeskSettings, putView } from './case-
 import { tellFailure } from './case-work.ts';
 import { messages } from './locale.ts';
 import { go, place, readCaseFilters, writeCaseFilters } from './location.ts';
+import { NameField } from './name-field.tsx';
 import { may, session } from './session.ts';
 
 /** The settings of a desk as they were read last; `set` where a change was answered. */
@@ -119,17 +120,7 @@ function SaveDialog(props: {
           if (name.trim() !== '') props.onSave(name.trim(), shared);
         }}
       >
-        <div class="field">
-          <label for="view-name">{t.name}</label>
-          <input
-            id="view-name"
-            required
-            maxLength={64}
-            autocomplete="off"
-            value={name}
-            onInput={(event) => setName(event.currentTarget.value)}
-          />
-        </div>
+        <NameField id="view-name" label={t.name} value={name} onInput={setName} />
         <label class="check">
           <input type="checkbox" checked={shared} onChange={(event) => setShared(event.currentTarget.checked)} />
           {t.forDesk}

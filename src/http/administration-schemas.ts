@@ -1,7 +1,7 @@
 /** Shapes of what administrators ask and are answered. */
 import { Type } from 'typebox';
+import { NUMBER_VIEWS, ROLES, SCOPES } from '../access/grants.ts';
 import { KEY_LIFE_DAYS_MAX, KEY_NAME_CHARACTERS_MAX, USER_NAME } from '../access/store.ts';
-import { NUMBER_VIEWS, ROLES, SCOPES } from '../access/table.ts';
 import { DESKS } from '../alerts/alert.ts';
 
 const closed = { additionalProperties: false } as const;

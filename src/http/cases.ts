@@ -31,7 +31,7 @@ import {
 } from './case-schemas.ts';
 import type { ListsAccess } from './lists.ts';
 import { answered, natsAway, ProblemError } from './problem.ts';
-import { mediaTypeOf, sentenceOf, textOf } from './request.ts';
+import { jsonOf, sentenceOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 
 /** Who acts where nobody has signed in and the request names nobody. */
@@ -332,19 +332,11 @@ const REFUSALS: Record<Extract<Posted, { kind: 'refused' }>['refusal'], string> 
   heldOut: 'The subscriber belongs to the control group: no offer is made.',
 };
 
-/** Reads a JSON body of that schema. */
+/** Reads bodies of that schema, which may name a subscriber by reference; what is wrong with an event is said of its own form. */
 function bodyReader<T>(schema: TSchema, refs?: NumberRefs): (request: FastifyRequest) => T {
   const checker = Compile(schema);
   return (request) => {
-    mediaTypeOf(request, ['application/json']);
-    let value: unknown;
-    try {
-      value = JSON.parse(textOf(request));
-    } catch (error) {
-      if (error instanceof SyntaxError || error instanceof RangeError)
-        throw new ProblemError(400, 'The body is no JSON that can be read.');
-      throw error;
-    }
+    const value = jsonOf(request);
     if (refs !== undefined) resolveSubscriber(value, refs);
     if (checker.Check(value)) return value as T;
     throw new ProblemError(400, problemIn(schema, value));

@@ -54,20 +54,27 @@ export function textOf(request: FastifyRequest): string {
 }
 
 /**
+ * The JSON of a body, of whatever form.
+ * @throws ProblemError 400 or 415, with what is wrong
+ */
+export function jsonOf(request: FastifyRequest): unknown {
+  mediaTypeOf(request, ['application/json']);
+  const text = textOf(request);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ProblemError(400, 'The body is not JSON.');
+  }
+}
+
+/**
  * Reads bodies that are one JSON object of this form.
  * @throws ProblemError 400 or 415, with what is wrong
  */
 export function jsonReader<T extends TSchema>(schema: T): (request: FastifyRequest) => Static<T> {
   const checker = Compile(schema);
   return (request) => {
-    mediaTypeOf(request, ['application/json']);
-    let value: unknown;
-    try {
-      value = JSON.parse(textOf(request));
-    } catch (error) {
-      if (error instanceof ProblemError) throw error;
-      throw new ProblemError(400, 'The body is not JSON.');
-    }
+    const value = jsonOf(request);
     if (checker.Check(value)) return value;
     const [first] = checker.Errors(value);
     throw new ProblemError(400, first === undefined ? 'The body has another form.' : sentenceOf(first));

@@ -3,7 +3,7 @@
  * them, the OpenAPI and AsyncAPI documents are made of them, and the types of the handlers come from them.
  */
 import { type Static, Type } from 'typebox';
-import { ROLES, SCOPES } from '../access/table.ts';
+import { ROLES, SCOPES } from '../access/grants.ts';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 
 /** The most alerts in one page, and how many where the caller does not say. */
