@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DEFAULTS } from '../src/config.ts';
-import { createEngine, type Engine, type EngineMeta } from '../src/engine.ts';
+import { createEngine, type Engine } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { churnReport, psiOf } from '../src/rules/churn-report.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import { type Model, parseModel } from '../src/rules/model.ts';
 import { COHORT_DAYS, COHORTS_MAX, createCalibration, scoreBinOf } from '../src/state/calibration.ts';
 import { PROBABILITY_STEPS } from '../src/state/forecast.ts';
-import { DAY_MS, numberingPlan, recordAt, utc } from './rule-engine.ts';
+import { DAY_MS, numberingPlan, recordAt, restarted, utc } from './rule-engine.ts';
 
 const FILE = 'models/retention.yaml';
 const modelText = readFileSync(join(DEFAULTS.rules, FILE), 'utf8');
@@ -201,17 +201,7 @@ describe('in the engine', () => {
     const at = Math.floor(all.length * 0.55);
     const first = engineOf();
     run(first, all.slice(0, at));
-    const cut = first.cut();
-    const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 262_144 });
-    for (let page = 0; page < cut.arena.pages; page++) {
-      const bytes = new Uint8Array(1024 * 1024);
-      const { sizeClass, used } = cut.arena.take(page, bytes);
-      next.arena.restorePage(sizeClass, used, bytes);
-    }
-    const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-    const duplicates = cut.duplicates.map((part) => part.slice());
-    cut.release();
-    expect(next.restore(meta, parseRules(meta.rules).sources, cut.names.slice(), duplicates)).toEqual([]);
+    const next = restarted(first, 262_144, ({ rules }) => parseRules(rules).sources);
     run(next, all.slice(at));
     expect(next.calibration()).toEqual(whole.calibration());
     expect(whole.calibration().cohorts.length).toBeGreaterThan(1);

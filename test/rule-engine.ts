@@ -87,8 +87,12 @@ export function pass(engine: Engine, at: number, latenessMs = 5 * MINUTE_MS): Al
   return alerts;
 }
 
-/** The same state in a new engine with the same rules, as a restart finds it. */
-export function restarted(engine: Engine, horizonRecords = 1_024): Engine {
+/** The same state in a new engine, as a restart finds it; with the same rules, or with those that `sourcesOf` makes of the checkpoint. */
+export function restarted(
+  engine: Engine,
+  horizonRecords = 1_024,
+  sourcesOf: (meta: EngineMeta) => RuleSource[] = () => engine.ruleSet().sources,
+): Engine {
   const cut = engine.cut();
   const next = createEngine({ numberingPlan, localTime: utc, horizonRecords });
   const bytes = new Uint8Array(PAGE_UNITS * 8);
@@ -97,7 +101,7 @@ export function restarted(engine: Engine, horizonRecords = 1_024): Engine {
     next.arena.restorePage(sizeClass, used, bytes.subarray(0, used * SIZE_CLASSES[sizeClass]! * 8));
   }
   const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-  expect(next.restore(meta, engine.ruleSet().sources, cut.names.slice(), cut.duplicates)).toEqual([]);
+  expect(next.restore(meta, sourcesOf(meta), cut.names.slice(), cut.duplicates)).toEqual([]);
   cut.release();
   return next;
 }

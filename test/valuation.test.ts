@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { DEFAULTS } from '../src/config.ts';
-import { createEngine, type Engine, type EngineMeta } from '../src/engine.ts';
+import { createEngine, type Engine } from '../src/engine.ts';
 import type { UsageRecord } from '../src/record/usage-record.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
-import { DAY_MS, HOUR_MS, numberingPlan, recordAt, sourceOf, utc } from './rule-engine.ts';
+import { DAY_MS, HOUR_MS, numberingPlan, recordAt, restarted, sourceOf, utc } from './rule-engine.ts';
 
 const modelText = readFileSync(join(DEFAULTS.rules, 'models/retention.yaml'), 'utf8');
 const files = readRuleFiles(DEFAULTS.rules).filter(({ file }) =>
@@ -269,18 +269,10 @@ describe('the same records give the same ranks', () => {
     for (const at of [37, 120, sorted.length - 25]) {
       const first = engineOf();
       const alerts = run(first, sorted.slice(0, at));
-      const cut = first.cut();
-      const next = createEngine({ numberingPlan, localTime: utc, horizonRecords: 65_536 });
-      for (let page = 0; page < cut.arena.pages; page++) {
-        const bytes = new Uint8Array(1024 * 1024);
-        const { sizeClass, used } = cut.arena.take(page, bytes);
-        next.arena.restorePage(sizeClass, used, bytes);
-      }
-      const meta = JSON.parse(JSON.stringify(cut.meta)) as EngineMeta;
-      const duplicates = cut.duplicates.map((part) => part.slice());
-      cut.release();
-      expect(meta.rules.map(({ file }) => file)).toContain('models/retention.yaml');
-      expect(next.restore(meta, parseRules(meta.rules).sources, cut.names.slice(), duplicates)).toEqual([]);
+      const next = restarted(first, 65_536, ({ rules }) => {
+        expect(rules.map(({ file }) => file)).toContain('models/retention.yaml');
+        return parseRules(rules).sources;
+      });
       alerts.push(...run(next, sorted.slice(at)));
       expect(alerts).toEqual(expected);
       expect(stateOf(next)).toEqual(stateOf(whole));
