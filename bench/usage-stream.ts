@@ -18,7 +18,7 @@ export const TWELVE = ['F03', 'F05', 'F09', 'F23', 'F26', 'F27', 'A02', 'A07', '
 /** Of the usage streams of the benchmarks there is one. */
 export const STREAM = usageStream(0, 1);
 /** A long call in so many records of a filled stream. */
-export const RECORDS_PER_LONG_CALL = 1_000;
+const RECORDS_PER_LONG_CALL = 1_000;
 /**
  * How fast event time moves, whatever the rate on the wire: so many records of a subscriber in a day are what operators see.
  * At 20,000 records a second of 200,000 subscribers a clock like that of the wall would make everybody's minute that of a fraudster.

@@ -31,7 +31,7 @@ export const SPILL_READS = ['ahead', 'within', 'unwritten'] as const;
 const SECONDS_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Span of `recentEventToAlert`, and the most alerts that it looks at: in a burst it covers less time, never more memory. */
-export const RECENT_ALERT_MS = 10_000;
+const RECENT_ALERT_MS = 10_000;
 const RECENT_ALERTS_MAX = 4_096;
 
 export interface Metrics {

@@ -8,7 +8,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { hashPassword } from '../src/access/password.ts';
 import { openAccessStore } from '../src/access/store.ts';
-import type { Role } from '../src/access/table.ts';
+import type { Role } from '../src/access/grants.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
 import { alertsIn, endProcesses, type Serving, send, startServe, temporaryFolder, until } from './serving.ts';

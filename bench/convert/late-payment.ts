@@ -20,7 +20,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /** Records of all rows in time order; rows may come in any order. */
-export function latePaymentRecords(rows: readonly Row[]): RawRecord[] {
+function latePaymentRecords(rows: readonly Row[]): RawRecord[] {
   const customers = [...new Set(rows.map((row) => row.customerID))].sort();
   const msisdnOf = new Map(
     customers.map((customer, index) => [customer, `86139${String(101_000_000 + index).slice(1)}`]),

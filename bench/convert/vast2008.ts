@@ -16,7 +16,7 @@ const FILE = 'vast2008_calls.csv.gz';
 const COLUMNS = ['row', 'From', 'To', 'DateTime', 'Duration.seconds.', 'Cell.Tower'];
 
 /** Two records a row, in time order; rows may come in any order. */
-export function vastRecords(rows: readonly Row[]): RawRecord[] {
+function vastRecords(rows: readonly Row[]): RawRecord[] {
   const records = rows.flatMap((row): RawRecord[] => {
     const caller = msisdnOf(row.From);
     const called = msisdnOf(row.To);

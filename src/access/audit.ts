@@ -45,7 +45,7 @@ export const AUDIT_TABLE = `
 `;
 
 /** Before the first entry. */
-export const CHAIN_START = '0'.repeat(64);
+const CHAIN_START = '0'.repeat(64);
 
 export function chainHash(before: string, seq: number, text: string): string {
   return createHash('sha256').update(`${before}\n${seq}\n${text}`).digest('hex');

@@ -15,7 +15,7 @@ export const LOOPBACK_DEPTH_MAX = 4;
 /** Alert records that one usage record or timer may lead to; those beyond are counted and not looked at. */
 export const LOOPBACK_RECORDS_MAX = 256;
 
-export const alertNote = (alert: AlertData): AlertNote => ({
+const alertNote = (alert: AlertData): AlertNote => ({
   ruleId: alert.ruleId,
   catalogue: alert.catalogue,
   severity: alert.severity,

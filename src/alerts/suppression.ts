@@ -5,7 +5,7 @@
  */
 import type { Blocks, Cursor } from '../state/block.ts';
 
-export const SUPPRESSION_UNITS = 3;
+const SUPPRESSION_UNITS = 3;
 /** Stands for all entities that a record does not name, where these count as one. No key has this number. */
 export const NOT_NAMED = Number.MAX_SAFE_INTEGER;
 

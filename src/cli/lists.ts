@@ -60,7 +60,7 @@ function existingList(directory: string, name: string): ReferenceList | undefine
 }
 
 /** Checks a file and makes it the list `name` of the folder. @throws RingfenceError with a line for everything that is wrong */
-export function importList(
+function importList(
   path: string,
   options: { rules: string; name: string },
 ): { imported: ListSummary; replacedRows: number | null; path: string } {

@@ -81,11 +81,7 @@ export interface ReplaySummary {
 }
 
 /** Runs the files in the order given and writes each alert as a line of CloudEvents JSON. */
-export async function replayFiles(
-  files: readonly string[],
-  output: Writable,
-  options: ReplayOptions,
-): Promise<ReplaySummary> {
+async function replayFiles(files: readonly string[], output: Writable, options: ReplayOptions): Promise<ReplaySummary> {
   await checkReadable(files);
   const labels = options.labels === undefined ? undefined : readLabels(options.labels);
   const ruleFiles = readRuleFiles(options.rules);

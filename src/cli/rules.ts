@@ -109,7 +109,7 @@ async function approvedChanges(nc: NatsConnection): Promise<Map<string, Approved
  * Writes approved changes into the files of a folder. A file that was changed as well is left alone and named, unless it is to
  * be overwritten.
  */
-export async function exportRules(
+async function exportRules(
   directory: string,
   options: { nats: string; overwrite: boolean; log(sentence: string): void },
 ): Promise<{ written: Layer[]; heldBack: Layer[] }> {
@@ -138,7 +138,7 @@ const PAYLOAD_BYTES_DEFAULT = 1_048_576;
  * Sends a rule folder to whatever runs on these streams. With `backfillMs` its new windows are filled from the records that
  * the stream still holds before it goes live; without, it goes live at once and they start cold.
  */
-export async function applyRules(
+async function applyRules(
   directory: string,
   options: { nats: string; timeZone: string; backfillMs: number | undefined; log(sentence: string): void },
 ): Promise<{ version: string; rules: number; partitions: number; sequences: number[]; backfillMs: number | null }> {

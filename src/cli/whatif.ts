@@ -37,7 +37,7 @@ const SAME_MICROS = 5_000;
 /** Subscribers named on each side of the table. */
 const NAMED = 5;
 
-export const SEGMENTS = ['tier', 'stage', 'none'] as const;
+const SEGMENTS = ['tier', 'stage', 'none'] as const;
 type Segmentation = (typeof SEGMENTS)[number];
 
 export interface Figures {

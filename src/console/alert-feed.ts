@@ -33,7 +33,7 @@ export const RETRY_MIN_MS = 250;
 /** Also the longest time that a page needs to notice that a server is back. */
 export const RETRY_MAX_MS = 8_000;
 /** A silent connection may be dead without the browser knowing; after this long it is asked for. */
-export const SILENCE_PROBE_MS = 20_000;
+const SILENCE_PROBE_MS = 20_000;
 
 export interface AlertFeedOptions {
   /** Address of the socket for a position; undefined: only what comes from now on. */

@@ -26,7 +26,7 @@ const SNOOZES_MS = [HOUR_MS, 4 * HOUR_MS, 24 * HOUR_MS, 168 * HOUR_MS];
 const REASON_MAX = 500;
 const SLUG = '[A-Za-z0-9][A-Za-z0-9._\\-]*';
 
-export const CASE_QUESTIONS = [
+const CASE_QUESTIONS = [
   'close',
   'snooze',
   'assign',

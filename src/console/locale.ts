@@ -75,7 +75,7 @@ export interface Format {
   value(value: number | string | null, unit: string): string;
 }
 
-export function createFormat(language: Locale): Format {
+function createFormat(language: Locale): Format {
   const numbers = (options: Intl.NumberFormatOptions): ((value: number) => string) => {
     const formatter = new Intl.NumberFormat(language, options);
     return (value) => formatter.format(value);

@@ -85,7 +85,7 @@ export interface CaseFilters {
   order: (typeof CASE_ORDERS)[number];
   columns: readonly CaseColumn[];
 }
-export const NO_CASE_FILTERS: CaseFilters = {
+const NO_CASE_FILTERS: CaseFilters = {
   status: 'active',
   who: 'all',
   severity: '',
@@ -207,7 +207,7 @@ export function writeCaseFilters(filters: CaseFilters): Record<string, string> {
 }
 
 /** Reads any address; what it does not understand is as if absent. */
-export function parsePlace(hash: string): Place {
+function parsePlace(hash: string): Place {
   const [path = '', queryText = ''] = hash.replace(/^#/, '').split('?', 2);
   const [, page, desk] = path.split('/');
   const query = new URLSearchParams(queryText);

@@ -35,7 +35,7 @@ export function startChromium(executablePath: string): Promise<Browser> {
 }
 
 /** Shoots every page; returns the paths of the pictures, `<page>-<language>-<theme>.png`. */
-export async function takeScreenshots(
+async function takeScreenshots(
   baseUrl: string,
   folder: string,
   options: { readingsSec?: number; executablePath?: string } = {},

@@ -48,7 +48,7 @@ export function exponential(random: Random): number {
   return -Math.log(1 - random());
 }
 
-export function gaussian(random: Random): number {
+function gaussian(random: Random): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 

@@ -57,7 +57,7 @@ const KEY_CHANGES_PER_MINUTE_MAX = 6_000;
 /** Numbers a minute that one person may see whole: enough for a queue, too few for a list. */
 const REVEALS_PER_MINUTE_MAX = 20;
 /** A browser sends it only for a page of ours: another site would have to ask first, and is told no. */
-export const FORGERY_HEADER = 'ringfence-request';
+const FORGERY_HEADER = 'ringfence-request';
 const SESSION_COOKIE = 'ringfence_session';
 /** Browsers take a cookie of this name only over TLS and from this very host. */
 const SECURE_SESSION_COOKIE = `__Host-${SESSION_COOKIE}`;

@@ -180,7 +180,7 @@ function namedSchemas(list: (TSchema & { $id?: string })[], usageRecord: object)
 const LICENSE = { name: 'Apache-2.0', identifier: 'Apache-2.0' };
 
 /** @param usageRecord JSON Schema of a usage record, from the module that validates records. */
-export function openApiDocument(routes: readonly RouteDescription[], usageRecord: object): JsonSchema {
+function openApiDocument(routes: readonly RouteDescription[], usageRecord: object): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     const path = route.url.replace(/:([A-Za-z]+)/g, '{$1}');
@@ -283,7 +283,7 @@ function mediaTypes(content: Record<string, JsonSchema>): Record<string, unknown
   return Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema: plain(schema) }]));
 }
 
-export function asyncApiDocument(usageRecord: object): JsonSchema {
+function asyncApiDocument(usageRecord: object): JsonSchema {
   const message = (name: string, contentType: string, summary: string) => ({
     name,
     contentType,

@@ -154,7 +154,6 @@ export const RuleProposalInputSchema = Type.Object(
   },
   { ...closed, $id: 'RuleProposalInput', description: DRAFT },
 );
-export type ProposalRequest = Static<typeof RuleProposalInputSchema>;
 
 export const RuleDecisionSchema = Type.Object(
   {
@@ -164,7 +163,6 @@ export const RuleDecisionSchema = Type.Object(
   },
   { ...closed, $id: 'RuleDecision' },
 );
-export type DecisionRequest = Static<typeof RuleDecisionSchema>;
 
 const proposalHead = {
   id,

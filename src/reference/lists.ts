@@ -76,7 +76,7 @@ export interface ReferenceLists {
 export const listFile = (name: string): string => `${LISTS_FOLDER}/${name}.csv`;
 export const isListFile = (file: string): boolean => file.startsWith(`${LISTS_FOLDER}/`) && file.endsWith('.csv');
 const nameOf = (file: string): string => file.slice(LISTS_FOLDER.length + 1, -'.csv'.length);
-export const isListName = (name: string): boolean => /^[a-z][A-Za-z0-9-]{0,63}$/.test(name);
+const isListName = (name: string): boolean => /^[a-z][A-Za-z0-9-]{0,63}$/.test(name);
 
 const DIGITS = /^[0-9]+$/;
 const LENGTHS: Partial<Record<ListKind, readonly [least: number, most: number]>> = {

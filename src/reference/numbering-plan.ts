@@ -11,15 +11,7 @@
 import { readFileSync } from 'node:fs';
 import { RingfenceError } from '../errors.ts';
 
-export const NUMBER_CLASSES = [
-  'geographic',
-  'mobile',
-  'premium',
-  'tollFree',
-  'shared',
-  'satellite',
-  'unknown',
-] as const;
+const NUMBER_CLASSES = ['geographic', 'mobile', 'premium', 'tollFree', 'shared', 'satellite', 'unknown'] as const;
 export type NumberClass = (typeof NUMBER_CLASSES)[number];
 
 export interface Destination {

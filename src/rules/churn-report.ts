@@ -17,9 +17,9 @@ import type { Model } from './model.ts';
 const DECILES = 10;
 const DAY_MS = 86_400_000;
 /** Fewer forecasts are no distribution. */
-export const STABILITY_LEAST = 100;
-export const PSI_WARN = 0.1;
-export const PSI_ACT = 0.25;
+const STABILITY_LEAST = 100;
+const PSI_WARN = 0.1;
+const PSI_ACT = 0.25;
 /** Counts for a bin that is empty in one of two distributions, so that its logarithm has an end. */
 const PSI_SMOOTHING = 0.5;
 

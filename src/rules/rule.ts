@@ -7,6 +7,7 @@ import { Compile } from 'typebox/compile';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, type Node as YamlNode } from 'yaml';
 import { DESKS, SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES } from '../record/usage-record.ts';
+import { RECENT_MAX } from '../state/recent.ts';
 import { SEQUENCE_COUNT_MAX, SEQUENCE_STEPS_MAX } from '../state/sequence.ts';
 import { TOP_MAX } from '../state/top-values.ts';
 import { closestName } from './compile.ts';
@@ -178,7 +179,7 @@ const feature = Type.Object(
         description: 'Baselines and recent values: with fewer samples the value is not known.',
       }),
     ),
-    last: Type.Optional(Type.Integer({ minimum: 1, maximum: 32, description: 'Recent values: how many.' })),
+    last: Type.Optional(Type.Integer({ minimum: 1, maximum: RECENT_MAX, description: 'Recent values: how many.' })),
     top: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -187,7 +188,11 @@ const feature = Type.Object(
       }),
     ),
     skip: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 32, description: 'Recent values: how many of the newest are left out.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: RECENT_MAX,
+        description: 'Recent values: how many of the newest are left out.',
+      }),
     ),
     steps: Type.Optional(
       Type.Array(sequenceStep, {

@@ -16,7 +16,7 @@ import type { Operator, Reader, Scope } from './operator.ts';
 
 const HOUR_MS = 3_600_000;
 const WEEK_HOURS = 168;
-export const WEEKS = 4;
+const WEEKS = 4;
 /** The current hour and four weeks before, and two hours more for zones whose clocks were set back. */
 const KEPT_HOURS = WEEKS * WEEK_HOURS + 3;
 /** Hours alive at once are told apart by so many bits. */

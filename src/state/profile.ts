@@ -44,7 +44,7 @@ const HASHED = new Set<ProfileField>(['idDocHash', 'paymentTokenHash', 'addressH
 const ATTRIBUTES = FIELDS.slice(1, SERVING_PLMN);
 
 /** What an event says of the subscription; undefined where it says nothing. */
-export function statusAfter(event: string): Status | undefined {
+function statusAfter(event: string): Status | undefined {
   switch (event) {
     case 'activated':
     case 'resumed':

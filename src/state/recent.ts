@@ -12,8 +12,8 @@
 import type { Blocks } from './block.ts';
 import type { Operator, Reader, Scope } from './operator.ts';
 
-/** Most values kept per key: newest values that are skipped, and those behind them that are looked at. */
-export const RECENT_MAX = 64;
+/** Most values that a rule looks at, and most that it leaves out before them: a key keeps twice as many at most. */
+export const RECENT_MAX = 32;
 
 export type RecentStatistic = 'mean' | 'min' | 'max';
 

@@ -37,7 +37,7 @@ export const PANES = 10;
 export const REVENUE_MS = 90 * 86_400_000;
 const DAYS_PER_PANE = 10;
 /** Panes of which the sum of the RFM quintiles is remembered. */
-export const HISTORY_PANES = 8;
+const HISTORY_PANES = 8;
 const HEADER_UNITS = 4;
 const PANE_WORDS = 3;
 const UNITS_MAX = HEADER_UNITS + (PANES * PANE_WORDS) / 2;

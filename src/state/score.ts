@@ -9,7 +9,7 @@ import { DESKS, type Desk } from '../alerts/alert.ts';
 import type { Blocks, Cursor } from './block.ts';
 import type { Scope } from './operator.ts';
 
-export const SCORE_HALF_LIFE_MS = 86_400_000;
+const SCORE_HALF_LIFE_MS = 86_400_000;
 /** Below this nothing is shown: two weeks after an alert of 100 points. */
 const SCORE_MIN = 0.01;
 
