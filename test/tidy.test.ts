@@ -111,6 +111,8 @@ describe('code', () => {
     'src/state/checkpoint-thread.ts': 'writes them beside the pipeline, and rests in between',
     'src/state/memory-thread.ts': 'has memory ready before the state needs it',
     'src/state/spill-store.ts': 'is the disk behind an interface that gives back what it took',
+    'src/state/spill-disk.ts': 'is that disk',
+    'src/state/spill-writer.ts': 'writes to it beside the engine',
     'src/rules/load.ts': 'reads the rule files and watches them',
     'src/reference/numbering-plan.ts': 'reads the plan once, when the program starts',
   };

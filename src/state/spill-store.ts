@@ -19,14 +19,21 @@
  * Entries wait in memory until they are written, some megabytes at most; written is not durable: `flush` before a checkpoint
  * is. Reading ahead (`fetch`) changes nothing but where `take` finds an entry.
  */
-import { close, fsync, mkdirSync, openSync, read, readdirSync, readSync, rmSync, write, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { isDiskTrouble, RingfenceError } from '../errors.ts';
 import { PAGE_UNITS } from './arena.ts';
 import { GENERATIONS_KEPT } from './checkpoint.ts';
+import { realDisk, type SpillDisk } from './spill-disk.ts';
+import {
+  CHUNK_UNITS,
+  CHUNKS_MAX,
+  CHUNKS_WAITING_MAX,
+  type Chunk,
+  createSpillWriter,
+  RETRY_MS,
+  type SegmentFile,
+} from './spill-writer.ts';
 
 /** A reference is `segment * SEGMENT_UNITS + unit`: 64 MiB a segment. */
 const SEGMENT_UNITS = 8_388_608;
@@ -38,14 +45,6 @@ const HEAD_BYTES = HEAD_UNITS * 8;
 /** Longer labels are none of ours. */
 const LABEL_UNITS_MAX = 1_024;
 const ENTRY_UNITS_MAX = HEAD_UNITS + LABEL_UNITS_MAX + PAGE_UNITS;
-/** Entries are gathered to this size before they are written. */
-const CHUNK_UNITS = 131_072;
-/** So many chunks may wait for the disk before records wait for them: 16 MiB. */
-export const CHUNKS_WAITING_MAX = 16;
-/** Beyond this one is written at once, whoever waits for it: thousands of timers can be due at one record. */
-const CHUNKS_BEFORE_SYNC = 24;
-/** And beyond this nothing is taken any more, so that a disk that is full does not fill the memory: 128 MiB. */
-const CHUNKS_MAX = 128;
 /** Entries that are read ahead at once; what else a batch needs is read when it is met. */
 const FETCHED_MAX = 8_192;
 /**
@@ -58,58 +57,7 @@ const READS_AT_ONCE = 16;
 const READ_BYTES = 8_192;
 /** Memory for entries that are read ahead comes in pieces for so many: 1 MiB. */
 const ENTRIES_OF_PIECE = 128;
-/** After a write that the disk did not take. */
-const RETRY_MS = 250;
 const FILE_NAME = /^spill-(\d{9})$/;
-
-/** What the store needs of the disk, where files are numbers. The other one is that of the simulation. */
-export interface SpillDisk {
-  mkdirSync(path: string, options: { recursive: true }): unknown;
-  readdirSync(path: string): string[];
-  openSync(path: string, flags: 'r' | 'wx+'): number;
-  readSync(file: number, into: Uint8Array, offset: number, length: number, position: number): number;
-  writeSync(file: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
-  rmSync(path: string, options: { force: true }): void;
-  read(
-    file: number,
-    into: Uint8Array,
-    offset: number,
-    length: number,
-    position: number,
-  ): Promise<{ bytesRead: number }>;
-  write(
-    file: number,
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-    position: number,
-  ): Promise<{ bytesWritten: number }>;
-  sync(file: number): Promise<void>;
-  close(file: number): Promise<void>;
-  /** Names that were made or removed are durable. */
-  syncFolder(path: string): Promise<void>;
-}
-
-const realDisk: SpillDisk = {
-  mkdirSync,
-  readdirSync,
-  openSync,
-  readSync,
-  writeSync,
-  rmSync,
-  read: promisify(read),
-  write: promisify(write),
-  sync: promisify(fsync),
-  close: promisify(close),
-  async syncFolder(path) {
-    const folder = await open(path, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
-  },
-};
 
 /** What a checkpoint notes of the store; plain data. `live`: base64 of one bit an entry. */
 export interface SpilledCut {
@@ -165,31 +113,13 @@ export interface SpillStore extends Spill {
   close(): Promise<void>;
 }
 
-interface Segment {
+interface Segment extends SegmentFile {
   number: number;
-  file: number;
-  units: number;
   entries: number;
   liveEntries: number;
   liveUnits: number;
+  /** One bit an entry: whether it still counts. */
   live: Uint8Array;
-  /** It has bytes that are not flushed. */
-  dirty: boolean;
-  /** What is not written yet, in order. */
-  chunks: Chunk[];
-}
-
-interface Chunk {
-  segment: Segment;
-  /** Unit of its first entry in the segment. */
-  start: number;
-  f64: Float64Array;
-  u32: Uint32Array;
-  bytes: Uint8Array;
-  filledUnits: number;
-  writtenUnits: number;
-  /** Nothing more is put into it. */
-  closed: boolean;
 }
 
 export interface SpillStoreOptions {
@@ -213,7 +143,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
   let strangers: Set<number> | undefined;
   let lastNumber = 0;
   let folderChanged = false;
-  const queue: Chunk[] = [];
+  const writer = createSpillWriter(disk);
   const fetched = new Map<number, Float64Array>();
   /** Segments of the newest checkpoints of this process. */
   const kept: Set<number>[] = [];
@@ -221,9 +151,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
   let liveUnits = 0;
   let spilled = 0;
   const returned = { ahead: 0, within: 0, unwritten: 0 };
-  let troubled = '';
   let closed = false;
-  let retry: NodeJS.Timeout | undefined;
   /** Is being emptied. */
   let tidying: Segment | undefined;
   /** Grows to the longest entry. */
@@ -253,7 +181,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         hint: 'Raise residentKeysMax and residentBytesMax, or spread the subscribers over more partitions.',
       });
     }
-    if (tail !== undefined) closeChunk(tail);
+    if (tail !== undefined) writer.endChunk(tail);
     disk.mkdirSync(directory, { recursive: true });
     let file = -1;
     while (file < 0) {
@@ -280,56 +208,20 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     return tail;
   };
 
-  const closeChunk = (segment: Segment): void => {
-    const chunk = segment.chunks.at(-1);
-    if (chunk === undefined || chunk.closed) return;
-    chunk.closed = true;
-    if (chunk.writtenUnits === chunk.filledUnits) drop(chunk);
-    else void writeClosed();
-  };
-  const drop = (chunk: Chunk): void => {
-    for (const list of [queue, chunk.segment.chunks]) {
-      const index = list.indexOf(chunk);
-      if (index >= 0) list.splice(index, 1);
-    }
-  };
-
-  /** The chunk into which an entry of so many units goes. */
-  const chunkFor = (segment: Segment, units: number): Chunk => {
-    const last = segment.chunks.at(-1);
-    if (last !== undefined && !last.closed && last.filledUnits + units <= last.f64.length) return last;
-    closeChunk(segment);
-    if (queue.length >= CHUNKS_BEFORE_SYNC) writeFirst();
-    const f64 = new Float64Array(Math.max(CHUNK_UNITS, units));
-    const chunk: Chunk = {
-      segment,
-      start: segment.units,
-      f64,
-      u32: new Uint32Array(f64.buffer),
-      bytes: new Uint8Array(f64.buffer),
-      filledUnits: 0,
-      writtenUnits: 0,
-      closed: false,
-    };
-    segment.chunks.push(chunk);
-    queue.push(chunk);
-    return chunk;
-  };
-
   const put: Spill['put'] = (label, labelUnits, f64, from, units) => {
     const whole = HEAD_UNITS + labelUnits + units;
     let segment = tail;
-    if (queue.length >= CHUNKS_MAX) return 0;
+    if (writer.waiting() >= CHUNKS_MAX) return 0;
     if (segment === undefined || segment.units + whole > segmentUnits) {
       try {
         segment = beginSegment();
       } catch (error) {
         if (!isDiskTrouble(error)) throw error;
-        troubled = (error as Error).message;
+        writer.setTrouble((error as Error).message);
         return 0;
       }
     }
-    const chunk = chunkFor(segment, whole);
+    const chunk = writer.chunkFor(segment, whole);
     const at = chunk.filledUnits;
     const { u32, bytes } = chunk;
     u32[at * 2 + 1] = labelUnits + units;
@@ -452,60 +344,6 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
   };
 
   // -- writing -----------------------------------------------------------------------------------------------------------
-
-  const written = (chunk: Chunk, upTo: number): void => {
-    chunk.segment.dirty = true;
-    chunk.writtenUnits = Math.max(chunk.writtenUnits, upTo);
-    if (chunk.closed && chunk.writtenUnits === chunk.filledUnits) drop(chunk);
-  };
-  /** One after the other; an error ends the turn of who met it. */
-  let turn: Promise<void> = Promise.resolve();
-  const inTurn = (work: () => Promise<void>): Promise<void> => {
-    const done = turn.then(work);
-    turn = done.catch(() => {});
-    return done;
-  };
-  const writeChunk = async (chunk: Chunk): Promise<void> => {
-    const upTo = chunk.filledUnits;
-    for (let at = chunk.writtenUnits * 8; at < upTo * 8; ) {
-      const { bytesWritten } = await disk.write(
-        chunk.segment.file,
-        chunk.bytes,
-        at,
-        upTo * 8 - at,
-        chunk.start * 8 + at,
-      );
-      at += bytesWritten;
-    }
-    written(chunk, upTo);
-    troubled = '';
-  };
-  /** Never rejects: a disk that takes nothing is tried again later. */
-  const writeClosed = (): Promise<void> =>
-    inTurn(async () => {
-      try {
-        while (queue[0]?.closed) await writeChunk(queue[0]);
-      } catch (error) {
-        troubled = (error as Error).message;
-        retry ??= setTimeout(() => {
-          retry = undefined;
-          void writeClosed();
-        }, RETRY_MS).unref();
-      }
-    });
-  /** The first chunk, now. Where another write of it is on its way, both write the same. */
-  const writeFirst = (): void => {
-    const chunk = queue.find((one) => one.closed);
-    if (chunk === undefined) return;
-    try {
-      const upTo = chunk.filledUnits * 8;
-      for (let at = chunk.writtenUnits * 8; at < upTo; )
-        at += disk.writeSync(chunk.segment.file, chunk.bytes, at, upTo - at, chunk.start * 8 + at);
-      written(chunk, chunk.filledUnits);
-    } catch (error) {
-      troubled = (error as Error).message;
-    }
-  };
 
   const syncAll = async (): Promise<void> => {
     for (const segment of segments.values()) {
@@ -660,22 +498,18 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
       };
       if (next < wanted.length) await Promise.all(Array.from({ length: READS_AT_ONCE }, readSome));
     },
-    isFull: () => queue.length > CHUNKS_WAITING_MAX,
+    isFull: () => writer.waiting() > CHUNKS_WAITING_MAX,
     async room() {
       for (;;) {
-        await writeClosed();
-        if (closed || (troubled === '' && queue.length <= CHUNKS_WAITING_MAX)) return;
+        await writer.writeClosed();
+        if (closed || (writer.trouble() === '' && writer.waiting() <= CHUNKS_WAITING_MAX)) return;
         // A new segment that could not be begun has nothing that is tried again by itself.
-        if (queue.length <= CHUNKS_WAITING_MAX) troubled = '';
+        if (writer.waiting() <= CHUNKS_WAITING_MAX) writer.setTrouble('');
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     },
-    trouble: () => troubled,
-    flush: () =>
-      inTurn(async () => {
-        for (const chunk of [...queue]) await writeChunk(chunk);
-        await syncAll();
-      }),
+    trouble: writer.trouble,
+    flush: () => writer.writeAll(syncAll),
     async stored({ segments: noted }) {
       kept.push(new Set(noted.map(({ number }) => number)));
       if (kept.length < GENERATIONS_KEPT) return;
@@ -779,7 +613,7 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
             if (to === 0) return undefined;
             bury(from, ordinal, whole);
             moved(label, from.number * SEGMENT_UNITS + place, to);
-            return queue.length > CHUNKS_WAITING_MAX ? store.room() : undefined;
+            return writer.waiting() > CHUNKS_WAITING_MAX ? store.room() : undefined;
           });
           if (wrong !== '') throw damaged(from.number, wrong);
           if (closed || from.liveEntries > 0) return;
@@ -796,15 +630,14 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         bytes: liveUnits * 8,
         diskBytes: diskUnits * 8,
         segments: segments.size,
-        chunksWaiting: queue.length,
+        chunksWaiting: writer.waiting(),
         spilled,
         returned: { ...returned },
       };
     },
     async close() {
       closed = true;
-      clearTimeout(retry);
-      await turn;
+      await writer.close();
       for (const { file } of segments.values()) await disk.close(file);
       segments.clear();
     },

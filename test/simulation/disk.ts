@@ -5,7 +5,7 @@
  */
 import { pick, type Random } from '../../src/feed/random.ts';
 import type { Disk, DiskFile } from '../../src/state/checkpoint.ts';
-import type { SpillDisk } from '../../src/state/spill-store.ts';
+import type { SpillDisk } from '../../src/state/spill-disk.ts';
 import type { SimClock, SimProcess } from './clock.ts';
 
 interface Content {
