@@ -1,9 +1,9 @@
 /** Usage records over HTTP: what each role sees of them, the window of an alert, and files that are written down. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { AuditEntry } from '../src/access/audit.ts';
+import type { Role } from '../src/access/grants.ts';
 import { createNumberRefs } from '../src/access/numbers.ts';
 import { type AccessStore, openAccessStore } from '../src/access/store.ts';
-import type { Role } from '../src/access/grants.ts';
 import { DESKS, type Desk } from '../src/alerts/alert.ts';
 import type { UsageRecordView } from '../src/evidence/record-view.ts';
 import { type Bench, type RunningGateway, startBench } from './http-gateway.ts';
