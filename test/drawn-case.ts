@@ -527,7 +527,7 @@ const ordered: fc.Arbitrary<DrawnFeature> = fc.oneof(
           join: "direction == 'mo'",
           confirm: "direction == 'mt'",
           fail: 'durationSec > 200',
-          leave: "direction == ''",
+          leave: "recordType == 'data'",
           within: '10m',
         },
       }),

@@ -87,7 +87,7 @@ const memberFeature = drawn(
         join: "direction == 'mo'",
         confirm: "direction == 'mt'",
         fail: 'durationSec > 270',
-        leave: "direction == ''",
+        leave: "recordType == 'data'",
         within: '10m',
       },
     }),
