@@ -8,7 +8,7 @@
  *
  * No DOM and no clock in here: the order of calls decides everything.
  */
-import type { AlertData, Severity } from '../alerts/alert.ts';
+import { type AlertData, SEVERITIES, type Severity } from '../alerts/alert.ts';
 
 /**
  * Alerts kept for a desk; beyond it those with the oldest event time go. 50,000 alerts of 2 kB are 100 MB, which a
@@ -60,6 +60,11 @@ export interface QueueRule {
   alerts: number;
 }
 
+/** A rule with its alerts by severity and status, so that counting does not look at each of 50,000. */
+interface CountedRule extends QueueRule {
+  tally: Record<AlertData['status'], Record<Severity, number>>;
+}
+
 export interface DeskQueue {
   /** Takes a revision; an older or equal one than the known changes nothing. True where it was news. */
   upsert(alert: AlertData): boolean;
@@ -87,7 +92,7 @@ export interface DeskQueue {
 
 export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue {
   const entries = new Map<string, QueueEntry>();
-  const rules = new Map<string, QueueRule>();
+  const rules = new Map<string, CountedRule>();
   /** All of them, in order as of the last time that they were arranged, newer ones behind: nearly sorted is quickly sorted. */
   let ordered: QueueEntry[] = [];
   let rows: QueueEntry[] = [];
@@ -99,6 +104,19 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
   let held = false;
   let load = 0;
   let counts: QueueCounts = { severity: { info: 0, warning: 0, critical: 0 }, criticalFiring: 0, total: 0 };
+
+  /** Counts an alert, or with -1 counts it no more. */
+  const tallied = ({ ruleId, title, status, severity }: AlertData, by: 1 | -1): void => {
+    let rule = rules.get(ruleId);
+    if (rule === undefined) {
+      const none = { info: 0, warning: 0, critical: 0 };
+      rule = { ruleId, title, alerts: 0, tally: { firing: none, resolved: { ...none } } };
+      rules.set(ruleId, rule);
+    }
+    rule.alerts += by;
+    rule.tally[status][severity] += by;
+    if (rule.alerts === 0) rules.delete(ruleId);
+  };
 
   const passesExceptSeverity = (alert: AlertData): boolean =>
     (filters.status === '' || alert.status === filters.status) &&
@@ -158,10 +176,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
     leaveOut(entry);
     entry.gone = true;
     entries.delete(entry.alert.alertId);
-    const rule = rules.get(entry.alert.ruleId);
-    if (rule === undefined) return;
-    rule.alerts -= 1;
-    if (rule.alerts === 0) rules.delete(entry.alert.ruleId);
+    tallied(entry.alert, -1);
   };
 
   /** Where the rows themselves must go, the held list gives way: better than showing alerts that are gone. */
@@ -181,10 +196,17 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
   const count = (): void => {
     const severity: QueueCounts['severity'] = { info: 0, warning: 0, critical: 0 };
     let criticalFiring = 0;
-    for (const { alert } of entries.values()) {
-      if (alert.severity === 'critical' && alert.status === 'firing') criticalFiring += 1;
-      if (passesExceptSeverity(alert)) severity[alert.severity] += 1;
+    for (const { ruleId, tally } of rules.values()) {
+      criticalFiring += tally.firing.critical;
+      if (subscriberText !== '' || (filters.ruleId !== '' && filters.ruleId !== ruleId)) continue;
+      for (const status of ['firing', 'resolved'] as const) {
+        if (filters.status !== '' && filters.status !== status) continue;
+        for (const one of SEVERITIES) severity[one] += tally[status][one];
+      }
     }
+    // What a text is in, only the alerts themselves know.
+    if (subscriberText !== '')
+      for (const { alert } of entries.values()) if (passesExceptSeverity(alert)) severity[alert.severity] += 1;
     counts = { severity, criticalFiring, total: entries.size };
   };
 
@@ -199,6 +221,8 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
       if (known !== undefined) {
         known.load = load;
         if (alert.revision <= known.alert.revision) return false;
+        tallied(alert, 1);
+        tallied(known.alert, -1);
         known.alert = alert;
         if (!known.changed) {
           known.changed = true;
@@ -218,9 +242,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
       entries.set(alert.alertId, entry);
       ordered.push(entry);
       changed.push(entry);
-      const rule = rules.get(alert.ruleId);
-      if (rule === undefined) rules.set(alert.ruleId, { ruleId: alert.ruleId, title: alert.title, alerts: 1 });
-      else rule.alerts += 1;
+      tallied(alert, 1);
       return true;
     },
 
@@ -295,6 +317,9 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
     rows: () => rows,
     waiting: () => waiting.length,
     counts: () => counts,
-    rules: () => [...rules.values()].sort((a, b) => (a.ruleId < b.ruleId ? -1 : 1)),
+    rules: () =>
+      [...rules.values()]
+        .map(({ ruleId, title, alerts }) => ({ ruleId, title, alerts }))
+        .sort((a, b) => (a.ruleId < b.ruleId ? -1 : 1)),
   };
 }

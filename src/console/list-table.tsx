@@ -1,18 +1,12 @@
 /**
- * A list as a real table that draws only the rows in sight: 50,000 rows scroll as smoothly as fifty. The rows left out are
- * kept as empty space, and `aria-rowcount` and `aria-rowindex` tell assistive technology the true numbers.
+ * A list as a real table that draws only the rows in sight: 50,000 rows scroll as smoothly as fifty. All rows of a layout are
+ * equally high, so where each stands is a product, and a list that grows ten times a second costs nothing for its length
+ * (libraries for rows of any height look at each of them whenever their number changes). The rows left out are kept as empty
+ * space, and `aria-rowcount` and `aria-rowindex` tell assistive technology the true numbers.
  * Keys step through the rows, with one tab stop for all of them.
  */
-import {
-  defaultRangeExtractor,
-  elementScroll,
-  observeElementOffset,
-  observeElementRect,
-  type Range,
-  Virtualizer,
-} from '@tanstack/virtual-core';
 import { type ComponentChildren, Fragment, type VNode } from 'preact';
-import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const HEADER_PX = 32;
 const OVERSCAN_ROWS = 8;
@@ -63,51 +57,40 @@ export interface ListTableProps {
 export function ListTable(props: ListTableProps) {
   const { count, activeIndex, keyOf } = props;
   const scroller = useRef<HTMLDivElement>(null);
-  const [, redraw] = useReducer((drawn: number) => drawn + 1, 0);
   const [layoutIndex, setLayoutIndex] = useState(0);
   const { rowPx, columns, look } = props.layouts[layoutIndex]!;
-
-  const options = {
-    count,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => rowPx,
-    getItemKey: keyOf,
-    overscan: OVERSCAN_ROWS,
-    scrollMargin: HEADER_PX,
-    scrollPaddingStart: HEADER_PX,
-    // The active row is always drawn, wherever it is: otherwise scrolling on would throw the focus away.
-    rangeExtractor: (range: Range) => {
-      const drawn = defaultRangeExtractor(range);
-      if (activeIndex < 0 || drawn.includes(activeIndex)) return drawn;
-      return activeIndex < drawn[0]! ? [activeIndex, ...drawn] : [...drawn, activeIndex];
-    },
-    observeElementRect,
-    observeElementOffset,
-    scrollToFn: elementScroll,
-    onChange: () => redraw(0),
+  /** Rows that would be in sight in an endless list: the first one, and how many fit. */
+  const [sight, setSight] = useState({ first: 0, fits: 0 });
+  const lookAgain = (): void => {
+    const { scrollTop, clientHeight } = scroller.current!;
+    const first = Math.floor(scrollTop / rowPx);
+    const fits = Math.ceil(Math.max(0, clientHeight - HEADER_PX) / rowPx) + 1;
+    setSight((before) => (before.first === first && before.fits === fits ? before : { first, fits }));
   };
-  const [virtualizer] = useState(() => new Virtualizer<HTMLDivElement, HTMLTableRowElement>(options));
-  virtualizer.setOptions(options);
-  useLayoutEffect(() => virtualizer._didMount(), []);
-  useLayoutEffect(() => virtualizer._willUpdate());
-  useLayoutEffect(() => virtualizer.measure(), [rowPx]);
+  useLayoutEffect(lookAgain, [rowPx]);
 
   useLayoutEffect(() => {
     const measure = (): void => {
       const widthPx = scroller.current!.clientWidth;
       const fits = props.layouts.findIndex(({ fromPx }) => widthPx >= fromPx);
       setLayoutIndex(fits < 0 ? props.layouts.length - 1 : fits);
+      lookAgain();
     };
     measure();
     const resizing = new ResizeObserver(measure);
     resizing.observe(scroller.current!);
     return () => resizing.disconnect();
-  }, [props.layouts]);
+  }, [props.layouts, rowPx]);
 
   // Before the next key is pressed, and not after the next paint: keys that follow quickly find the focus moved.
   useLayoutEffect(() => {
     if (props.focusRequests === 0 || activeIndex < 0) return;
-    virtualizer.scrollToIndex(activeIndex, { align: 'auto' });
+    const { scrollTop, clientHeight } = scroller.current!;
+    const topPx = activeIndex * rowPx;
+    // The head stays above the rows and takes its part of the height.
+    const bottomPx = topPx + rowPx + HEADER_PX - clientHeight;
+    if (topPx < scrollTop) scroller.current!.scrollTop = topPx;
+    else if (bottomPx > scrollTop) scroller.current!.scrollTop = bottomPx;
     scroller.current?.querySelector<HTMLElement>('tr.active a')?.focus({ preventScroll: true });
   }, [props.focusRequests]);
 
@@ -116,19 +99,27 @@ export function ListTable(props: ListTableProps) {
   }, [props.topRequests]);
 
   // One row can be reached with Tab, the others from there: a tab stop for each would be a trap of 50,000 steps.
-  const items = virtualizer.getVirtualItems();
+  const from = Math.max(0, Math.min(sight.first, count - sight.fits) - OVERSCAN_ROWS);
+  const to = Math.min(count, sight.first + sight.fits + OVERSCAN_ROWS);
+  const drawn = Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
+  // The active row is always drawn, wherever it is: otherwise scrolling on would throw the focus away.
+  if (activeIndex >= 0 && activeIndex < from) drawn.unshift(activeIndex);
+  else if (activeIndex >= to && activeIndex < count) drawn.push(activeIndex);
   const tabStop = activeIndex >= 0 ? activeIndex : 0;
-  const lastDrawn = items.at(-1)?.index ?? -1;
+  const lastDrawn = to - 1;
   useEffect(() => {
     if (lastDrawn >= count - 1 && count > 0) props.onEnd?.();
   }, [lastDrawn, count]);
-  let drawnToPx = HEADER_PX;
+  let drawnTo = 0;
 
   return (
     <div
       class="table-scroller"
       ref={scroller}
-      onScroll={(event) => props.onTouched?.({ scrolled: event.currentTarget.scrollTop > 0 })}
+      onScroll={(event) => {
+        lookAgain();
+        props.onTouched?.({ scrolled: event.currentTarget.scrollTop > 0 });
+      }}
       onPointerLeave={() => props.onTouched?.({ pointer: false })}
     >
       <table
@@ -158,18 +149,17 @@ export function ListTable(props: ListTableProps) {
             props.onMove(step);
           }}
         >
-          {items.map((item) => {
-            const gapPx = item.start - drawnToPx;
-            drawnToPx = item.end;
-            const { index } = item;
+          {drawn.map((index) => {
+            const gapPx = (index - drawnTo) * rowPx;
+            drawnTo = index + 1;
             return (
-              <Fragment key={item.key}>
+              <Fragment key={keyOf(index)}>
                 {gapPx > 0 && <Gap px={gapPx} columns={columns.length} />}
                 {props.row({ index, active: index === activeIndex, tabIndex: index === tabStop ? 0 : -1, columns })}
               </Fragment>
             );
           })}
-          <Gap px={Math.max(0, virtualizer.getTotalSize() + HEADER_PX - drawnToPx)} columns={columns.length} />
+          <Gap px={Math.max(0, count - drawnTo) * rowPx} columns={columns.length} />
         </tbody>
       </table>
       {props.children}
