@@ -1,4 +1,5 @@
 /** The alerts of a desk as a list: what its columns are, and what stands in a row. */
+import { useCallback, useRef } from 'preact/hooks';
 import type { AlertData, Desk } from '../alerts/alert.ts';
 import type { QueueEntry } from './desk-queue.ts';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
@@ -32,6 +33,10 @@ export interface AlertTableProps {
 export function AlertTable(props: AlertTableProps) {
   const { rows, activeId, desk, focusRequests, topRequests, onMove, onTouched } = props;
   const { queue, nav } = messages.value;
+  // The same function for ever: a row whose alert and place are as they were is not drawn again, ten times a second.
+  const latest = useRef(props.onOpen);
+  latest.current = props.onOpen;
+  const open = useCallback((alertId: string) => latest.current(alertId), []);
   const activeIndex = activeId === '' ? -1 : rows.findIndex((entry) => entry.alert.alertId === activeId);
   return (
     <ListTable
@@ -44,7 +49,7 @@ export function AlertTable(props: AlertTableProps) {
       activeIndex={activeIndex}
       focusRequests={focusRequests}
       topRequests={topRequests}
-      row={(where) => <Row place={where} alert={rows[where.index]!.alert} onOpen={props.onOpen} />}
+      row={(where) => <Row place={where} alert={rows[where.index]!.alert} onOpen={open} />}
       onMove={onMove}
       onTouched={onTouched}
     />

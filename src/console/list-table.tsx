@@ -111,6 +111,22 @@ export function ListTable(props: ListTableProps) {
     if (lastDrawn >= count - 1 && count > 0) props.onEnd?.();
   }, [lastDrawn, count]);
   let drawnTo = 0;
+  // The same object for a row that stands as it stood: whoever draws it then has nothing to do.
+  const placed = useRef(new Map<string | number, RowPlace>());
+  const before = placed.current;
+  placed.current = new Map();
+  const placeOf = (index: number): RowPlace => {
+    const next: RowPlace = { index, active: index === activeIndex, tabIndex: index === tabStop ? 0 : -1, columns };
+    const known = before.get(keyOf(index));
+    const isSame =
+      known?.index === index &&
+      known.active === next.active &&
+      known.tabIndex === next.tabIndex &&
+      known.columns === columns;
+    const shown = isSame ? known : next;
+    placed.current.set(keyOf(index), shown);
+    return shown;
+  };
 
   return (
     <div
@@ -155,7 +171,7 @@ export function ListTable(props: ListTableProps) {
             return (
               <Fragment key={keyOf(index)}>
                 {gapPx > 0 && <Gap px={gapPx} columns={columns.length} />}
-                {props.row({ index, active: index === activeIndex, tabIndex: index === tabStop ? 0 : -1, columns })}
+                {props.row(placeOf(index))}
               </Fragment>
             );
           })}
