@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -66,6 +66,7 @@ describe('the access store', () => {
         db.close();
       },
       'no file where there was one': () => rmSync(file),
+      'no bytes': () => truncateSync(file, 0),
     };
     it.each(Object.entries(damage))('%s is said, and the copy brings everything back', async (_what, hurt) => {
       await fill();

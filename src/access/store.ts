@@ -432,6 +432,8 @@ function openDatabase(path: string): DatabaseSync {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
     db.exec('BEGIN IMMEDIATE');
     const form = db.prepare('PRAGMA user_version').get()?.['user_version'];
+    // Cut to nothing, or its log was: who makes it anew lets everybody in.
+    if (form === 0 && onDisk && existsSync(copyOf(path))) throw damaged(path, 'it is empty');
     if (form === 0) db.exec(TABLES);
     db.exec('COMMIT');
     if (form !== 0 && form !== FORM) throw new Error(`it has form ${form}, this version knows form ${FORM}`);
