@@ -34,7 +34,7 @@ const MEBIBYTE = 1024 * 1024;
 const CLIENTS = 100;
 const FROZEN = 10;
 /** Some 3 KB each: what is sent to one client in all is far more than what may wait for it. */
-const BURST_ALERTS = isWhole ? 6_000 : 2_400;
+const BURST_ALERTS = isWhole ? 4_500 : 2_400;
 /**
  * Twenty together at times that are fixed before, whoever is slow: 200 a second are 18,000 frames for the readers, which live in one
  * process, and more than desks ever get. With four times as many that process alone made a queue of seconds.
@@ -46,7 +46,7 @@ const NOISE_MS = 50;
 /** Most of it is the heap of the program itself; a backlog must not show in it. */
 const RSS_MAX = 1024 * MEBIBYTE;
 const RSS_GROWTH_MAX = 64 * MEBIBYTE;
-const RECORDS = isWhole ? 200_000 : 10_000;
+const RECORDS = isWhole ? 120_000 : 10_000;
 
 const folder = temporaryFolder();
 let broker: Broker;

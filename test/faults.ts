@@ -27,7 +27,7 @@ export const isWhole = form === 'whole' || isLong;
 
 export const killsWanted = Number(process.env['RINGFENCE_FAULTS_KILLS'] ?? (isLong ? 200 : isWhole ? 40 : 1));
 export const recordsWanted = Number(
-  process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isLong ? 5_000_000 : isWhole ? 120_000 : 8_000),
+  process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isLong ? 5_000_000 : isWhole ? 90_000 : 8_000),
 );
 
 /** Gigabytes are removed in it after a long run. */
