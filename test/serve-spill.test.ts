@@ -51,7 +51,11 @@ test('ten times the subscribers that memory has room for, killed and damaged', {
     const running = ringfence(serveArguments(stay));
     const serving = (await whenReady(running))!;
     await until('spilled keys', async () => (await scrape(serving.ops)).value('ringfence_spilled_blocks') > 0);
-    await sleep(500 + random() * 2_000);
+    const checkpoints = async (): Promise<number> =>
+      (await scrape(serving.ops)).value('ringfence_checkpoint_seconds_count');
+    const before = await checkpoints();
+    await until('a checkpoint that notes them', async () => (await checkpoints()) > before + 1);
+    await sleep(random() * 2_000);
     await running.kill();
     if (running.log().includes('checkpoint passed over')) rejected++;
     if (kill === KILLS - 2) {
