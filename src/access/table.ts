@@ -9,8 +9,6 @@
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { type NumberView, ROLES, type Role, type Scope } from './grants.ts';
 
-export type { Role } from './grants.ts';
-
 /**
  * What a route has to do with desks. `none`: nothing. `filter`: the answer holds what is on the caller's desks, and asking for
  * another one is a 403. `object`: what the address names belongs to a desk, and that of another desk is a 404. `fields`: the

@@ -16,7 +16,7 @@ import type { RawRecord } from '../feed/raw-record.ts';
 import { createLog } from '../log.ts';
 import { startBroker } from '../source/broker.ts';
 import { connectNats } from '../source/connection.ts';
-import { endedEarly, type Serving, serve } from './serve.ts';
+import type { Serving } from './serve.ts';
 import { createUsagePublisher, type UsagePublisher } from './usage-publisher.ts';
 
 /** Records of the past go in batches, live ones in small ones, as a mediation system sends them. */
@@ -27,6 +27,7 @@ const ORPHAN_CHECK_MS = 500;
 
 /** Runs until a signal; resolves when every process has ended and the folder is gone. */
 async function demo(flags: { listen: string; opsListen: string; seed: string; rate: string }): Promise<void> {
+  const { endedEarly, serve } = await import('./serve.ts');
   const folder = mkdtempSync(join(tmpdir(), 'ringfence-demo-'));
   const stopping = new AbortController();
   const onSignal = (): void => stopping.abort(endedEarly());

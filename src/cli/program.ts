@@ -15,7 +15,6 @@ import { listsCommand } from './lists.ts';
 import { publishCommand } from './publish.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
-import { endedEarly, serve } from './serve.ts';
 import { usersCommand } from './users.ts';
 import { whatifCommand } from './whatif.ts';
 
@@ -41,6 +40,8 @@ program
   .option('--resident-bytes-max <n>', 'bytes of keys in memory, colder ones are on disk (default 0: no limit)')
   .action(async (flags: Partial<Record<Flag, string>> & { config?: string }) => {
     const config = loadConfig({ file: flags.config, flags });
+    // Half of the program is loaded for this command alone.
+    const { endedEarly, serve } = await import('./serve.ts');
     const stopping = new AbortController();
     let stop = (): void => {};
     const onSignal = (): void => {
