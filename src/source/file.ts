@@ -18,6 +18,7 @@ const BLOCK_BYTES = 1 << 20;
 /** Sixteen times the largest record that is accepted, so that only nonsense is cut. */
 export const LINE_BYTES_MAX = 1 << 20;
 const LINE_FEED = 10;
+const SPACE = 32;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
@@ -26,7 +27,7 @@ export interface LineChunk {
   path: string;
   /** Number of the first line in its file, from 1; `lines[i]` has number `firstLine + i`. */
   firstLine: number;
-  /** Without their line feed; an empty line is an empty buffer. */
+  /** Without their line feed; a line of nothing but white space is an empty buffer. */
   lines: Buffer[];
   /** 0, or the full length in bytes of the only line of this chunk, which was cut to LINE_BYTES_MAX. */
   cutFromBytes: number;
@@ -65,7 +66,7 @@ export async function* readLines(path: string): AsyncGenerator<LineChunk, void, 
         const head = data.subarray(start, start + LINE_BYTES_MAX);
         yield { path, firstLine: firstLine++, lines: [head], cutFromBytes: end - start };
       } else {
-        lines.push(data.subarray(start, end));
+        lines.push(unlessBlank(data.subarray(start, end)));
       }
       start = end + 1;
     }
@@ -78,7 +79,14 @@ export async function* readLines(path: string): AsyncGenerator<LineChunk, void, 
     }
   }
   if (cut !== undefined) yield { path, firstLine, lines: [cut.head], cutFromBytes: cut.bytes };
-  else if (unfinished.length > 0) yield { path, firstLine, lines: [unfinished], cutFromBytes: 0 };
+  else if (unfinished.length > 0) yield { path, firstLine, lines: [unlessBlank(unfinished)], cutFromBytes: 0 };
+}
+
+/** Most lines begin with a byte beyond the space, so that no other is looked at. */
+function unlessBlank(line: Buffer): Buffer {
+  let at = 0;
+  while (at < line.length && line[at]! <= SPACE) at++;
+  return at === line.length ? line.subarray(0, 0) : line;
 }
 
 /**
