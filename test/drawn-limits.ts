@@ -95,14 +95,21 @@ const memberFeature = drawn(
   compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
 );
 
+/** One comes in or goes out with each record. */
+const passageFeature = drawn(
+  fc.constant<RuleFeature>({ aggregate: 'passedOn', of: "direction == 'mo' ? -1 : 1", within: '10m', window: '1h' }),
+  compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
+);
+
 /**
- * Members, or a run, with a rule for each value that they may have, and records that lie just at their limits: whatever the value
- * should be, another one makes another rule fire. Episodes end at once, so that the next look says something again.
+ * Members, a run, or what is passed on, with a rule for each value that they may have, and records that lie just at their
+ * limits: whatever the value should be, another one makes another rule fire. Episodes end at once, so that the next look
+ * says something again.
  */
 export const limits: fc.Arbitrary<DrawnCase> = fc
   .oneof(
     fc.tuple(
-      memberFeature.map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
+      fc.oneof(memberFeature, passageFeature).map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
       edges,
     ),
     fc.tuple(

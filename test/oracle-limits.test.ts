@@ -4,8 +4,8 @@ import { awaited, bills, limits } from './drawn-limits.ts';
 import { expectSameInDrawnCases } from './same-alerts.ts';
 
 describe('the engine gives what the oracle gives', () => {
-  test('where records lie just at the limits of members and runs', { timeout: 300_000 }, () =>
-    expectSameInDrawnCases(300, limits, ['fired']),
+  test('where records lie just at the limits of members, runs and what is passed on', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(400, limits, ['fired']),
   );
   test('of bills and how late they were paid', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(800, bills, ['fired']),
