@@ -152,6 +152,23 @@ describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where
     expect(await seriousViolations(lin)).toEqual([]);
     await lin.getByLabel('Band 1: Condition').fill('many >= least');
 
+    // A band comes without a line of YAML, in the order of severity, and goes again.
+    await lin.getByRole('button', { name: 'Add a band' }).click();
+    await lin.getByLabel('Band 2: Severity').selectOption('critical');
+    await lin.getByLabel('Band 2: Score').fill('900');
+    await lin.getByLabel('Band 2: Condition').fill('many >= 2 * least');
+    await lin.getByRole('button', { name: 'Check and run its tests' }).click();
+    await lin.getByText('Expected: a whole number from 0 to 100.').waitFor();
+    await lin.getByLabel('Band 2: Score').fill('90');
+    await lin.getByRole('button', { name: 'Band 1: Remove' }).click();
+    await lin.getByRole('button', { name: 'Check and run its tests' }).click();
+    await lin.locator('.diff .added', { hasText: 'severity: critical, if: many >= 2 * least, score: 90' }).waitFor();
+    await lin.locator('.diff .removed', { hasText: 'severity: warning' }).waitFor();
+    expect(await seriousViolations(lin)).toEqual([]);
+    await lin.getByRole('button', { name: 'Band 1: Keep' }).click();
+    await lin.getByRole('button', { name: 'Band 2: Remove' }).click();
+    await lin.getByText('A higher value means fewer alerts.').waitFor();
+
     await lin.getByRole('button', { name: 'Check and run its tests' }).click();
     await lin.locator('.diff .added', { hasText: 'least: 5' }).waitFor();
     await lin.getByText('1 of 1 tests fail with this change:').waitFor();

@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import asyncApiSpecs from '@asyncapi/specs';
+import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { alertWith, type Bench, connectLive, type RunningGateway, startBench } from './http-gateway.ts';
@@ -42,7 +44,10 @@ describe('descriptions', () => {
   let bench: Bench;
   let running: RunningGateway;
   let openApi: OpenApi;
-  let asyncApi: OpenApi & { channels: Record<string, { address: string }>; asyncapi: string };
+  let asyncApi: OpenApi & {
+    channels: Record<string, { address: string; messages?: Record<string, { $ref: string }> }>;
+    asyncapi: string;
+  };
   beforeAll(async () => {
     bench = await startBench();
     running = await bench.start();
@@ -199,15 +204,29 @@ describe('descriptions', () => {
       valid(body);
       expect([path, valid.errors]).toEqual([path, null]);
     }
-    const client = await connectLive(running.url, { since: 0 });
-    await client.until((frames) => frames.length === 2);
-    for (const [frame, schema] of [
-      [client.frames[0], 'HelloFrame'],
-      [client.frames[1], 'AlertFrame'],
-    ] as const) {
-      const valid = validatorOf(asyncApi, schema);
-      expect([valid(frame), valid.errors]).toEqual([true, null]);
+  });
+
+  it('hold for every frame of the WebSocket, whatever its kind', async () => {
+    const { messages } = asyncApi.channels['live']!;
+    const validators = Object.values(messages!).map(({ $ref }) => {
+      const { payload } = resolve(asyncApi, $ref) as { payload: { $ref: string } };
+      return validatorOf(asyncApi, payload.$ref.split('/').at(-1)!);
+    });
+    const all = await connectLive(running.url, { since: 0, cases: 'true' });
+    const beyond = await connectLive(running.url, { since: 1_000_000 });
+    await bench.publishAlert();
+    await bench.publishAlert({ status: 'resolved' });
+    const kindsOf = (frames: readonly { kind: string }[]) => new Set(frames.map(({ kind }) => kind));
+    await all.until((frames) => kindsOf(frames).has('case') && kindsOf(frames).has('alert'));
+    await beyond.until((frames) => kindsOf(frames).has('resync'));
+    const frames = [...all.frames, ...beyond.frames];
+    expect([...kindsOf(frames)].sort()).toEqual(['alert', 'case', 'hello', 'resync']);
+    for (const frame of frames) {
+      // Each is one of the messages of the channel, and of no two.
+      expect([frame.kind, validators.filter((valid) => valid(frame)).length]).toEqual([frame.kind, 1]);
     }
+    expect(validators.some((valid) => valid({ ...frames[0], seq: 'last' }))).toBe(false);
+    for (const client of [all, beyond]) await client.close();
   });
 
   it('tell a good record from a bad one, and an alert from none', () => {
@@ -226,6 +245,20 @@ describe('descriptions', () => {
     const alert = validatorOf(asyncApi, 'Alert');
     expect(alert(alertWith())).toBe(true);
     expect(alert({ ...alertWith(), desk: 'billing' })).toBe(false);
+  });
+
+  it('are AsyncAPI as its own schema has it', () => {
+    // The schema of AsyncAPI carries that of JSON Schema itself, which Ajv knows already.
+    const ajv = new Ajv({ strict: false, meta: false, validateSchema: false, validateFormats: false });
+    const valid = ajv.compile(asyncApiSpecs.schemas['3.0.0']);
+    valid(asyncApi);
+    expect(valid.errors).toBe(null);
+    // It would notice.
+    expect(valid({ ...asyncApi, asyncapi: '2.6.0' })).toBe(false);
+    expect(
+      valid({ ...asyncApi, operations: { push: { action: 'shout', channel: { $ref: '#/channels/live' } } } }),
+    ).toBe(false);
+    expect(valid({ ...asyncApi, channels: { live: { addres: '/v1/alerts/live' } } })).toBe(false);
   });
 
   it('name the WebSocket and the subjects', () => {

@@ -132,6 +132,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
           desk,
           bench: createTestBench(testSettings, metrics),
           source: () => undefined,
+          values: () => [],
           files: () => [],
           layer: () => undefined,
           inForce: { textOf: async () => undefined, problemOf: () => 'No rules in this test.' },

@@ -473,6 +473,63 @@ describe('a back-test', () => {
     expect((await call('GET', `/v1/rules/fraud.other/back-tests/${stricter.body.id}`)).status).toBe(404);
   });
 
+  test('names the rules that heed this one and what becomes of their alerts, on the own desks alone', async () => {
+    const rules = rulesFolder();
+    const other = (id: string, catalogue: string, lines: string) =>
+      counting('calls', 6)
+        .replace('id: fraud.calls', `id: ${id}`)
+        .replace('catalogue: F90', `catalogue: ${catalogue}`)
+        .replace(/^ {2}- \{ severity: critical.*\n/m, '')
+        .replace('tests:\n', `${lines}tests:\n`);
+    writeFileSync(join(rules, 'shy.yaml'), other('fraud.shy', 'F91', `inhibitedBy: [${RULE}]\n`));
+    writeFileSync(
+      join(rules, 'echo.yaml'),
+      other('retention.echo', 'C90', `where: alertRule == '${RULE}'\n`)
+        .replace('desk: fraud', 'desk: retention')
+        .replace(/^(fraudType|enabler): .*\n/gm, '')
+        .replace('on: voice', 'on: alert')
+        .replace('least: 6', 'least: 1'),
+    );
+    const data = newFolder();
+    const store = openAccessStore(join(data, 'access.sqlite'));
+    const author = { who: { kind: 'command', id: 'test' } };
+    const headersOf = (name: string, desks: Desk[]) => {
+      store.addUser({ name, roles: ['lead'], desks, password: 'x' }, author);
+      store.changeUser(name, { password: { hash: 'x', mustChange: false } }, author);
+      const token = store.beginSession({ name, provider: 'local' }, author);
+      return { cookie: `ringfence_session=${token}`, 'ringfence-request': '1' };
+    };
+    const [both, one] = [headersOf('lin', ['fraud', 'retention']), headersOf('mei', ['fraud'])];
+    store.close();
+    const serving = await startServe({ nats: broker.url, data, rules });
+    const call = ask(serving, both);
+    await send(broker.url, [...calls('8613900000001', 0, 12), ...calls('8613900000002', 20, 26)]);
+    await taken(serving.ops, 18);
+
+    // From the fifth call on the rule keeps the shy one, which waits for six, from firing; and each alert has its echo.
+    const begun = await call<{ id: string }>('POST', `/v1/rules/${RULE}/back-tests`, {
+      edits: { parameters: { least: 5 } },
+      days: 7,
+    });
+    const { result } = await finished(call, begun.body.id);
+    expect(result).toMatchObject({ same: 1, added: 1, gone: 0 });
+    const figures = result.others!.map(({ ruleId, now, draft, added, gone }) => [
+      ...[ruleId, now.alerts, draft.alerts, added, gone],
+    ]);
+    expect(figures).toEqual([
+      ['retention.echo', 1, 2, 1, 0],
+      ['fraud.shy', 2, 0, 0, 2],
+    ]);
+    const proposed = await propose(call, 5, { backTestId: begun.body.id });
+    const namesOf = (view: RuleChangesView) => view.proposal!.backTest!.others!.map(({ ruleId }) => ruleId);
+    expect(namesOf(proposed.body)).toEqual(['retention.echo', 'fraud.shy']);
+    // Whoever is not of the retention desk does not hear of its rule.
+    const restricted = ask(serving, one);
+    expect(namesOf(await changesOf(restricted))).toEqual(['fraud.shy']);
+    const seen = await finished(restricted, begun.body.id);
+    expect(seen.result.others!.map(({ ruleId }) => ruleId)).toEqual(['fraud.shy']);
+  });
+
   test('can be called off', async () => {
     const serving = await startServe({ nats: stand.broker.url, data: stand.newFolder(), rules: rulesFolder() });
     const call = ask(serving);

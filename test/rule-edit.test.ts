@@ -5,6 +5,7 @@ import { DEFAULTS } from '../src/config.ts';
 import { layered } from '../src/rule-changes/layers.ts';
 import {
   asVersion,
+  BANDS_MAX,
   differenceOf,
   editRule,
   formOf,
@@ -119,6 +120,106 @@ describe('the form', () => {
         { numRuns: 5 },
       );
     }
+  });
+
+  test('bands go and come in every rule, in the order of their severity, and all else stays', {
+    timeout: 120_000,
+  }, () => {
+    const ranks = ['info', 'warning', 'critical'];
+    for (const { text, rule } of sources) {
+      const drawnBands = fc.record({
+        removedBands: fc.subarray([...rule.bands.keys()], { maxLength: rule.bands.length - 1 }),
+        added: fc.array(
+          fc.record({
+            severity: fc.constantFrom(...ranks),
+            if: hostile.filter((one) => one.trim() !== ''),
+            score: fc.integer({ min: 0, max: 100 }),
+          }),
+          { maxLength: BANDS_MAX - rule.bands.length },
+        ),
+      });
+      fc.assert(
+        fc.property(drawnBands, ({ removedBands, added }) => {
+          const edited = editRule(text, rule, { bands: [...rule.bands.map(() => null), ...added], removedBands });
+          if ('problems' in edited) throw new Error(JSON.stringify(edited.problems));
+          const left = [...rule.bands, ...added]
+            .map((band, at) => ({ band, at }))
+            .filter(({ at }) => !removedBands.includes(at))
+            .sort((a, b) => ranks.indexOf(a.band.severity) - ranks.indexOf(b.band.severity));
+          expect(parsedAgain(edited.text)).toEqual({
+            ...rule,
+            version: edited.text === text ? rule.version : rule.version + 1,
+            bands: left.map(({ band }) => band),
+          });
+          expect(edited.bandOrder).toEqual(left.map(({ at }) => at));
+        }),
+        { numRuns: 8 },
+      );
+    }
+  });
+
+  test.each([
+    ['[{ severity: warning, if: a > 1, score: 5 }, { severity: critical, if: a > 2, score: 9 }]', 'in one line'],
+    [
+      '\n- severity: warning\n  if: >-\n    a > 1\n  score: 5\n# why\n- { severity: critical, if: a > 2, score: 9 } # last',
+      'in lines',
+    ],
+  ])('a list of bands %s', (bands) => {
+    const text = sources[0]!.text.replace(/^bands:\n(?:[ #-].*\n)+/m, `bands: ${bands}\n`);
+    const rule = parsedAgain(text);
+    const added = { severity: 'warning', if: 'a > 1 && b', score: 7 };
+    const ifsOf = (edits: RuleEdits): string[] => {
+      const edited = editRule(text, rule, edits);
+      if ('problems' in edited) throw new Error(JSON.stringify(edited.problems));
+      return parsedAgain(edited.text).bands.map((band) => band.if);
+    };
+    expect(ifsOf({ bands: [null, null, added] })).toEqual(['a > 1', 'a > 1 && b', 'a > 2']);
+    expect(ifsOf({ bands: [null, null, added], removedBands: [0] })).toEqual(['a > 1 && b', 'a > 2']);
+    expect(ifsOf({ bands: [null, null, added], removedBands: [0, 1] })).toEqual(['a > 1 && b']);
+    expect(ifsOf({ removedBands: [1] })).toEqual(['a > 1']);
+  });
+
+  test.each([
+    ['no band is left', { removedBands: [0, 1] }, 'bands', 'bands'],
+    [
+      'there are too many',
+      { bands: [null, null, ...Array(7).fill({ severity: 'info', if: 'a', score: 1 })] },
+      'bands',
+      'bands',
+    ],
+    ['a band that is not there goes', { removedBands: [5] }, 'bands.5', 'unknown'],
+    ['a new band says nothing', { bands: [null, null, {}] }, 'bands.2.severity', 'choice'],
+  ] as [string, RuleEdits, string, string][])('is refused where %s', (_case, edits, field, code) => {
+    const { text, rule } = sources.find(({ rule: one }) => one.bands.length === 2)!;
+    const edited = editRule(text, rule, edits);
+    expect('problems' in edited ? edited.problems : []).toContainEqual(expect.objectContaining({ field, code }));
+  });
+
+  test('what a parameter does is read from the conditions', () => {
+    const { rule } = sources.find(({ rule: one }) => one.id === 'fraud.calls-per-minute')!;
+    const { parameters } = formOf(rule, [{ name: 'calls60s', window: '60s', unit: 'count' }]);
+    expect(parameters.map(({ name, unit, bands, raising }) => [name, unit, bands, raising])).toEqual([
+      ['warningCalls', 'count', [0], 'fewer'],
+      ['criticalCalls', 'count', [1], 'fewer'],
+      ['nightCriticalCalls', 'count', [1], 'fewer'],
+    ]);
+  });
+
+  test.each([
+    ['a >= limit', 'fewer'],
+    ['a < limit', 'more'],
+    ['!(a < limit)', 'fewer'],
+    ['limit > a', 'more'],
+    ['a > max(limit, 3)', 'fewer'],
+    ['a - limit > 0', 'fewer'],
+    ['a > limit && b < 4 * limit', ''],
+    ['a > limit || b < limit', ''],
+    ['limit == 3', ''],
+    ['a > 1', ''],
+  ])('a higher limit in "%s" makes %s', (condition, raising) => {
+    const base = sources.find(({ rule: one }) => one.bands.length === 2)!.rule;
+    const bands = [{ ...base.bands[0]!, if: condition }];
+    expect(formOf({ ...base, params: { limit: 3 }, features: {}, bands }).parameters).toMatchObject([{ raising }]);
   });
 
   test('an older text comes back as a version of its own, and a difference shows what changed', () => {

@@ -411,6 +411,12 @@ export function createServedRules(options: {
   const changes: ServedRules['changes'] = {
     desk,
     source: sourceOf,
+    values: (ruleId) =>
+      (
+        engine()
+          .ruleSet()
+          .rules.find(({ rule }) => rule.id === ruleId)?.features ?? []
+      ).map(({ name, window, unit }) => ({ name, window, unit })),
     files: () => filesOf(engine()),
     layer: (ruleId) => layers.find((layer) => layer.ruleId === ruleId),
     inForce: {

@@ -5,11 +5,13 @@ import { completeAlert } from './alert-intake.ts';
 import { Score } from './alert-table.tsx';
 import { ApiError, revealAlert } from './api.ts';
 import { CopyButton } from './copy-button.tsx';
+import { NO_FILTERS } from './desk-queue.ts';
 import { Fact } from './fact.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
 import { later } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
+import { formatPlace, NO_OPENED, place } from './location.ts';
 import { may } from './session.ts';
 import { actionName, enablerName, fraudTypeName, keyTypeName, stageName, tierName } from './slugs.ts';
 import { SubscriberSection } from './subscriber-section.tsx';
@@ -144,6 +146,8 @@ function AlertDetails({ alert }: { alert: AlertData }) {
     <>
       <p class="reason-sentence">{alert.reason[locale.value]}</p>
 
+      <CaseLink alert={alert} />
+
       <section aria-labelledby="evidence-heading">
         <h3 id="evidence-heading">{t.evidence}</h3>
         <EvidenceTable evidence={alert.evidence} />
@@ -169,7 +173,7 @@ function AlertDetails({ alert }: { alert: AlertData }) {
           <Score score={alert.score} />
         </Fact>
         <Fact name={t.rule}>
-          <code>{alert.ruleId}</code> <span class="muted">{t.ruleVersion(f.number(alert.ruleVersion))}</span>
+          <RuleLink ruleId={alert.ruleId} /> <span class="muted">{t.ruleVersion(f.number(alert.ruleVersion))}</span>
         </Fact>
         <Fact name={t.catalogue}>{alert.catalogue}</Fact>
         {alert.fraudType !== undefined && <Fact name={t.fraudType}>{fraudTypeName(alert.fraudType)}</Fact>}
@@ -194,6 +198,30 @@ function AlertDetails({ alert }: { alert: AlertData }) {
         </Fact>
       </dl>
     </>
+  );
+}
+
+/** The rule with its thresholds, for who may see rules. */
+function RuleLink({ ruleId }: { ruleId: string }) {
+  if (!may('listRules')) return <code>{ruleId}</code>;
+  return (
+    <a href={formatPlace({ ...place.value, ...NO_OPENED, page: 'rules', ruleId })}>
+      <code>{ruleId}</code>
+    </a>
+  );
+}
+
+/** Where the alert is worked on: the cases of its subscriber on this desk. */
+function CaseLink({ alert }: { alert: AlertData }) {
+  const subscriber = alert.subscriberRef ?? alert.servedMsisdn;
+  if (subscriber === undefined || !may('listCases')) return null;
+  const target = { ...place.value, ...NO_OPENED, page: 'cases', filters: { ...NO_FILTERS, subscriber } } as const;
+  return (
+    <p>
+      <a class="button" href={formatPlace(target)}>
+        {messages.value.panel.toCases}
+      </a>
+    </p>
   );
 }
 

@@ -2,6 +2,7 @@
 import { effect } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import type { DESKS } from '../alerts/alert.ts';
+import { giveName, nameIsGiven, typedName } from './case-work.ts';
 import { CasesPage } from './cases-page.tsx';
 import { LanguageChoice, ThemeChoice } from './choices.tsx';
 import { ConnectionState, StaleBanner } from './connection-state.tsx';
@@ -101,6 +102,7 @@ export function App() {
             <Icon name="help" />
           </button>
           <SignedIn />
+          <WhoWorks />
         </div>
       </header>
       <StaleBanner />
@@ -150,6 +152,24 @@ function PageLink({ target, current, label }: { target: Partial<Place>; current:
 function criticalFiring(desk: (typeof DESKS)[number]): number {
   liveDesks[desk].version.value;
   return liveDesks[desk].queue.counts().criticalFiring;
+}
+
+/** Where nobody has to sign in, people say who they are; what they do is written down under that name. */
+function WhoWorks() {
+  if (!nameIsGiven()) return null;
+  const t = messages.value.signIn;
+  return (
+    <input
+      class="my-name"
+      autocomplete="username"
+      maxLength={64}
+      aria-label={t.yourName}
+      placeholder={t.yourName}
+      title={t.yourNameHint}
+      value={typedName()}
+      onInput={(event) => giveName(event.currentTarget.value)}
+    />
+  );
 }
 
 /** Who is signed in, and the way out; nothing where nobody has to be. */

@@ -5,7 +5,7 @@ import { completeAlert } from './alert-intake.ts';
 import { ApiError } from './api.ts';
 import { type CaseDetail, type CaseEvent, getCase, postCaseEvent } from './case-api.ts';
 import type { CaseQuestion } from './case-dialog.tsx';
-import { change, myName, tellFailure } from './case-work.ts';
+import { change, myName, tellFailure, UNNAMED } from './case-work.ts';
 import { Fact } from './fact.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
 import { later } from './later.tsx';
@@ -387,7 +387,8 @@ function Timeline({ found }: { found: CaseDetail }) {
           <li key={sequence} class={effect === 'applied' ? '' : 'void'}>
             <time dateTime={new Date(at).toISOString()}>{f.dateTime(at)}</time>
             <p>
-              <span class="who">{event.by}</span> {messages.value.caseEvents[event.type]}
+              <span class="who">{event.by === UNNAMED ? t.unnamed : event.by}</span>{' '}
+              {messages.value.caseEvents[event.type]}
               {effect !== 'applied' && <span class="muted"> {effect === 'undone' ? t.undone : t.noEffect}</span>}
             </p>
             {detailOf(event) !== '' && <p class="said">{detailOf(event)}</p>}

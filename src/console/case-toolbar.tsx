@@ -1,6 +1,6 @@
 /** What narrows the list of cases and says what stands in it; all of it is in the address. */
 import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
-import { giveName, myName, nameIsGiven } from './case-work.ts';
+import { myName } from './case-work.ts';
 import { SearchField } from './list-page.tsx';
 import { messages } from './locale.ts';
 import {
@@ -157,17 +157,6 @@ export function CaseToolbar(props: CaseToolbarProps) {
         value={shared.subscriber}
         onSearch={(subscriber) => go({ filters: { ...shared, subscriber } }, 'replace')}
       />
-      {nameIsGiven() && (
-        <input
-          class="my-name"
-          autocomplete="username"
-          maxLength={64}
-          aria-label={t.myName}
-          placeholder={t.myName}
-          value={me}
-          onChange={(event) => giveName(event.currentTarget.value.trim())}
-        />
-      )}
       {props.onRouting !== undefined && (
         <button type="button" class="button last" onClick={props.onRouting}>
           {messages.value.routing.open}
@@ -176,7 +165,13 @@ export function CaseToolbar(props: CaseToolbarProps) {
       <button type="button" class={props.onRouting === undefined ? 'button last' : 'button'} onClick={props.onFeedback}>
         {messages.value.feedback.open}
       </button>
-      <button type="button" class="button primary" disabled={me === ''} onClick={props.onTakeNext}>
+      <button
+        type="button"
+        class="button primary"
+        disabled={me === ''}
+        title={me === '' ? t.nameFirst : undefined}
+        onClick={props.onTakeNext}
+      >
         {t.takeNext}
       </button>
     </search>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
 import { type DeskSettings, deleteView, getDeskSettings, putView } from './case-api.ts';
-import { tellFailure } from './case-work.ts';
+import { tellFailure, UNNAMED } from './case-work.ts';
 import { messages } from './locale.ts';
 import { go, place, readCaseFilters, writeCaseFilters } from './location.ts';
 import { NameField } from './name-field.tsx';
@@ -33,7 +33,7 @@ export function CaseViews(props: {
   const { cases, viewId } = place.value;
   const views = settings?.views ?? [];
   const chosen = views.find((view) => view.viewId === viewId);
-  const me = session.value?.person?.name ?? 'anonymous';
+  const me = session.value?.person?.name ?? UNNAMED;
   const mayChange =
     chosen !== undefined && (chosen.owner === me || session.value?.signIn === 'open' || may('putRouting'));
   const act = async (change: () => Promise<DeskSettings>): Promise<void> => {

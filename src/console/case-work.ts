@@ -11,13 +11,25 @@ const STORAGE_KEY = 'ringfence.name';
 const givenName = signal(localStorage.getItem(STORAGE_KEY) ?? '');
 
 /** Empty: nobody has said who works here. */
-export const myName = (): string => session.value?.person?.name ?? givenName.value;
+export const myName = (): string => session.value?.person?.name ?? givenName.value.trim();
 export const nameIsGiven = (): boolean => session.value?.signIn === 'open';
+/** As it is being typed: a name may have spaces in it. */
+export const typedName = (): string => givenName.value;
 
 export function giveName(name: string): void {
   localStorage.setItem(STORAGE_KEY, name);
   givenName.value = name;
 }
+
+/** Takes whoever has to say who they are to the field for it, at the top of every page. */
+export function askName(): void {
+  const field = document.querySelector<HTMLInputElement>('.my-name');
+  field?.focus();
+  field?.select();
+}
+
+/** What the server writes down where nobody said who they are. */
+export const UNNAMED = 'anonymous';
 
 /** What was done last, as the bar under the list tells it. */
 export type Done =

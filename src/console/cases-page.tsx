@@ -61,7 +61,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const { cases: wanted, filters, caseId: openId } = place.value;
   const me = myName();
   // Made anew only when the address changes: the passing of time alone must not read the list again.
-  const asked = JSON.stringify([desk, wanted, filters.subscriber, me]);
+  const asked = JSON.stringify([desk, wanted, filters.subscriber, wanted.who === 'mine' ? me : '']);
   const query = useRef<{ asked: string; query: CaseQuery }>(undefined);
   if (query.current?.asked !== asked) query.current = { asked, query: queryOf(desk, place.value, me) };
   const order = wanted.status === 'closed' && wanted.order === 'due' ? 'newest' : wanted.order;

@@ -49,6 +49,8 @@ export interface Format {
   /** At most `digits` after the point. */
   decimal(value: number, digits: number): string;
   percent(ratio: number): string;
+  /** Items one after the other. */
+  list(items: readonly string[]): string;
   /** Time of day today, with the date otherwise. */
   time(atMs: number): string;
   /** To the second, with the zone: for evidence. */
@@ -94,6 +96,7 @@ function createFormat(language: Locale): Format {
   const upTo = [0, 1, 2, 3].map((digits) => numbers({ maximumFractionDigits: digits }));
   const money = numbers({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const percent = numbers({ style: 'percent', maximumFractionDigits: 1 });
+  const lists = new Intl.ListFormat(language, { type: 'unit', style: 'short' });
   const second = unit('second', 1);
   const [minute, hour, day] = [unit('minute'), unit('hour'), unit('day')];
   const clock = dates({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -144,6 +147,7 @@ function createFormat(language: Locale): Format {
     number,
     decimal,
     percent,
+    list: (items) => lists.format(items),
     clock,
     bytes,
     day: yearAndDay,

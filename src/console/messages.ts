@@ -56,6 +56,9 @@ export const en = {
     notTheSame: 'The two new passwords differ.',
     presentWrong: 'The present password is wrong.',
     change: 'Change password',
+    yourName: 'Your name',
+    yourNameHint:
+      'Nobody has to sign in here. What you do is written down under this name; another name counts as another person.',
     signedInAs: 'Signed in as',
     signOut: 'Sign out',
   },
@@ -211,6 +214,7 @@ export const en = {
     subject: 'Subject',
     rule: 'Rule',
     ruleVersion: (version: string) => `version ${version}`,
+    toCases: 'Its case',
     catalogue: 'Catalogue',
     trigger: 'Trigger record',
     eventTime: 'Event time',

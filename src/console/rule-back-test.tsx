@@ -180,7 +180,50 @@ export function Figures({ figures }: { figures: FiguresOf }) {
           </div>
         ))}
       </dl>
+      <Others others={figures.others} />
     </>
+  );
+}
+
+/** Other rules that heed the alerts of this one, and so do something else. */
+function Others({ others }: { others: FiguresOf['others'] }) {
+  const t = ruleText.value;
+  const f = format.value;
+  // A back-test of before these were looked at says nothing of them.
+  if (others === undefined) return null;
+  if (others.length === 0) return <p class="note">{t.noOthers}</p>;
+  return (
+    <table class="data other-rules">
+      <caption>{t.others}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{t.rule}</th>
+          <th scope="col">{t.alertsBeforeAfter}</th>
+          <th scope="col">{t.precision}</th>
+          <th scope="col">{t.added}</th>
+          <th scope="col">{t.gonePlural}</th>
+          <th scope="col">{t.otherBand}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {others.map((one) => (
+          <tr key={one.ruleId}>
+            <th scope="row">
+              {one.title[locale.value]} <code>{one.ruleId}</code>
+            </th>
+            <td>{t.fromToCount(f.number(one.now.alerts), f.number(one.draft.alerts))}</td>
+            <td>
+              {one.now.precision === null || one.draft.precision === null
+                ? t.notJudged
+                : t.fromToCount(share(one.now.precision), share(one.draft.precision))}
+            </td>
+            <td>{f.number(one.added)}</td>
+            <td>{f.number(one.gone)}</td>
+            <td>{f.number(one.changed)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }
 

@@ -3,10 +3,9 @@
  * was typed stays text until it is sent, so that a half-written number is not lost or bent.
  */
 import { useState } from 'preact/hooks';
-import { SEVERITIES } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
 import { myName } from './case-work.ts';
-import { format, messages } from './locale.ts';
+import { format } from './locale.ts';
 import {
   type DraftOf,
   type DraftView,
@@ -16,8 +15,9 @@ import {
   type RuleEdits,
 } from './rule-api.ts';
 import { BackTest, type StartedTest } from './rule-back-test.tsx';
+import { Bands, type FormField } from './rule-bands.tsx';
 import { Difference } from './rule-diff.tsx';
-import { NameField, TestList } from './rule-parts.tsx';
+import { Effect, NameNote, TestList, Values } from './rule-parts.tsx';
 import { ruleText } from './rule-text.ts';
 import { session } from './session.ts';
 
@@ -52,19 +52,59 @@ function editsOf(form: Form, typed: Typed): RuleEdits {
     const text = typed[`parameters.${parameter.name}`];
     if (text !== undefined) edits.parameters = { ...edits.parameters, [parameter.name]: meantBy(parameter, text) };
   }
-  if (Object.keys(typed).some((field) => field.startsWith('bands.'))) {
-    edits.bands = form.bands.map((_, index) => {
-      const [severity, condition, score] = ['severity', 'if', 'score'].map((part) => typed[`bands.${index}.${part}`]);
-      if (severity === undefined && condition === undefined && score === undefined) return null;
-      return {
-        ...(severity !== undefined && { severity }),
-        ...(condition !== undefined && { if: condition.trim() }),
-        // Not a number: the server says what it expects.
-        ...(score !== undefined && { score: score.trim() === '' || Number.isNaN(Number(score)) ? -1 : Number(score) }),
-      };
-    });
-  }
+  const removed = removedIn(typed);
+  const count = form.bands.length + addedTo(form, typed);
+  const parts = Array.from({ length: count }, (_, index) => {
+    const [severity, condition, score] = ['severity', 'if', 'score'].map((part) => typed[`bands.${index}.${part}`]);
+    if (severity === undefined && condition === undefined && score === undefined) return null;
+    return {
+      ...(severity !== undefined && { severity }),
+      ...(condition !== undefined && { if: condition.trim() }),
+      // Not a number: the server says what it expects.
+      ...(score !== undefined && { score: score.trim() === '' || Number.isNaN(Number(score)) ? -1 : Number(score) }),
+    };
+  });
+  if (parts.some((part) => part !== null)) edits.bands = parts;
+  if (removed.size > 0) edits.removedBands = [...removed];
   return edits;
+}
+
+/** New bands stand behind those of the rule, each with all three of its texts. */
+const addedTo = (form: Form, typed: Typed): number =>
+  Object.keys(typed).filter((name) => {
+    const [, index, part] = /^bands\.(\d+)\.(\w+)$/.exec(name) ?? [];
+    return part === 'severity' && Number(index) >= form.bands.length;
+  }).length;
+
+const removedIn = (typed: Typed): Set<number> =>
+  new Set(
+    Object.keys(typed).flatMap((name) => {
+      const [, index] = /^bands\.(\d+)\.removed$/.exec(name) ?? [];
+      return index === undefined ? [] : [Number(index)];
+    }),
+  );
+
+/** Begins as the most severe one of the rule, which is what mostly lacks a step before or after it. */
+function newBand({ bands }: Form, added: number): Typed {
+  const index = bands.length + added;
+  const last = bands.at(-1)!;
+  return {
+    [`bands.${index}.severity`]: last.severity,
+    [`bands.${index}.if`]: last.if,
+    [`bands.${index}.score`]: String(last.score),
+  };
+}
+
+/** A band of the rule is marked; a new one is forgotten, and those behind it move up. */
+function withoutBand(form: Form, typed: Typed, index: number): Typed {
+  if (index < form.bands.length) return { ...typed, [`bands.${index}.removed`]: 'yes' };
+  return Object.fromEntries(
+    Object.entries(typed).flatMap(([name, text]) => {
+      const [, at, part] = /^bands\.(\d+)\.(\w+)$/.exec(name) ?? [];
+      if (at === undefined || Number(at) < index) return [[name, text]];
+      return Number(at) === index ? [] : [[`bands.${Number(at) - 1}.${part}`, text]];
+    }),
+  );
 }
 
 export function RuleForm(props: {
@@ -119,7 +159,9 @@ export function RuleForm(props: {
     props.onReset();
   };
 
-  const field = (name: string, present: string) => {
+  /** All that a new band says is told. */
+  const isNew = (name: string): boolean => Number(/^bands\.(\d+)\./.exec(name)?.[1] ?? -1) >= form.bands.length;
+  const field = (name: string, present: string): FormField => {
     const value = typed[name] ?? present;
     const problem = problems.get(name);
     const id = `rule-${name.replaceAll('.', '-')}`;
@@ -135,11 +177,14 @@ export function RuleForm(props: {
       set(next: string) {
         setTyped((before) => {
           const { [name]: _old, ...others } = before;
-          return next === present ? others : { ...others, [name]: next };
+          return next === present && !isNew(name) ? others : { ...others, [name]: next };
         });
       },
     };
   };
+  const added = addedTo(form, typed);
+  const removed = removedIn(typed);
+  const bandsProblem = problems.get('bands');
   const status = field('status', form.status);
   const suppressFor = field('suppressFor', form.suppressFor);
   const elsewhere = (view?.errors ?? []).filter(
@@ -197,6 +242,7 @@ export function RuleForm(props: {
                   <tr>
                     <th scope="col">{t.parameter}</th>
                     <th scope="col">{t.value}</th>
+                    <th scope="col">{t.effect}</th>
                   </tr>
                 </thead>
                 <tbody>
@@ -227,70 +273,27 @@ export function RuleForm(props: {
                           )}
                           {problem}
                         </td>
+                        <td class="c-effect">
+                          <Effect parameter={parameter} typed={control.value} />
+                        </td>
                       </tr>
                     );
                   })}
                 </tbody>
               </table>
             )}
-            <table class="data bands" aria-label={t.bands}>
-              <thead>
-                <tr>
-                  <th scope="col">{t.severity}</th>
-                  <th scope="col">{t.condition}</th>
-                  <th scope="col">{t.score}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {form.bands.map((band, index) => {
-                  const name = t.bandName(f.number(index + 1));
-                  const severity = field(`bands.${index}.severity`, band.severity);
-                  const condition = field(`bands.${index}.if`, band.if);
-                  const score = field(`bands.${index}.score`, String(band.score));
-                  return (
-                    <tr key={index}>
-                      <td>
-                        <select
-                          {...severity.control}
-                          aria-label={`${name}: ${t.severity}`}
-                          onChange={(event) => severity.set(event.currentTarget.value)}
-                        >
-                          {SEVERITIES.map((one) => (
-                            <option key={one} value={one}>
-                              {messages.value.severity[one]}
-                            </option>
-                          ))}
-                        </select>
-                        {severity.problem}
-                      </td>
-                      <td>
-                        <input
-                          type="text"
-                          {...condition.control}
-                          class={`${condition.control.class} code`}
-                          aria-label={`${name}: ${t.condition}`}
-                          autocomplete="off"
-                          spellcheck={false}
-                          onInput={(event) => condition.set(event.currentTarget.value)}
-                        />
-                        {condition.problem}
-                      </td>
-                      <td class="c-band-score">
-                        <input
-                          type="text"
-                          {...score.control}
-                          aria-label={`${name}: ${t.score}`}
-                          inputMode="numeric"
-                          autocomplete="off"
-                          onInput={(event) => score.set(event.currentTarget.value)}
-                        />
-                        {score.problem}
-                      </td>
-                    </tr>
-                  );
-                })}
-              </tbody>
-            </table>
+            <Bands
+              bands={form.bands}
+              added={added}
+              removed={removed}
+              mayChange={mayChange}
+              problem={bandsProblem && <Problem id="rule-bands-problem" {...bandsProblem} />}
+              field={field}
+              onAdd={() => setTyped((before) => ({ ...before, ...newBand(form, added) }))}
+              onRemove={(index) => setTyped((before) => withoutBand(form, before, index))}
+              onKeep={(index) => setTyped(({ [`bands.${index}.removed`]: _removed, ...others }) => others)}
+            />
+            <Values values={form.values} />
           </>
         )}
         {mayChange && (
@@ -433,7 +436,7 @@ function Propose(props: {
           void submit();
         }}
       >
-        <NameField />
+        <NameNote />
         <label>
           {t.why}
           <span class="note">{t.whyHint}</span>

@@ -1,14 +1,17 @@
 /** One rule: what is in force, the change that waits, the form with its back-test, and the history. */
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
+import { NO_FILTERS } from './desk-queue.ts';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
+import { formatPlace, NO_OPENED, place } from './location.ts';
 import { getRule, getRuleChanges, type RuleChangesView, type RuleDetail, type RuleSummary } from './rule-api.ts';
 import { RuleForm } from './rule-form.tsx';
 import { History } from './rule-history.tsx';
 import { RuleNotes } from './rule-parts.tsx';
 import { Proposal } from './rule-proposal.tsx';
 import { ruleText, statusName } from './rule-text.ts';
+import { ownDesks } from './session.ts';
 
 export function RulePanel(props: {
   ruleId: string;
@@ -65,6 +68,19 @@ export function RulePanel(props: {
             <span>{t.versionOf(f.number(changes.version))}</span>
             <span>{statusName(changes.form.status)}</span>
             {summary !== undefined && <span>{messages.value.nav[summary.desk]}</span>}
+            {summary !== undefined && ownDesks().includes(summary.desk) && (
+              <a
+                href={formatPlace({
+                  ...place.value,
+                  ...NO_OPENED,
+                  page: 'desk',
+                  desk: summary.desk,
+                  filters: { ...NO_FILTERS, ruleId },
+                })}
+              >
+                {t.toAlerts}
+              </a>
+            )}
           </>
         )}
       </PanelHeader>

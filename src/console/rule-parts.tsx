@@ -1,25 +1,20 @@
-/** Small parts of a rule's page: what the rule file tells people, who works here, and tests that failed. */
-import { giveName, myName, nameIsGiven } from './case-work.ts';
-import { locale } from './locale.ts';
-import type { DraftView, RuleDetail } from './rule-api.ts';
+/** Small parts of a rule's page: what the rule file tells people, who works here, tests that failed, what a parameter does. */
+import { askName, myName } from './case-work.ts';
+import { format, locale } from './locale.ts';
+import type { DraftView, RuleChangesView, RuleDetail } from './rule-api.ts';
 import { ruleText } from './rule-text.ts';
 
-/** Only where nobody has to sign in. */
-export function NameField() {
-  if (!nameIsGiven()) return null;
+/** Only where nobody has to sign in can a name be missing. */
+export function NameNote() {
+  if (myName() !== '') return null;
   const t = ruleText.value;
   return (
-    <label>
-      {t.yourName}
-      <input
-        type="text"
-        class="my-name"
-        autocomplete="username"
-        maxLength={64}
-        value={myName()}
-        onInput={(event) => giveName(event.currentTarget.value.trim())}
-      />
-    </label>
+    <p class="note">
+      {t.nameFirst}{' '}
+      <button type="button" class="button" onClick={askName}>
+        {t.sayName}
+      </button>
+    </p>
   );
 }
 
@@ -66,5 +61,58 @@ export function RuleNotes({ rule }: { rule: RuleDetail }) {
         </>
       )}
     </section>
+  );
+}
+
+/** The unit of a parameter with what was typed in it, who asks it, and where a higher value leads. */
+export function Effect({
+  parameter,
+  typed,
+}: {
+  parameter: RuleChangesView['form']['parameters'][number];
+  typed: string;
+}) {
+  const t = ruleText.value;
+  const f = format.value;
+  const { unit, bands, features, raising, kind } = parameter;
+  const value = Number(typed);
+  const hasUnit = kind === 'number' && Object.hasOwn(t.units, unit);
+  const isRead = ['s', 'share', 'bytes'].includes(unit) && typed.trim() !== '' && Number.isFinite(value);
+  return (
+    <>
+      {hasUnit && (
+        <span class="unit">
+          {t.units[unit as keyof typeof t.units]}
+          {isRead && ` = ${f.value(value, unit)}`}
+        </span>
+      )}
+      {raising !== '' && <span> {t.raising[raising]}</span>}
+      {bands.length > 0 && <span> {t.inBands(f.list(bands.map((index) => f.number(index + 1))))}</span>}
+      {features.map((name) => (
+        <span key={name}>
+          {' '}
+          <code>{name}</code>
+        </span>
+      ))}
+    </>
+  );
+}
+
+/** What conditions may ask, for who writes one. */
+export function Values({ values }: { values: RuleChangesView['form']['values'] }) {
+  const t = ruleText.value;
+  if (values.length === 0) return null;
+  return (
+    <details>
+      <summary>{t.valuesToAsk}</summary>
+      <ul class="values">
+        {values.map(({ name, window, unit }) => (
+          <li key={name}>
+            <code>{name}</code> {window !== '' && t.overWindow(window)}{' '}
+            {Object.hasOwn(t.units, unit) && t.units[unit as keyof typeof t.units]}
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }

@@ -1,12 +1,12 @@
 /** A change that waits: what, why, what its tests and its back-test say, and the decision of somebody else. */
 import { useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
-import { myName } from './case-work.ts';
+import { askName, myName } from './case-work.ts';
 import { format } from './locale.ts';
 import { decideProposal, type ProposalView, type RuleChangesView } from './rule-api.ts';
 import { Figures } from './rule-back-test.tsx';
 import { Difference } from './rule-diff.tsx';
-import { NameField, TestList } from './rule-parts.tsx';
+import { NameNote, TestList } from './rule-parts.tsx';
 import { authorName, ruleText } from './rule-text.ts';
 import { session } from './session.ts';
 
@@ -82,9 +82,20 @@ export function Proposal(props: {
             void decide('approve');
           }}
         >
-          <NameField />
+          <NameNote />
           {isOwn ? (
-            <p class="note">{t.ownProposal}</p>
+            <p class="note">
+              {t.ownProposal}
+              {isOpen && (
+                <>
+                  {' '}
+                  {t.otherPerson}{' '}
+                  <button type="button" class="button" onClick={askName}>
+                    {t.beOther}
+                  </button>
+                </>
+              )}
+            </p>
           ) : (
             <label>
               {t.remark}

@@ -162,7 +162,7 @@ export function RulesPage() {
           )}
         </div>
         <footer class="queue-footer">
-          <span>{t.shown(format.value.number(shown.length))}</span>
+          <span>{t.shown(shown.length, format.value.number(shown.length))}</span>
           {failure !== '' && (
             <span class="alarming" role="alert">
               {t.failed(failure)}

@@ -8,7 +8,7 @@ import {
   REASON_LENGTH_MAX,
   TestResultSchema,
 } from '../rule-changes/change-event.ts';
-import { PARAMETER_KINDS } from '../rule-changes/rule-edit.ts';
+import { BANDS_MAX, PARAMETER_KINDS } from '../rule-changes/rule-edit.ts';
 import { BACK_TEST_DAYS_MAX } from '../rule-changes/test-bench.ts';
 import { STATUSES } from '../rules/rule.ts';
 
@@ -63,8 +63,11 @@ const draftOf = {
                 closed,
               ),
             ),
-            { maxItems: 8 },
+            { maxItems: 2 * BANDS_MAX, description: 'By their place; those behind the last one of the rule are new.' },
           ),
+        ),
+        removedBands: Type.Optional(
+          Type.Array(Type.Integer({ minimum: 0, maximum: BANDS_MAX }), { maxItems: BANDS_MAX, uniqueItems: true }),
         ),
       },
       { ...closed, description: 'Changed values of the form; what is not named stays.' },
@@ -207,8 +210,18 @@ export const RuleChangesSchema = Type.Object(
           name: Type.String(),
           kind: Type.Enum([...PARAMETER_KINDS], { type: 'string' }),
           value: parameterValue,
+          unit: Type.String({ description: 'Empty: not known.' }),
+          bands: Type.Array(Type.Integer(), { description: 'Places of the bands that ask it.' }),
+          features: Type.Array(Type.String(), { description: 'Features that ask it.' }),
+          raising: Type.Enum(['fewer', 'more', ''], {
+            type: 'string',
+            description: 'Alerts with a higher value; empty: that depends.',
+          }),
         }),
       ),
+      values: Type.Array(Type.Object({ name: Type.String(), window: Type.String(), unit: Type.String() }), {
+        description: 'What conditions may ask; empty where the rule does not run.',
+      }),
       bands: Type.Array(
         Type.Object({
           severity: Type.Enum([...SEVERITIES], { type: 'string' }),

@@ -7,9 +7,10 @@ import type { FastifyRequest } from 'fastify';
 import { maySeeDesk } from '../access/table.ts';
 import type { CaseProjection } from '../cases/case-projection.ts';
 import { readVerdicts } from '../cases/feedback.ts';
-import type { ChangeEvent } from '../rule-changes/change-event.ts';
+import type { BackTestFigures, ChangeEvent } from '../rule-changes/change-event.ts';
 import type { Proposal } from '../rule-changes/change-log.ts';
 import type { Layer } from '../rule-changes/layers.ts';
+import type { MeasuredValue } from '../rule-changes/parameter-use.ts';
 import type { RuleDesk, RulesInForce } from '../rule-changes/rule-desk.ts';
 import { asVersion, atFields, differenceOf, editRule, type FieldProblem, formOf } from '../rule-changes/rule-edit.ts';
 import { type BackTestView, type TestBench, TestBenchBusy } from '../rule-changes/test-bench.ts';
@@ -40,6 +41,8 @@ export interface RuleChangesAccess {
   bench: TestBench;
   /** The rule in force. */
   source(ruleId: string): RuleSource | undefined;
+  /** What a rule measures, with units; empty where it does not run. */
+  values(ruleId: string): MeasuredValue[];
   /** The set in force. */
   files(): { file: string; text: string }[];
   /** Where an approved change and the file of the folder meet. */
@@ -57,6 +60,14 @@ interface Draft {
   version: number;
   errors: FieldProblem[];
 }
+
+/** Rules of other desks do not exist for a caller, not as those that a change has an effect on either. */
+const ownOnly = <T extends BackTestFigures>({ principal }: FastifyRequest, figures: T): T => ({
+  ...figures,
+  ...(figures.others && {
+    others: figures.others.filter(({ ruleId }) => maySeeDesk(principal, ruleId.split('.', 1)[0]!)),
+  }),
+});
 
 export function addRuleChangeRoutes(
   routes: Routes,
@@ -85,18 +96,20 @@ export function addRuleChangeRoutes(
     if ([text, edits, restores].filter((one) => one !== undefined).length !== 1)
       throw new ProblemError(400, 'Give one of text, edits and restores.');
     let made: string;
+    let bandOrder: readonly number[] | undefined;
     if (edits !== undefined) {
       const edited = editRule(source.text, source.rule, edits);
       if ('problems' in edited) return { source, text: undefined, version: 0, errors: edited.problems };
       made = edited.text;
+      bandOrder = edited.bandOrder;
     } else if (restores !== undefined) {
-      const stored = await textAt(ruleId, restores);
+      const stored = await textAt(request, ruleId, restores);
       made = asVersion(stored.text, source.rule.version + 1);
     } else made = text!;
     const problems = changes.problemsOf(ruleId, made);
     const parsed = parseRule('rule.yaml', made);
     const version = 'source' in parsed ? parsed.source.rule.version : 0;
-    const errors = atFields(made, problems);
+    const errors = atFields(made, problems, bandOrder);
     if (errors.length === 0 && made !== source.text && version <= source.rule.version) {
       const message = `version ${source.rule.version} is in force; a changed rule needs a higher one`;
       const place = 'source' in parsed ? parsed.source.positionOf(['version']) : { line: 1, column: 1 };
@@ -120,7 +133,7 @@ export function addRuleChangeRoutes(
     }
   };
   /** What an event of the history brings. */
-  const textAt = async (ruleId: string, sequence: number) => {
+  const textAt = async (request: FastifyRequest, ruleId: string, sequence: number) => {
     const found = await settled(desk.event(sequence));
     if (found?.ruleId !== ruleId) throw new ProblemError(404, 'The history of this rule has no such entry.');
     const proposalOf = (event: ChangeEvent) => {
@@ -136,7 +149,7 @@ export function addRuleChangeRoutes(
       ...event.rule,
       base: event.base?.text,
       tests: event.type === 'proposed' ? event.tests : [],
-      backTest: (event.type === 'proposed' && event.backTest) || null,
+      backTest: (event.type === 'proposed' && event.backTest && ownOnly(request, event.backTest)) || null,
     };
   };
 
@@ -152,18 +165,18 @@ export function addRuleChangeRoutes(
     isStale: changes.source(ruleId)?.text !== event.base.text,
     failedTests: event.tests.filter(({ ok }) => !ok).length,
   });
-  const proposalView = (ruleId: string, proposal: Proposal): ProposalView => {
+  const proposalView = (request: FastifyRequest, ruleId: string, proposal: Proposal): ProposalView => {
     const { rule, base, tests, backTest, backfillMs } = proposal.event;
     return {
       ...headOf(ruleId, proposal),
       text: rule.text,
       diff: differenceOf(base.text, rule.text),
       tests,
-      backTest: backTest ?? null,
+      backTest: backTest === undefined ? null : ownOnly(request, backTest),
       backfillDays: backfillMs === undefined ? null : backfillMs / DAY_MS,
     };
   };
-  const changesView = (source: RuleSource): RuleChangesView => {
+  const changesView = (request: FastifyRequest, source: RuleSource): RuleChangesView => {
     const { id: ruleId, version } = source.rule;
     const { open, approved, entries } = desk.history(ruleId);
     const layer = changes.layer(ruleId);
@@ -172,8 +185,8 @@ export function addRuleChangeRoutes(
       ruleId,
       version,
       baseTag: tagOf(source),
-      form: formOf(source.rule),
-      proposal: open === undefined ? null : proposalView(ruleId, open),
+      form: formOf(source.rule, changes.values(ruleId)),
+      proposal: open === undefined ? null : proposalView(request, ruleId, open),
       layer:
         isLayered && (layer.state === 'layered' || layer.state === 'held-back')
           ? {
@@ -214,7 +227,7 @@ export function addRuleChangeRoutes(
       answers: { 200: { description: 'The form, the open proposal, the history.', content: json('RuleChanges') } },
       problems: [400, 404],
     },
-    async (request) => changesView(ruleOr404(request, request.params.id)),
+    async (request) => changesView(request, ruleOr404(request, request.params.id)),
   );
 
   routes.add<unknown, { id: string; sequence: number }>(
@@ -230,7 +243,7 @@ export function addRuleChangeRoutes(
     async (request) => {
       const { id: ruleId, sequence } = request.params;
       const source = ruleOr404(request, ruleId);
-      const { version, text, base, tests, backTest } = await textAt(ruleId, sequence);
+      const { version, text, base, tests, backTest } = await textAt(request, ruleId, sequence);
       return {
         sequence,
         version,
@@ -271,7 +284,10 @@ export function addRuleChangeRoutes(
     },
   );
 
-  const shown = ({ draft: _draft, result, ...view }: BackTestView) => ({ ...view, result: result ?? null });
+  const shown = (request: FastifyRequest, { draft: _draft, result, ...view }: BackTestView) => ({
+    ...view,
+    result: result === undefined ? null : ownOnly(request, result),
+  });
   const readBackTest = jsonReader(BackTestInputSchema);
   routes.add<unknown, { id: string }>(
     {
@@ -295,7 +311,7 @@ export function addRuleChangeRoutes(
         throw new ProblemError(409, 'Another back-test is running; wait for its end or cancel it.', {
           members: { code: 'busy' },
         });
-      return reply.code(202).send(shown(view));
+      return reply.code(202).send(shown(request, view));
     },
   );
 
@@ -315,7 +331,7 @@ export function addRuleChangeRoutes(
       answers: { 200: { description: 'Progress, and the result when it is done.', content: json('BackTest') } },
       problems: [400, 404],
     },
-    async (request) => shown(backTestOr404(request, request.params.id, request.params.testId)),
+    async (request) => shown(request, backTestOr404(request, request.params.id, request.params.testId)),
   );
   routes.add<unknown, { id: string; testId: string }>(
     {
@@ -330,7 +346,7 @@ export function addRuleChangeRoutes(
     async (request) => {
       const view = backTestOr404(request, request.params.id, request.params.testId);
       bench.cancel(view.id);
-      return shown(view);
+      return shown(request, view);
     },
   );
 
@@ -413,7 +429,7 @@ export function addRuleChangeRoutes(
       request.trace.reason = reason;
       request.trace.before = { version: source.rule.version, tag: baseTag };
       request.trace.after = { version, tag: entityTagOf({ version, text }), proposal: result.proposal.id };
-      return reply.code(201).send(changesView(source));
+      return reply.code(201).send(changesView(request, source));
     },
   );
 
@@ -461,7 +477,7 @@ export function addRuleChangeRoutes(
         request.trace.before = { version: source.rule.version, tag: tagOf(source) };
         await settled(changes.putInForce(ruleId));
       }
-      return changesView(changes.source(ruleId) ?? source);
+      return changesView(request, changes.source(ruleId) ?? source);
     },
   );
 }

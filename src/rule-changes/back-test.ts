@@ -1,7 +1,7 @@
 /**
  * A rule as it is in force and as a draft would have it, side by side over the same old records: two engines, each with that
- * rule and what it depends on. What comes out is compared alert by alert; whether an alert was right is read from what the
- * desk has found out about its key since.
+ * rule, the rules that heed it, and what these depend on. What comes out is compared alert by alert, of the changed rule and of
+ * the others; whether an alert was right is read from what the desk has found out about its key since.
  */
 import type { AlertData, LocalizedText } from '../alerts/alert.ts';
 import { caseKeyOf } from '../cases/case-alert.ts';
@@ -9,10 +9,11 @@ import type { Verdict } from '../cases/case-event.ts';
 import { createEngine, type Engine, type EngineOptions } from '../engine.ts';
 import type { UsageRecord } from '../record/usage-record.ts';
 import { parseRules } from '../rules/load.ts';
-import { describeProblem, type Rule, type RuleSource } from '../rules/rule.ts';
+import { describeProblem, type Rule } from '../rules/rule.ts';
 import type { BackTestExample, BackTestResult } from './change-event.ts';
+import { affectedBy, neededFor } from './dependence.ts';
 
-/** Alerts of one side that are remembered; a draft that fires more often is judged by these. */
+/** Alerts of one side that are remembered, of all its rules; a draft that fires more often is judged by these. */
 export const BACK_TEST_ALERTS_MAX = 50_000;
 /** Of alerts that are new and of those that are gone. */
 export const EXAMPLES_MAX = 50;
@@ -24,6 +25,7 @@ const DAYS_MIN = 1 / 24;
 export type Verdicts = ReadonlyMap<string, Verdict>;
 
 interface SeenAlert {
+  ruleId: string;
   key: AlertData['key'];
   /** Of the first firing and of the end, event time. */
   begin: number;
@@ -47,10 +49,11 @@ export interface BackTest {
 /** How far back the values of a rule look, as far as that is bounded: so much is read before what counts. */
 export function warmUpMs(files: readonly { file: string; text: string }[], ruleId: string, engine: Engine): number {
   const { sources, lists } = parseRules(files);
-  engine.useRules(needed(sources, ruleId), '', [], lists);
+  const judged = new Set([ruleId, ...affectedBy(sources, ruleId)]);
+  engine.useRules(neededFor(sources, judged), '', [], lists);
   const reaches = engine
     .ruleSet()
-    .rules.filter(({ rule }) => rule.id === ruleId)
+    .rules.filter(({ rule }) => judged.has(rule.id))
     .map(({ reachMs }) => reachMs);
   return Math.max(0, ...reaches.filter(Number.isFinite));
 }
@@ -71,18 +74,19 @@ export function createBackTest(options: {
   const sideOf = (set: readonly { file: string; text: string }[], version: string) => {
     const { sources, lists, problems } = parseRules(set);
     const engine = createEngine(options.engine);
-    const chosen = needed(sources, ruleId);
-    const wrong = problems.length > 0 ? problems : engine.useRules(chosen, version, [], lists);
+    const wrong = problems.length > 0 ? problems : engine.useRules(neededFor(sources, judged), version, [], lists);
     if (wrong.length > 0) throw new Error(describeProblem(wrong[0]!));
     const source = sources.find(({ rule }) => rule.id === ruleId)!;
     return { engine, rule: source.rule, seen: new Map<string, SeenAlert>() };
   };
-  const own = parseRules(files).sources.find(({ rule }) => rule.id === ruleId)!;
+  const { sources } = parseRules(files);
+  const own = sources.find(({ rule }) => rule.id === ruleId)!;
+  const changed = files.map((one) => (one.file === own.file ? { file: one.file, text: draft } : one));
+  // A draft may be heeded by others than the rule in force: its catalogue id may be another one.
+  const affected = new Set([...affectedBy(sources, ruleId), ...affectedBy(parseRules(changed).sources, ruleId)]);
+  const judged: ReadonlySet<string> = new Set([ruleId, ...affected]);
   const now = sideOf(files, 'now');
-  const next = sideOf(
-    files.map((one) => (one.file === own.file ? { file: one.file, text: draft } : one)),
-    'draft',
-  );
+  const next = sideOf(changed, 'draft');
   type Side = typeof now;
   const alerts: AlertData[] = [];
   let records = 0;
@@ -90,11 +94,12 @@ export function createBackTest(options: {
 
   const note = ({ seen }: Side): void => {
     for (const alert of alerts) {
-      if (alert.ruleId !== ruleId) continue;
+      if (!judged.has(alert.ruleId)) continue;
       const known = seen.get(alert.alertId);
       if (known === undefined) {
         const { type, value } = caseKeyOf(alert);
         seen.set(alert.alertId, {
+          ruleId: alert.ruleId,
           key: alert.key,
           begin: alert.eventTime,
           end: alert.status === 'resolved' ? alert.eventTime : Number.POSITIVE_INFINITY,
@@ -136,10 +141,11 @@ export function createBackTest(options: {
     result(cut) {
       const to = now.engine.maxEventTime();
       const from = Math.max(Math.min(firstTime, to), to - days * DAY_MS);
-      const counted = ({ seen }: Side): SeenAlert[] => [...seen.values()].filter(({ begin }) => begin >= from);
+      const counted = ({ seen }: Side, of: string): SeenAlert[] =>
+        [...seen.values()].filter(({ begin, ruleId: one }) => one === of && begin >= from);
       const span = records === 0 ? 0 : Math.max((to - from) / DAY_MS, DAYS_MIN);
-      const before = counted(now);
-      const after = counted(next);
+      const before = counted(now, ruleId);
+      const after = counted(next, ruleId);
       const pairs = paired(before, after);
       const gone = before.filter((alert) => !pairs.has(alert));
       const added = after.filter((alert) => !pairs.has(alert));
@@ -153,6 +159,9 @@ export function createBackTest(options: {
         same: before.length - gone.length,
         added: added.length,
         gone: gone.length,
+        others: sources.flatMap(({ rule }) =>
+          affected.has(rule.id) ? effectOn(rule, counted(now, rule.id), counted(next, rule.id)) : [],
+        ),
         cut,
         addedExamples: examplesOf(added),
         goneExamples: examplesOf(gone),
@@ -161,41 +170,35 @@ export function createBackTest(options: {
   };
 }
 
-/**
- * The rules without which this one would do something else: those that keep it from firing, or all of them where it looks at
- * alerts or at scores, which alerts of any rule make.
- */
-function needed(sources: readonly RuleSource[], ruleId: string): RuleSource[] {
-  const byId = new Map(sources.map((source) => [source.rule.id, source]));
-  const chosen = new Set<string>();
-  const wanted = [ruleId];
-  for (let id = wanted.pop(); id !== undefined; id = wanted.pop()) {
-    const source = byId.get(id);
-    if (source === undefined || chosen.has(id)) continue;
-    if (looksAtAlerts(source)) return [...sources];
-    chosen.add(id);
-    wanted.push(...(source.rule.inhibitedBy ?? []));
-  }
-  return sources.filter(({ rule }) => chosen.has(rule.id));
+/** What became of the alerts of another rule; nothing where they are as they were. */
+function effectOn(
+  { id, title }: Rule,
+  before: readonly SeenAlert[],
+  after: readonly SeenAlert[],
+): NonNullable<BackTestResult['others']> {
+  const pairs = paired(before, after);
+  const gone = before.filter((alert) => !pairs.has(alert)).length;
+  const added = after.filter((alert) => !pairs.has(alert)).length;
+  const changed = after.filter((alert) => {
+    const partner = pairs.get(alert);
+    return partner !== undefined && (partner.severity !== alert.severity || partner.score !== alert.score);
+  }).length;
+  if (added + gone + changed === 0) return [];
+  return [{ ruleId: id, title, now: judgedOf(before), draft: judgedOf(after), added, gone, changed }];
 }
 
-function looksAtAlerts({ rule, text }: RuleSource): boolean {
-  const types = [rule.on, ...Object.values(rule.features ?? {}).map(({ on }) => on)].flat();
-  return types.includes('alert') || /\bscore\.(fraud|arrears|retention)\b/.test(text);
-}
-
-/** Alerts of one key that overlap are the same thing seen by both, each with one partner at most. */
-function paired(before: readonly SeenAlert[], after: readonly SeenAlert[]): Set<SeenAlert> {
+/** Alerts of one key that overlap are the same thing seen by both, each with one partner at most; either leads to the other. */
+function paired(before: readonly SeenAlert[], after: readonly SeenAlert[]): Map<SeenAlert, SeenAlert> {
   const byKey = new Map<string, SeenAlert[]>();
   const keyOf = ({ key }: SeenAlert): string => `${key.type}|${key.value}`;
   for (const alert of before) byKey.set(keyOf(alert), [...(byKey.get(keyOf(alert)) ?? []), alert]);
-  const pairs = new Set<SeenAlert>();
+  const pairs = new Map<SeenAlert, SeenAlert>();
   for (const alert of after) {
     const partner = byKey
       .get(keyOf(alert))
       ?.find((one) => !pairs.has(one) && one.begin <= alert.end && alert.begin <= one.end);
     if (partner === undefined) continue;
-    pairs.add(partner).add(alert);
+    pairs.set(partner, alert).set(alert, partner);
   }
   return pairs;
 }
@@ -206,7 +209,7 @@ const countOf = (alerts: readonly SeenAlert[], verdict: Verdict): number =>
 export const precisionOf = (right: number, wrong: number): number | null =>
   right + wrong === 0 ? null : right / (right + wrong);
 
-function judged(alerts: readonly SeenAlert[]): {
+function judgedOf(alerts: readonly SeenAlert[]): {
   alerts: number;
   right: number;
   wrong: number;
@@ -225,12 +228,12 @@ function figuresOf(alerts: readonly SeenAlert[], rule: Rule, days: number): Back
   };
   const bands = alerts.map(bandOf);
   return {
-    ...judged(alerts),
+    ...judgedOf(alerts),
     alertsPerDay: days === 0 ? 0 : alerts.length / days,
     bands: rule.bands.map(({ severity, score }, index) => ({
       severity,
       score,
-      ...judged(alerts.filter((_, at) => bands[at] === index)),
+      ...judgedOf(alerts.filter((_, at) => bands[at] === index)),
     })),
   };
 }

@@ -7,6 +7,8 @@ import { Compile } from 'typebox/compile';
 
 export const REASON_LENGTH_MAX = 1_000;
 const TESTS_MAX = 60;
+/** Other rules of a back-test: as many as a set may have. */
+const OTHERS_MAX = 2_000;
 
 const closed = { additionalProperties: false } as const;
 const id = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' });
@@ -57,6 +59,27 @@ const side = Type.Object(
   },
   closed,
 );
+const judged = Type.Object(
+  {
+    alerts: Type.Integer(),
+    right: Type.Integer(),
+    wrong: Type.Integer(),
+    precision: Type.Union([Type.Number(), Type.Null()]),
+  },
+  closed,
+);
+const otherRule = Type.Object(
+  {
+    ruleId: Type.String({ maxLength: 128 }),
+    title: Type.Object({ en: Type.String(), 'zh-CN': Type.String() }, closed),
+    now: judged,
+    draft: judged,
+    added: Type.Integer(),
+    gone: Type.Integer(),
+    changed: Type.Integer({ description: 'Alerts that both have, of another severity or score.' }),
+  },
+  closed,
+);
 const exampleSchema = Type.Object(
   {
     key: Type.Object({ type: Type.String(), value: Type.String() }, closed),
@@ -77,6 +100,13 @@ const figures = {
   same: Type.Integer({ description: 'Alerts of one key that overlap.' }),
   added: Type.Integer({ description: 'Alerts that only the draft has.' }),
   gone: Type.Integer({ description: 'Alerts that only the rule in force has.' }),
+  others: Type.Optional(
+    Type.Array(otherRule, {
+      maxItems: OTHERS_MAX,
+      description:
+        'Other rules whose alerts differ, since they heed those of this one; only those of desks that one may see.',
+    }),
+  ),
   cut: Type.Union([Type.Enum(['alerts', 'records', 'time', 'memory'], { type: 'string' }), Type.Null()], {
     description: 'The limit at which reading ended before the end of the stream.',
   }),

@@ -322,10 +322,33 @@ function summed(parts: readonly BackTestResult[], cut: BackTestResult['cut']): B
     same: sum(({ same }) => same),
     added: sum(({ added }) => added),
     gone: sum(({ gone }) => gone),
+    others: summedOthers(parts),
     cut,
     addedExamples: parts.flatMap(({ addedExamples }) => addedExamples).slice(0, EXAMPLES_MAX),
     goneExamples: parts.flatMap(({ goneExamples }) => goneExamples).slice(0, EXAMPLES_MAX),
   };
+}
+
+/** Each rule once, with what became of its alerts in all partitions. */
+function summedOthers(parts: readonly BackTestResult[]): NonNullable<BackTestResult['others']> {
+  const all = parts.flatMap(({ others = [] }) => others);
+  return [...Map.groupBy(all, ({ ruleId }) => ruleId)].map(([ruleId, ones]) => {
+    const sum = (of: (one: (typeof all)[number]) => number): number => ones.reduce((total, one) => total + of(one), 0);
+    const judged = (side: 'now' | 'draft') => {
+      const right = sum((one) => one[side].right);
+      const wrong = sum((one) => one[side].wrong);
+      return { alerts: sum((one) => one[side].alerts), right, wrong, precision: precisionOf(right, wrong) };
+    };
+    return {
+      ruleId,
+      title: ones[0]!.title,
+      now: judged('now'),
+      draft: judged('draft'),
+      added: sum(({ added }) => added),
+      gone: sum(({ gone }) => gone),
+      changed: sum(({ changed }) => changed),
+    };
+  });
 }
 
 const isOurs = (data: unknown): data is Job =>
