@@ -55,6 +55,36 @@ describe('views and routing', () => {
     await expect.poll(async () => (await settings(other)).views).toEqual([]);
   });
 
+  test('one shared view is the default of the desk, until it is gone or private', async () => {
+    const view = { name: 'Critical', shared: true, filters: { severity: 'critical' } };
+    const defaultOf = async (gateway = one) => (await settings(gateway)).defaultViewId;
+    const choose = (viewId: string | null, gateway = one) =>
+      ask('/v1/desks/fraud/default-view', 'PUT', { viewId }, gateway);
+    await ask('/v1/desks/fraud/views/d1', 'PUT', view);
+    await ask('/v1/desks/fraud/views/d2', 'PUT', { ...view, shared: false });
+    expect(await defaultOf()).toBe(null);
+    expect((await choose('d2')).status).toBe(422);
+    expect((await choose('e9')).status).toBe(422);
+    expect((await choose('d1')).body.defaultViewId).toBe('d1');
+    await expect.poll(() => defaultOf(other)).toBe('d1');
+    expect((await ask('/v1/desks/arrears/settings')).body.defaultViewId).toBe(null);
+    // A gateway that starts now reads the same from the stream.
+    const late = await bench.start({ dataDir: ':memory:' });
+    await expect.poll(() => defaultOf(late)).toBe('d1');
+
+    await ask('/v1/desks/fraud/views/d1', 'PUT', { ...view, name: 'Another name' });
+    expect(await defaultOf()).toBe('d1');
+    await ask('/v1/desks/fraud/views/d1', 'PUT', { ...view, shared: false });
+    expect(await defaultOf()).toBe(null);
+    await ask('/v1/desks/fraud/views/d1', 'PUT', view);
+    await choose('d1');
+    expect((await choose(null)).body.defaultViewId).toBe(null);
+    await choose('d1');
+    await ask('/v1/desks/fraud/views/d1', 'DELETE');
+    await expect.poll(() => defaultOf(other)).toBe(null);
+    await ask('/v1/desks/fraud/views/d2', 'DELETE');
+  });
+
   test('cases go into the first lane that fits, with its times, on every gateway and after every change', async () => {
     const vip = await publish({ value: { tier: 'vip' }, severity: 'warning' });
     const sim = await publish({ ruleId: 'fraud.sim-box', severity: 'critical' });

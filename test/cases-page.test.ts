@@ -4,6 +4,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { caseKeyOf } from '../src/cases/case-alert.ts';
 import { caseIdOf } from '../src/cases/case-event.ts';
+import { en } from '../src/console/messages.ts';
+import { zhCn } from '../src/console/messages-zh-cn.ts';
 import type { GatewayOptions } from '../src/http/server.ts';
 import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
 import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
@@ -279,10 +281,10 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
   });
 
   test.each([
-    { language: 'en', words: { save: 'Save view', routing: 'Routing', add: 'Add a lane', lane: 'Name of the lane' } },
-    { language: 'zh-CN', words: { save: '保存视图', routing: '分派', add: '添加队列', lane: '队列名称' } },
+    { language: 'en', words: { ...en.views, routing: 'Routing', add: 'Add a lane', lane: 'Name of the lane' } },
+    { language: 'zh-CN', words: { ...zhCn.views, routing: '分派', add: '添加队列', lane: '队列名称' } },
   ])(
-    'in $language: filters are saved as a view for the desk, and a lead routes cases into a lane',
+    'in $language: filters are saved as a view, which the desk opens with, and a lead routes cases into a lane',
     async ({ language, words }) => {
       const name = `Key ${language}`;
       const { number } = await publish({ desk: 'retention', severity: 'critical', value: { tier: 'vip' } });
@@ -294,6 +296,8 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       expect(await seriousViolations(page)).toEqual([]);
       await page.getByRole('dialog').locator('button[type=submit]').click();
       await page.waitForURL(/view=/);
+      await page.getByRole('button', { name: words.makeDefault }).click();
+      await page.getByRole('button', { name: words.endDefault }).waitFor();
       await page.getByRole('button', { name: words.routing }).click();
       const dialog = page.getByRole('dialog');
       const lanes = await dialog.locator('.lane').count();
@@ -314,11 +318,21 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       await dialog.waitFor({ state: 'detached' });
       await row(page, number).getByText(name).waitFor();
       await context?.close();
-      // Somebody else opens the view.
+      // Somebody else asks for nothing and gets the view of the desk; who then wants none has none.
       page = await open(`#/cases/retention?lang=${language}`, 'Ben');
-      await page.getByRole('combobox').first().selectOption({ index: 1 });
-      await page.waitForURL(/severity=critical/);
+      await page.waitForURL(/severity=critical.*view=/);
       await row(page, number).getByText(name).waitFor();
+      const views = page.getByRole('combobox', { name: words.label });
+      await views.selectOption(words.none);
+      await page.waitForURL((url) => !url.hash.includes('view='));
+      // Whoever asks for something gets that.
+      await page.goto(page.url().replace(/#.*/, `#/cases/retention?lang=${language}&severity=warning`));
+      await page.reload();
+      await views.locator('option', { hasText: words.isDefault(name) }).waitFor({ state: 'attached' });
+      expect(page.url()).not.toContain('view=');
+      await views.selectOption({ label: words.isDefault(name) });
+      await page.getByRole('button', { name: words.endDefault }).click();
+      await page.getByRole('button', { name: words.makeDefault }).waitFor();
     },
   );
 

@@ -226,6 +226,7 @@ const MATRIX = `
   getDeskSettings       +     +      +       .    .    cases:read
   putView               +     +      +       .    .    -
   deleteView            +     +      +       .    .    -
+  putDefaultView        .     +      .       .    .    -
   putRouting            .     +      .       .    .    -
   listLists             +     +      +       .    .    rules:read
   getListRows           +     +      .       .    .    rules:read

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import asyncApiSpecs from '@asyncapi/specs';
-import { Ajv } from 'ajv';
+import { Ajv, type AnySchema } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { alertWith, type Bench, connectLive, type RunningGateway, startBench } from './http-gateway.ts';
@@ -250,7 +250,7 @@ describe('descriptions', () => {
   it('are AsyncAPI as its own schema has it', () => {
     // The schema of AsyncAPI carries that of JSON Schema itself, which Ajv knows already.
     const ajv = new Ajv({ strict: false, meta: false, validateSchema: false, validateFormats: false });
-    const valid = ajv.compile(asyncApiSpecs.schemas['3.0.0']);
+    const valid = ajv.compile(asyncApiSpecs.schemas['3.0.0'] as AnySchema);
     valid(asyncApi);
     expect(valid.errors).toBe(null);
     // It would notice.

@@ -47,6 +47,7 @@ export const ROUTE_ACCESS = {
   // Whose view it is, the handler knows.
   putView: { may: desks, desk: 'filter' },
   deleteView: { may: desks, desk: 'filter' },
+  putDefaultView: { may: ['lead'], desk: 'filter' },
   putRouting: { may: ['lead'], desk: 'filter' },
   listLists: { may: desks, scope: 'rules:read', desk: 'none' },
   getListRows: { may: ['analyst', 'lead'], scope: 'rules:read', desk: 'none' },

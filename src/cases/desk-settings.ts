@@ -64,9 +64,19 @@ export const ViewBodySchema = Type.Object(
 );
 export type ViewBody = Static<typeof ViewBodySchema>;
 
+export const DefaultViewSchema = Type.Object(
+  {
+    viewId: Type.Union([viewIdSchema, Type.Null()], {
+      description: 'A shared view that the list of cases opens with; null: with all cases.',
+    }),
+  },
+  { $id: 'DefaultView', ...closed },
+);
+
 const bodies = {
   view: { viewId: viewIdSchema, ...ViewBodySchema.properties },
   viewRemoved: { viewId: viewIdSchema },
+  defaultView: DefaultViewSchema.properties,
   routing: RoutingSchema.properties,
 } satisfies Record<string, TProperties>;
 const common = { id: Type.String({ minLength: 1, maxLength: 64 }), by: text(128) };
@@ -74,6 +84,7 @@ export const DeskSettingsEventSchema = Type.Union(
   [
     Type.Object({ type: Type.Literal('view'), ...common, ...bodies.view }, closed),
     Type.Object({ type: Type.Literal('viewRemoved'), ...common, ...bodies.viewRemoved }, closed),
+    Type.Object({ type: Type.Literal('defaultView'), ...common, ...bodies.defaultView }, closed),
     Type.Object({ type: Type.Literal('routing'), ...common, ...bodies.routing }, closed),
   ],
   { $id: 'DeskSettingsEvent', description: 'One message on `cases.<desk>.settings`.' },
@@ -81,6 +92,7 @@ export const DeskSettingsEventSchema = Type.Union(
 export type DeskSettingsEvent = { id: string; by: string } & (
   | ({ type: 'view'; viewId: string } & ViewBody)
   | { type: 'viewRemoved'; viewId: string }
+  | { type: 'defaultView'; viewId: string | null }
   | ({ type: 'routing' } & Routing)
 );
 
@@ -101,10 +113,17 @@ export interface DeskSettings {
   /** Sequence of the newest change; 0: none. */
   version: number;
   views: SavedView[];
+  /** One of the shared views; null: none is. */
+  defaultViewId: string | null;
   routing: Routing;
 }
 
-export const NO_SETTINGS: DeskSettings = { version: 0, views: [], routing: { lanes: [], people: [] } };
+export const NO_SETTINGS: DeskSettings = {
+  version: 0,
+  views: [],
+  defaultViewId: null,
+  routing: { lanes: [], people: [] },
+};
 
 const checker = Compile(DeskSettingsEventSchema);
 export const isSettingsEvent = (value: unknown): value is DeskSettingsEvent => checker.Check(value);
@@ -127,11 +146,17 @@ export function readSettingsEvent(data: Uint8Array): DeskSettingsEvent | undefin
   }
 }
 
-/** Settings with one event more. A view beyond VIEWS_MAX is not taken. */
+/** Settings with one event more. A view beyond VIEWS_MAX is not taken, and neither is a default that is no shared view. */
 export function withSettings(before: DeskSettings, { sequence, event }: SettingsMessage): DeskSettings {
   const after = { ...before, version: sequence };
   if (event.type === 'routing') return { ...after, routing: { lanes: event.lanes, people: event.people } };
+  if (event.type === 'defaultView') {
+    const isShared = before.views.some(({ viewId, shared }) => shared && viewId === event.viewId);
+    return event.viewId === null || isShared ? { ...after, defaultViewId: event.viewId } : after;
+  }
   const { viewId } = event;
+  // What is gone or private is nobody's default.
+  if (viewId === before.defaultViewId && !(event.type === 'view' && event.shared)) after.defaultViewId = null;
   const others = before.views.filter((view) => view.viewId !== viewId);
   if (event.type === 'viewRemoved') return { ...after, views: others };
   if (others.length >= VIEWS_MAX) return after;

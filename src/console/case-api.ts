@@ -88,6 +88,7 @@ export function undoChange(bulkId: string, by: string): Promise<BulkResult> {
 export interface DeskSettings {
   version: number;
   views: SavedView[];
+  defaultViewId: string | null;
   routing: Routing;
   history: { sequence: number; at: number; by: string; routing?: Routing }[];
 }
@@ -98,6 +99,10 @@ export function getDeskSettings(desk: Desk, signal?: AbortSignal): Promise<DeskS
 
 export function putView(desk: Desk, viewId: string, view: ViewBody): Promise<DeskSettings> {
   return sendJson(`v1/desks/${desk}/views/${viewId}`, 'PUT', view) as Promise<DeskSettings>;
+}
+
+export function putDefaultView(desk: Desk, viewId: string | null): Promise<DeskSettings> {
+  return sendJson(`v1/desks/${desk}/default-view`, 'PUT', { viewId }) as Promise<DeskSettings>;
 }
 
 export function deleteView(desk: Desk, viewId: string): Promise<DeskSettings> {

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
-import { type DeskSettings, deleteView, getDeskSettings, putView } from './case-api.ts';
+import { type DeskSettings, deleteView, getDeskSettings, putDefaultView, putView } from './case-api.ts';
 import { tellFailure, UNNAMED } from './case-work.ts';
 import { messages } from './locale.ts';
 import { go, place, readCaseFilters, writeCaseFilters } from './location.ts';
@@ -22,6 +22,24 @@ export function useDeskSettings(desk: Desk): { settings: DeskSettings | undefine
   return { settings, set };
 }
 
+/**
+ * Whoever comes to the list and asks for nothing gets what the desk has chosen for all. Once for each time that the page is opened:
+ * who then chooses no view means it.
+ */
+export function useDefaultView(settings: DeskSettings | undefined): void {
+  const decided = useRef(false);
+  useEffect(() => {
+    if (settings === undefined || decided.current) return;
+    decided.current = true;
+    const { cases, filters, viewId, caseId } = place.peek();
+    const asksForSomething =
+      viewId !== '' || caseId !== '' || filters.subscriber !== '' || Object.keys(writeCaseFilters(cases)).length > 0;
+    const view = settings.views.find((one) => one.viewId === settings.defaultViewId);
+    if (view === undefined || asksForSomething) return;
+    go({ viewId: view.viewId, cases: readCaseFilters(view.filters) }, 'replace');
+  }, [settings]);
+}
+
 export function CaseViews(props: {
   desk: Desk;
   settings: DeskSettings | undefined;
@@ -33,6 +51,7 @@ export function CaseViews(props: {
   const { cases, viewId } = place.value;
   const views = settings?.views ?? [];
   const chosen = views.find((view) => view.viewId === viewId);
+  const isDefault = chosen !== undefined && chosen.viewId === settings?.defaultViewId;
   const me = session.value?.person?.name ?? UNNAMED;
   const mayChange =
     chosen !== undefined && (chosen.owner === me || session.value?.signIn === 'open' || may('putRouting'));
@@ -58,13 +77,26 @@ export function CaseViews(props: {
           .sort((a, b) => (a.name < b.name ? -1 : 1))
           .map((view) => (
             <option key={view.viewId} value={view.viewId}>
-              {view.shared ? t.shared(view.name) : view.name}
+              {view.viewId === settings?.defaultViewId
+                ? t.isDefault(view.name)
+                : view.shared
+                  ? t.shared(view.name)
+                  : view.name}
             </option>
           ))}
       </select>
       {may('putView') && (
         <button type="button" class="button" onClick={() => setSaving(true)}>
           {t.save}
+        </button>
+      )}
+      {chosen?.shared && may('putDefaultView') && (
+        <button
+          type="button"
+          class="button"
+          onClick={() => void act(() => putDefaultView(desk, isDefault ? null : chosen.viewId))}
+        >
+          {isDefault ? t.endDefault : t.makeDefault}
         </button>
       )}
       {mayChange && (

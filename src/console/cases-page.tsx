@@ -11,7 +11,7 @@ import { CaseDialog, type CaseQuestion } from './case-dialog.tsx';
 import { CasePanel } from './case-panel.tsx';
 import { CaseTable, ENDING_SOON_MS } from './case-table.tsx';
 import { CaseToolbar } from './case-toolbar.tsx';
-import { CaseViews, useDeskSettings } from './case-views.tsx';
+import { CaseViews, useDefaultView, useDeskSettings } from './case-views.tsx';
 import { change, lastDone, myName, tellFailure, undo } from './case-work.ts';
 import { FeedbackDialog } from './feedback-dialog.tsx';
 import { Icon } from './icons.tsx';
@@ -75,6 +75,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const [showsFeedback, setShowsFeedback] = useState(false);
   const [showsRouting, setShowsRouting] = useState(false);
   const { settings, set: setSettings } = useDeskSettings(desk);
+  useDefaultView(settings);
   const [reads, setReads] = useState(0);
   const [focusRequests, setFocusRequests] = useState(0);
   const [topRequests, setTopRequests] = useState(0);

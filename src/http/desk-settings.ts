@@ -1,5 +1,6 @@
 /**
- * Saved views and routing of a desk over HTTP. A view is its owner's to change, a shared one also a lead's; routing is a lead's.
+ * Saved views and routing of a desk over HTTP. A view is its owner's to change, a shared one also a lead's; which one the desk
+ * opens with, and routing, are a lead's.
  * What somebody keeps for themselves nobody else sees. Every change is an event of the desk and an entry of the audit log.
  */
 import { randomUUID } from 'node:crypto';
@@ -9,6 +10,7 @@ import { DESKS, type Desk } from '../alerts/alert.ts';
 import type { CaseProjection } from '../cases/case-projection.ts';
 import { deskSchema } from '../cases/case-view.ts';
 import {
+  DefaultViewSchema,
   type DeskSettings,
   type DeskSettingsEvent,
   RoutingSchema,
@@ -30,6 +32,7 @@ export const DeskSettingsSchema = Type.Object(
     desk: deskSchema,
     version: Type.Integer({ description: 'Sequence of the newest change in CASES; 0: none.' }),
     views: Type.Array(Type.Object({ viewId: viewIdSchema, owner: Type.String(), ...ViewBodySchema.properties })),
+    defaultViewId: DefaultViewSchema.properties.viewId,
     routing: Type.Ref('Routing'),
     history: Type.Array(
       Type.Object({
@@ -64,14 +67,16 @@ export function addDeskSettingsRoutes(
   const { cases, listable, natsConnected } = options;
   const readView = jsonReader(ViewBodySchema);
   const readRouting = jsonReader(RoutingChangeSchema);
+  const readDefaultView = jsonReader(DefaultViewSchema);
 
   const viewOf = (request: FastifyRequest, desk: Desk): Static<typeof DeskSettingsSchema> => {
-    const { version, views, routing }: DeskSettings = cases.settings(desk);
+    const { version, views, defaultViewId, routing }: DeskSettings = cases.settings(desk);
     const me = whoIs(request);
     return {
       desk,
       version,
       views: views.filter(({ shared, owner }) => shared || owner === me),
+      defaultViewId,
       routing,
       history: cases
         .settingsHistory(desk, HISTORY_MAX)
@@ -167,6 +172,29 @@ export function addDeskSettingsRoutes(
       assertDesk(request, desk);
       assertOwn(request, desk, viewId, true);
       return change(request, desk, undefined, { type: 'viewRemoved', viewId });
+    },
+  );
+  routes.add<unknown, { desk: Desk }>(
+    {
+      method: 'PUT',
+      url: '/v1/desks/:desk/default-view',
+      id: 'putDefaultView',
+      summary: 'Which shared view the list of cases opens with, for everybody on the desk.',
+      params: DeskParamsSchema,
+      body: { description: 'The view, or none.', content: json('DefaultView') },
+      answers: { 200: { description: 'The settings with it.', content: json('DeskSettings') } },
+      problems: [400, 409, 413, 415, 422, 503],
+    },
+    async (request) => {
+      const { desk } = request.params;
+      assertDesk(request, desk);
+      const { viewId } = readDefaultView(request);
+      const { version, views, defaultViewId } = cases.settings(desk);
+      if (viewId !== null && !views.some((view) => view.shared && view.viewId === viewId))
+        throw new ProblemError(422, 'The default of a desk is one of its shared views.');
+      request.trace.before = { defaultViewId };
+      request.trace.after = { defaultViewId: viewId };
+      return change(request, desk, version, { type: 'defaultView', viewId });
     },
   );
   routes.add<unknown, { desk: Desk }>(

@@ -13,7 +13,7 @@ import {
   CaseSummarySchema,
   SnoozePreviewSchema,
 } from '../cases/case-view.ts';
-import { DeskSettingsEventSchema, RoutingSchema, ViewBodySchema } from '../cases/desk-settings.ts';
+import { DefaultViewSchema, DeskSettingsEventSchema, RoutingSchema, ViewBodySchema } from '../cases/desk-settings.ts';
 import { FeedbackSchema } from '../cases/feedback.ts';
 import { UsageRecordSchema } from '../record/schema.ts';
 import { RuleChangeEventSchema } from '../rule-changes/change-event.ts';
@@ -145,6 +145,7 @@ const components: (TSchema & { $id?: string })[] = [
   ViewBodySchema,
   DeskSettingsSchema,
   RoutingChangeSchema,
+  DefaultViewSchema,
 ];
 const messages: (TSchema & { $id?: string })[] = [
   AlertSchema,
