@@ -490,7 +490,7 @@ describe('a back-test', () => {
         .replace('on: voice', 'on: alert')
         .replace('least: 6', 'least: 1'),
     );
-    const data = newFolder();
+    const data = stand.newFolder();
     const store = openAccessStore(join(data, 'access.sqlite'));
     const author = { who: { kind: 'command', id: 'test' } };
     const headersOf = (name: string, desks: Desk[]) => {
@@ -501,9 +501,9 @@ describe('a back-test', () => {
     };
     const [both, one] = [headersOf('lin', ['fraud', 'retention']), headersOf('mei', ['fraud'])];
     store.close();
-    const serving = await startServe({ nats: broker.url, data, rules });
+    const serving = await startServe({ nats: stand.broker.url, data, rules });
     const call = ask(serving, both);
-    await send(broker.url, [...calls('8613900000001', 0, 12), ...calls('8613900000002', 20, 26)]);
+    await send(stand.broker.url, [...calls('8613900000001', 0, 12), ...calls('8613900000002', 20, 26)]);
     await taken(serving.ops, 18);
 
     // From the fifth call on the rule keeps the shy one, which waits for six, from firing; and each alert has its echo.
