@@ -173,6 +173,7 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     await page.keyboard.press('j');
     await page.locator('#record-heading').waitFor();
     expect(await page.locator('.panel .facts').innerText()).toContain('call-8');
+    await picture(page, 'records-en');
     expect(await page.evaluate("document.activeElement.closest('tr.active') !== null")).toBe(true);
     expect(await seriousViolations(page)).toEqual([]);
     await page.keyboard.press('Escape');

@@ -55,6 +55,9 @@ export interface Format {
   time(atMs: number): string;
   /** To the second, with the zone: for evidence. */
   dateTime(atMs: number): string;
+  /** To the second, without the zone: for columns, whose head says it once (`zone`). */
+  second(atMs: number): string;
+  zone(): string;
   clock(atMs: number): string;
   /** The date alone. */
   day(atMs: number): string;
@@ -113,15 +116,16 @@ function createFormat(language: Locale): Format {
   const byteUnits = (['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const).map((name) =>
     unit(name, 1, 'short'),
   );
-  const full = dates({
+  const toSecond = {
     year: 'numeric',
     month: 'short',
     day: 'numeric',
     hour: '2-digit',
     minute: '2-digit',
     second: '2-digit',
-    timeZoneName: 'short',
-  });
+  } as const;
+  const full = dates({ ...toSecond, timeZoneName: 'short' });
+  const zone = new Intl.DateTimeFormat(language, { timeZoneName: 'short' });
 
   const millisecond = unit('millisecond', 1);
   const speed = unit('kilometer-per-hour', 0, 'short');
@@ -159,6 +163,8 @@ function createFormat(language: Locale): Format {
       return ageMs < 180 * DAY_MS ? dayAndClock(atMs) : yearAndDay(atMs);
     },
     dateTime: full,
+    second: dates(toSecond),
+    zone: () => zone.formatToParts(now.peek()).find(({ type }) => type === 'timeZoneName')?.value ?? '',
     span(ms) {
       const sec = Math.max(0, Math.floor(ms / 1000));
       if (sec < 60) return second(sec);

@@ -42,6 +42,7 @@ export const recordMessagesZhCn: RecordMessages = {
   previous: '上一条',
   next: '下一条',
   openSubscriber: '打开用户',
+  timeIn: (zone) => `时间（${zone}）`,
   columns: {
     time: '时间',
     type: '类型',

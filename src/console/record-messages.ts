@@ -52,6 +52,7 @@ export const recordMessages = {
   previous: 'Previous record',
   next: 'Next record',
   openSubscriber: 'Open the subscriber',
+  timeIn: (zone: string) => `Time (${zone})`,
   columns: {
     time: 'Time',
     type: 'Type',

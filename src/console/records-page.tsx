@@ -129,7 +129,9 @@ export function RecordsPage() {
             label={heading}
             look="alerts records"
             layouts={several ? SEVERAL : ONE}
-            heads={(column) => t.columns[columnOf(column)]}
+            heads={(column) =>
+              columnOf(column) === 'time' ? t.timeIn(format.value.zone()) : t.columns[columnOf(column)]
+            }
             count={rows.length}
             keyOf={(index) => rows[index]!.recordId}
             activeIndex={activeIndex}
@@ -312,7 +314,7 @@ function Row(props: { place: RowPlace; record: UsageRecordView; onOpen(recordId:
             tabIndex={where.tabIndex}
             aria-current={where.active ? 'true' : undefined}
           >
-            <time dateTime={new Date(record.eventTime).toISOString()}>{format.value.dateTime(record.eventTime)}</time>
+            <time dateTime={new Date(record.eventTime).toISOString()}>{format.value.second(record.eventTime)}</time>
           </a>
         );
       case 'type':
