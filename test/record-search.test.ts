@@ -10,7 +10,9 @@ import { isWanted, needlesOf, type WantedRecords } from '../src/evidence/record-
 import { type SearchRequest, searchRecords } from '../src/evidence/record-search.ts';
 import type { UsageRecordView } from '../src/evidence/record-view.ts';
 import { recordTypesOf } from '../src/evidence/rule-records.ts';
+import { createRecordSearch, SEARCHES_WAITING_MAX } from '../src/evidence/search-thread.ts';
 import { csvCell, recordsCsv } from '../src/http/records-csv.ts';
+import { createMetrics } from '../src/metrics.ts';
 import { decodeMessage } from '../src/record/decode.ts';
 import { KEY_TYPES } from '../src/rules/rule.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
@@ -155,6 +157,19 @@ describe('in the stream', () => {
       partitions: [0, 1],
     });
     expect(records).toHaveLength(1);
+  });
+});
+
+describe('in a thread', () => {
+  it('answers one after the other, tells who comes when too many wait, and ends with its owner', async () => {
+    // Nobody listens there: every search waits.
+    const thread = createRecordSearch({ nats: ['nats://127.0.0.1:9'], partitions: 1 }, createMetrics());
+    const request = { wanted: wanted(), partitions: [0], limit: 1 };
+    const waiting = Array.from({ length: SEARCHES_WAITING_MAX }, () => thread.search(request));
+    const ended = Promise.allSettled(waiting);
+    expect(await thread.search(request)).toEqual({ kind: 'busy' });
+    await thread.close();
+    for (const { status } of await ended) expect(status).toBe('rejected');
   });
 });
 
