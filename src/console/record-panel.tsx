@@ -18,8 +18,6 @@ const UNITS: Readonly<Record<string, string>> = {
 
 export function RecordPanel(props: {
   record: UsageRecordView;
-  /** The subscriber that the page is about; empty: several. */
-  msisdn: string;
   panelRef: { current: HTMLElement | null };
   onClose(): void;
 }) {

@@ -79,7 +79,7 @@ function arranged(records: readonly UsageRecordView[], filters: RecordFilters): 
 
 export function RecordsPage() {
   const t = recordText.value;
-  const { alertId, msisdn, records: filters, recordId, desk } = place.value;
+  const { alertId, msisdn, records: filters, recordId } = place.value;
   const subject: RecordSubject = { alertId, msisdn };
   const found = useRecords(subject, alertId === '' ? filters.age : '');
   const key = JSON.stringify(filters);
@@ -152,9 +152,7 @@ export function RecordsPage() {
           <StepButtons previous={t.previous} next={t.next} onMove={move} />
         </footer>
       </section>
-      {opened !== undefined && (
-        <RecordPanel key={desk} record={opened} msisdn={msisdn} panelRef={panel} onClose={close} />
-      )}
+      {opened !== undefined && <RecordPanel record={opened} panelRef={panel} onClose={close} />}
     </div>
   );
 }
