@@ -34,7 +34,8 @@ const configSchema = Type.Object(
     timeZone: Type.String({ description: 'IANA zone of nights, weekends and shifts.' }),
     homePlmns: Type.Array(Type.String({ pattern: '^[0-9]{5,6}$' }), {
       maxItems: 100,
-      description: 'Home networks; empty: the one that the IMSI names.',
+      description:
+        'Home networks; empty: the one that the IMSI names, without an IMSI those of the country of the number.',
     }),
     currencyPerSdr: Type.Number({
       exclusiveMinimum: 0,
