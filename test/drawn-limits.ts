@@ -109,7 +109,9 @@ const passageFeature = drawn(
 export const limits: fc.Arbitrary<DrawnCase> = fc
   .oneof(
     fc.tuple(
-      fc.oneof(memberFeature, passageFeature).map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
+      fc
+        .oneof({ weight: 3, arbitrary: memberFeature }, { weight: 1, arbitrary: passageFeature })
+        .map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
       edges,
     ),
     fc.tuple(
