@@ -182,11 +182,16 @@ export function ringfence(
   child.stdin.end(input);
   let stdout = '';
   let stderr = '';
+  let hasFirstLine = false;
   const firstLine = Promise.withResolvers<string | undefined>();
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
+    // Looked for once: every look joins all that has come, and a replay of many records writes for long.
+    if (hasFirstLine) return;
     const end = stdout.indexOf('\n');
-    if (end >= 0) firstLine.resolve(stdout.slice(0, end));
+    if (end < 0) return;
+    hasFirstLine = true;
+    firstLine.resolve(stdout.slice(0, end));
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
