@@ -73,6 +73,7 @@ describe('descriptions', () => {
         'GET /v1/desks/{desk}/settings',
         'PUT /v1/desks/{desk}/views/{viewId}',
         'DELETE /v1/desks/{desk}/views/{viewId}',
+        'PUT /v1/desks/{desk}/default-view',
         'PUT /v1/desks/{desk}/routing',
         'POST /v1/keys',
         'DELETE /v1/keys/{keyId}',
