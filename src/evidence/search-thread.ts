@@ -84,6 +84,9 @@ export function createRecordSearch(settings: SearchSettings, metrics: Metrics): 
     async close() {
       const made = worker;
       worker = undefined;
+      // Whoever still waits is told to come back: the server ends.
+      for (const { resolve } of waiting.values()) resolve({ kind: 'away' });
+      waiting.clear();
       await made?.terminate();
     },
   };
