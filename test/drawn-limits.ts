@@ -57,6 +57,9 @@ const edges = fc.array(
   }),
   { minLength: 4, maxLength: 14 },
 );
+/** The same, and all of them of one cell: what becomes of one member. */
+const ofOneCell = edges.map((steps) => steps.map((step) => ({ ...step, record: { ...step.record, cellId: 'A' } })));
+
 /** Calls of one subscriber to two or three destinations within a few milliseconds, in any order. */
 const instants = fc.array(
   fc.record({
@@ -112,7 +115,7 @@ export const limits: fc.Arbitrary<DrawnCase> = fc
       fc
         .oneof({ weight: 3, arbitrary: memberFeature }, { weight: 1, arbitrary: passageFeature })
         .map((one) => ({ one, key: 'subscriber' as const, fields: {} })),
-      edges,
+      fc.oneof(edges, ofOneCell),
     ),
     fc.tuple(
       runFeature.map((one) => ({ one, key: 'subscriber+prefix' as const, fields: { where: "direction == 'mo'" } })),

@@ -5,10 +5,10 @@ import { expectSameInDrawnCases } from './same-alerts.ts';
 
 describe('the engine gives what the oracle gives', () => {
   test('where records lie just at the limits of members, runs and what is passed on', { timeout: 300_000 }, () =>
-    expectSameInDrawnCases(500, limits, ['fired']),
+    expectSameInDrawnCases(300, limits, ['fired']),
   );
   test('of bills and how late they were paid', { timeout: 300_000 }, () =>
-    expectSameInDrawnCases(700, bills, ['fired']),
+    expectSameInDrawnCases(800, bills, ['fired']),
   );
   test('where rules look at alerts that timers have made', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(600, awaited, ['fired', 'resolved', 'timed']),
