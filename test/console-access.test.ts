@@ -122,7 +122,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
       page.locator('header nav a').evaluateAll((all) => all.map(({ textContent }) => textContent?.replace(/\d.*/, '')));
     await signIn('lin', PASSWORD);
     await page.locator('.connection.live').waitFor();
-    await expect.poll(links).toEqual(['Fraud', 'Rules', 'Operations']);
+    await expect.poll(links).toEqual(['Fraud', 'Rules', 'Lists', 'Operations']);
     await page.locator('.signed-in button').click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await signIn('mei', PASSWORD);
@@ -217,8 +217,8 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
         expect(await seriousViolations(page)).toEqual([]);
         const text = await dialog.locator('.secret code').innerText();
         await dialog.locator('button.primary').click();
-        await dialog.waitFor({ state: 'detached' });
-        expect(await page.content()).not.toContain(text);
+        // A dialog is closed a moment before it is gone.
+        await expect.poll(() => page.content()).not.toContain(text);
         return text;
       };
       const people = page.locator('section').first();

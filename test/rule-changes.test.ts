@@ -127,9 +127,10 @@ describe('a draft', () => {
       status: 'stable',
       suppressFor: '1h',
       parameters: [
-        { name: 'least', kind: 'number', value: 10 },
-        { name: 'quiet', kind: 'duration', value: '2h' },
+        { name: 'least', kind: 'number', value: 10, unit: 'count', features: [], bands: [0, 1], raising: 'fewer' },
+        { name: 'quiet', kind: 'duration', value: '2h', unit: '', features: [], bands: [], raising: '' },
       ],
+      values: [{ name: 'many', unit: 'count', window: '1d' }],
       bands: [
         { severity: 'warning', if: 'many >= least', score: 50 },
         { severity: 'critical', if: 'many >= least * 2', score: 90 },

@@ -41,6 +41,8 @@ function parsed(text: string): Node | undefined {
   }
 }
 
+const isPositive = (node: Node): boolean => node.kind === 'number' && node.value > 0;
+
 /** @param values what the rule measures, with units; empty where it does not run */
 export function parameterUses(rule: Rule, values: readonly MeasuredValue[]): Map<string, ParameterUse> {
   const uses = new Map<string, ParameterUse>();
@@ -71,7 +73,10 @@ export function parameterUses(rule: Rule, values: readonly MeasuredValue[]): Map
     else if (node.kind === 'binary' && (node.operator === '+' || node.operator === '-')) {
       number(node.left, sign, unit);
       number(node.right, node.operator === '+' ? sign : -sign, unit);
-    } else noteAll(node);
+    } else if (node.kind === 'binary' && node.operator === '*' && isPositive(node.right)) number(node.left, sign, unit);
+    else if (node.kind === 'binary' && node.operator === '*' && isPositive(node.left)) number(node.right, sign, unit);
+    else if (node.kind === 'binary' && node.operator === '/' && isPositive(node.right)) number(node.left, sign, unit);
+    else noteAll(node);
   };
   const condition = (node: Node, sign: number): void => {
     if (node.kind === 'unary') condition(node.operand, -sign);

@@ -19,6 +19,8 @@ const BLOCK_BYTES = 1 << 20;
 export const LINE_BYTES_MAX = 1 << 20;
 const LINE_FEED = 10;
 const SPACE = 32;
+const TAB = 9;
+const CARRIAGE_RETURN = 13;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
@@ -82,10 +84,10 @@ export async function* readLines(path: string): AsyncGenerator<LineChunk, void, 
   else if (unfinished.length > 0) yield { path, firstLine, lines: [unlessBlank(unfinished)], cutFromBytes: 0 };
 }
 
-/** Most lines begin with a byte beyond the space, so that no other is looked at. */
+/** Most lines begin with another byte, so that no further one is looked at. Other control characters are rubbish, and are said to be. */
 function unlessBlank(line: Buffer): Buffer {
   let at = 0;
-  while (at < line.length && line[at]! <= SPACE) at++;
+  while (at < line.length && (line[at] === SPACE || (line[at]! >= TAB && line[at]! <= CARRIAGE_RETURN))) at++;
   return at === line.length ? line.subarray(0, 0) : line;
 }
 
