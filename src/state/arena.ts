@@ -30,7 +30,7 @@ const CHUNKS_PER_PAGE = PAGE_UNITS / CHUNK_UNITS;
 const KEPT_CHUNKS = 1_024;
 const KEPT_PIECE_BYTES = KEPT_CHUNKS * CHUNK_BYTES;
 /** Pieces that are held for the next cut, if the state is as large as that; the rest is given back when a cut ends. */
-const KEPT_PIECES_MAX = 32;
+const KEPT_PIECES_MAX = 64;
 /** Word of a chunk that nobody has copied, and of one that the writer has; any other is its place among the kept ones, from 1 on. */
 const NOT_COPIED = 0;
 const WRITTEN = -1;
@@ -217,9 +217,9 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
 
   /** Of the slab that begins with this page. */
   const slabBytes = (page: number): number => Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES;
-  /** Half of the state, because the writer comes to the other half before the pipeline does. */
+  /** Three quarters of the state: what records that come as fast as they can touch before the writer comes to it. */
   const piecesWanted = (): number =>
-    Math.min(KEPT_PIECES_MAX, Math.floor((pagesF64.length * PAGE_BYTES) / KEPT_PIECE_BYTES / 2));
+    Math.min(KEPT_PIECES_MAX, Math.floor((pagesF64.length * PAGE_BYTES * 0.75) / KEPT_PIECE_BYTES));
 
   /** A page of blocks of this class, none of them handed out. */
   const addPage = (sizeClass: number): number => {
