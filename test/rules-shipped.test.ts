@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { DEFAULTS } from '../src/config.ts';
+import { en } from '../src/console/messages.ts';
+import { zhCn } from '../src/console/messages-zh-cn.ts';
 import { createEngine } from '../src/engine.ts';
 import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
@@ -90,6 +92,12 @@ describe('the shipped rules', () => {
       expect(rule.falsePositives?.length).toBeGreaterThan(0);
       const actions = [rule, ...rule.bands].flatMap(({ suggestedActions }) => suggestedActions ?? []);
       for (const action of actions) expect(action).toMatch(/^[a-z]+(-[a-z0-9]+)*$/);
+      // The console would show the slug itself.
+      for (const messages of [en, zhCn]) {
+        expect(actions.filter((action) => !(action in messages.actions))).toEqual([]);
+        expect(rule.fraudType ?? '').toBeOneOf(['', ...Object.keys(messages.fraudTypes)]);
+        expect(rule.enabler ?? '').toBeOneOf(['', ...Object.keys(messages.enablers)]);
+      }
     });
   });
 
