@@ -255,6 +255,11 @@ export interface Engine {
    * is no more. A key that is touched before its turn is taken over then, so results do not depend on when this is called.
    */
   takeOver(): boolean;
+  /**
+   * The same where a record of this time may make looks due that only the take-over finds; else false. Never needed for a right
+   * result: `apply` and `tick` do the rest of it at once.
+   */
+  takeOverBefore(eventTime: number): boolean;
   /** Makes an empty engine one that only fills the fresh windows of this set. */
   observe(whole: RuleSet): { state: BackfillState };
   /** Open alerts that a swap to this set would resolve. */
@@ -420,8 +425,12 @@ export function createEngine(options: EngineOptions): Engine {
   /** Longest retention of the operators of a key type; Infinity where one remembers for ever. */
   let idleMs: number[] = [];
 
-  /** The back-fill whose windows are being taken over, the blocks of its state to be taken next, and the watermark of the swap. */
-  let donor: { state: BackfillState; page: number; waiting: number[]; watermark: number } | undefined;
+  /**
+   * The back-fill whose windows are being taken over, the blocks of its state to be taken next, and the watermark of the swap.
+   * `looks`: a rule looks at them at times of its own. Which keys that makes due is known only when they have been taken over, so
+   * all are before time goes on: a look would else come with a later record than in a run in which the take-over was quicker.
+   */
+  let donor: { state: BackfillState; page: number; waiting: number[]; watermark: number; looks: boolean } | undefined;
 
   /** `whole`: the set that says how long keys are kept, where only a part of it is run. */
   const adopt = (next: RuleSet, whole = next): void => {
@@ -585,6 +594,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (eventTime <= maxEventTime) return;
     maxEventTime = eventTime;
     watermark = eventTime - latenessMs;
+    if (donor !== undefined) while (takeOverBefore(eventTime));
   };
 
   /**
@@ -1477,7 +1487,11 @@ export function createEngine(options: EngineOptions): Engine {
     output = alerts;
     endEpisodes(sources, version, Number.POSITIVE_INFINITY);
     adopt(result.ruleSet);
-    if (backfill !== undefined) donor = { state: backfill.state, page: 0, waiting: [], watermark };
+    if (backfill !== undefined) {
+      const { fresh, timed } = ruleSet;
+      const looks = timed.some((rules) => rules.some(({ operatorIds }) => operatorIds.some((id) => fresh.has(id))));
+      donor = { state: backfill.state, page: 0, waiting: [], watermark, looks };
+    }
     return [];
   };
 
@@ -1579,6 +1593,9 @@ export function createEngine(options: EngineOptions): Engine {
     scope.record = record;
   };
 
+  const takeOverBefore = (eventTime: number): boolean =>
+    donor?.looks === true && eventTime - latenessMs > donor.watermark && takeOver();
+
   const takeOver = (): boolean => {
     if (donor === undefined) return false;
     const { state, waiting } = donor;
@@ -1641,6 +1658,7 @@ export function createEngine(options: EngineOptions): Engine {
     useRules,
     beginBackfill,
     takeOver,
+    takeOverBefore,
     observe(whole) {
       adopt(observingOnly(whole), whole);
       const leave = (): void => {

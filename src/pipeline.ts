@@ -190,7 +190,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     }
   };
 
-  /** Between two portions of timers that time, which has jumped, made due at once. */
+  /** Between two portions of timers that time, which has jumped, made due at once, or of keys whose looks it may have made due. */
   const giveWay = async (sequence: number, brokerTimeMs: number): Promise<void> => {
     metrics.timerStepsTotal.inc();
     // A checkpoint that is cut meanwhile stands before the message; those of its records that were applied are known then.
@@ -352,6 +352,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
           const message = decoded[index - first];
           if (message === undefined) {
             if (subject.endsWith('.tick')) {
+              while (!stopping && takingOver && engine.takeOverBefore(timeMs)) await giveWay(sequence, timeMs);
               while (!stopping && engine.fireDue(timeMs, '', alerts)) await giveWay(sequence, timeMs);
               engine.tick(timeMs, alerts);
             } else if (!subject.endsWith('.part')) {
@@ -361,6 +362,10 @@ export function startPipeline(options: PipelineOptions): Pipeline {
             }
           } else {
             const { records, rejections } = message;
+            if (takingOver) {
+              for (const { eventTime } of records)
+                while (!stopping && engine.takeOverBefore(eventTime)) await giveWay(sequence, timeMs);
+            }
             for (let at = 0; at < records.length; at++) {
               if (appliedAhead === warmAhead) {
                 warmAhead = Math.min(appliedAhead + RECORDS_AHEAD, ahead.length);

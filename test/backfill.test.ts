@@ -10,7 +10,7 @@ import type { UsageRecord } from '../src/record/usage-record.ts';
 import { KEY_TYPES, type Rule } from '../src/rules/rule.ts';
 import type { FeatureView } from '../src/subscriber-view.ts';
 import { DRAWN_SEED, type DrawnCase, drawnCase } from './drawn-case.ts';
-import { engineWith, MINUTE_MS, recordAt, ruleWith, SUBSCRIBER, sourceOf } from './rule-engine.ts';
+import { BEGIN, engineWith, MINUTE_MS, recordAt, ruleWith, SUBSCRIBER, sourceOf } from './rule-engine.ts';
 
 const CASES = 500;
 
@@ -133,4 +133,32 @@ test('a SIM that only a late record has named is known after a back-fill as well
   while (engine.takeOver());
   for (const msisdn of [SUBSCRIBER, other])
     expect(engine.inspectSubscriber(msisdn)?.features).toEqual(whole.inspectSubscriber(msisdn)?.features);
+});
+
+test('a look that falls due while windows are taken over comes with the same record as if that had been done at once', () => {
+  const other = '861390000002';
+  const rule = ruleWith({
+    id: 'fraud.silence',
+    evaluateAt: 'lastAt + 1h',
+    features: {
+      calls: { aggregate: 'count', window: '6h' },
+      lastAt: { aggregate: 'last', of: 'eventTime', window: '6h' },
+    },
+    bands: [{ severity: 'info', score: 1, if: 'calls >= 2 && now >= lastAt + 1h' }],
+  });
+  const before = [0, 1].map((minute) => recordAt(minute * MINUTE_MS, { recordId: `b${minute}`, servedMsisdn: other }));
+  const after = [30, 65, 67, 69].map((minute) => recordAt(minute * MINUTE_MS, { recordId: `a${minute}` }));
+  const courses = [true, false].map((atOnce) => {
+    const engine = engineWith([]);
+    const alerts: AlertData[] = [];
+    for (const record of before) engine.apply(record, alerts);
+    swapFilled(engine, [rule], before, alerts);
+    while (atOnce && engine.takeOver());
+    return after.map((record) => {
+      engine.apply(record, alerts);
+      return alerts.splice(0).map(({ key, eventTime }) => `${key.value} ${eventTime - BEGIN}`);
+    });
+  });
+  expect(courses[1]).toEqual(courses[0]);
+  expect(courses[0]!.flat()).toEqual([`${other} ${61 * MINUTE_MS}`]);
 });

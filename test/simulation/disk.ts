@@ -49,6 +49,7 @@ export function createDisk(options: {
   let flushedNames = new Map<string, Content>();
   let journal: ((into: Map<string, Content>) => void)[] = [];
   let full = false;
+  let writers = 0;
 
   const change = (act: (into: Map<string, Content>) => void): void => {
     act(names);
@@ -117,7 +118,7 @@ export function createDisk(options: {
     });
     return {
       // Two at once are in checkpoint.test.ts.
-      writer: 'one',
+      writer: `w${++writers}`,
       mkdir: (path) => operation(`mkdir ${path}`, () => {}),
       open: (path, flags) =>
         operation(`open ${path}`, () => {

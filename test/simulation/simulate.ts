@@ -534,11 +534,16 @@ async function world(
 
   /** Each revision of the undisturbed course is there once, in order, and nothing else is. */
   function checkAlerts(): void {
+    const seen = new Set<string>();
+    // A look at a moment that has passed, which a late record asks for again, finds the same alert of that moment again.
+    const isFirst = (name: string): boolean => !seen.has(name) && seen.add(name) !== undefined;
     const expected = bySubject(
-      course.alerts.map(({ alert }) => ({
-        subject: alertSubject(alert),
-        body: JSON.stringify(alertEvent(alert, ALERT_SOURCE)),
-      })),
+      course.alerts
+        .filter(({ alert }) => isFirst(`${alert.alertId}.${alert.revision}`))
+        .map(({ alert }) => ({
+          subject: alertSubject(alert),
+          body: JSON.stringify(alertEvent(alert, ALERT_SOURCE)),
+        })),
     );
     const found = bySubject(
       ['ALERTS', 'SHADOW'].flatMap((name) =>
