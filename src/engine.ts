@@ -1349,9 +1349,13 @@ export function createEngine(options: EngineOptions): Engine {
     'zh-CN': band.reason['zh-CN'](scope),
   });
 
-  /** Says first that it is over and since when, because the values that follow are those of now. */
+  /**
+   * Says first that it is over and since when, because the values that follow are those of now. A sentence about a record has none
+   * then, and is left out.
+   */
   const resolvedReason = (band: CompiledBand, heldAt: number): LocalizedText => {
     const at = new Date(heldAt).toISOString().slice(0, 16).replace('T', ' ');
+    if (band.saysRecord) return { en: `over, last true ${at} UTC`, 'zh-CN': `已解除，最后成立于${at} UTC` };
     const now = reasonOf(band);
     return {
       en: `over, last true ${at} UTC; now: ${now.en}`,

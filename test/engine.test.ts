@@ -226,6 +226,16 @@ describe('an episode', () => {
     });
   });
 
+  test('says no more than that it is over where its sentence is about the record that made it fire', () => {
+    const reason = { en: '{calls} calls, last to {otherNumber}', 'zh-CN': '{calls}次，最近{otherNumber}' };
+    const engine = engineWith([burst({ suppress: { for: '2h' }, reason })]);
+    applyAll(engine, calls([0, 1, 2]));
+    expect(pass(engine, 200 * MINUTE_MS)[0]!.reason).toEqual({
+      en: 'over, last true 2026-03-02 10:02 UTC',
+      'zh-CN': '已解除，最后成立于2026-03-02 10:02 UTC',
+    });
+  });
+
   test('stays open where the window is still full at its end', () => {
     const engine = engineWith([burst({ suppress: { for: '10m' } })]);
     applyAll(engine, calls([0, 1, 2]));

@@ -59,6 +59,11 @@ function fieldOf(record: UsageRecord, name: string): Value | undefined {
 
 const missing = (value: Value): boolean => value === '' || (typeof value === 'number' && Number.isNaN(value));
 
+/** As decimal numbers are: fifteen digits hold, of which three or six stand before the point. */
+const asDecimal = (value: number, decimals: number): number =>
+  Math.abs(value) < 1e6 ? Math.round(value * 10 ** decimals) / 10 ** decimals : value;
+const asQuotient = (value: number): number => asDecimal(value, Math.abs(value) < 1e3 ? 12 : 9);
+
 /** Walks the tree; what is not known makes every comparison false. */
 function evaluate(node: Node, name: (name: string) => Value): Value {
   const of = (part: Node): Value => evaluate(part, name);
@@ -95,13 +100,13 @@ function evaluate(node: Node, name: (name: string) => Value): Value {
         case '||':
           return left === true || right === true;
         case '+':
-          return a + b;
+          return asDecimal(a + b, 9);
         case '-':
-          return a - b;
+          return asDecimal(a - b, 9);
         case '*':
-          return a * b;
+          return asQuotient(a * b);
         case '/':
-          return b === 0 ? Number.NaN : a / b;
+          return b === 0 ? Number.NaN : asQuotient(a / b);
         case '%':
           return a % b;
       }

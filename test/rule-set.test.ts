@@ -4,7 +4,7 @@ import { createEngine } from '../src/engine.ts';
 import { FEATURES_PER_RULE_MAX } from '../src/rules/features.ts';
 import { parseRules } from '../src/rules/load.ts';
 import type { Registry } from '../src/rules/registry.ts';
-import { describeProblem, type Rule, type RuleFeature, type RuleProblem } from '../src/rules/rule.ts';
+import { describeProblem, inBothLanguages, type Rule, type RuleFeature, type RuleProblem } from '../src/rules/rule.ts';
 import { compileRuleSet, RULES_MAX } from '../src/rules/rule-set.ts';
 import { OPERATORS_MAX } from '../src/state/block.ts';
 import { createCalibration } from '../src/state/calibration.ts';
@@ -51,6 +51,18 @@ function problemsOf(...texts: string[]): RuleProblem[] {
 describe('a rule set', () => {
   test('that is right has no problems', () => {
     expect(problemsOf(RIGHT)).toEqual([]);
+  });
+
+  test('takes notes on false positives in both languages, or in one for both', () => {
+    const notes = 'falsePositives: [a campaign, { en: a fair, zh-CN: 展会 }]';
+    const { sources, problems } = parseRules([{ file: 'f.yaml', text: `${RIGHT}${notes}\n` }]);
+    expect(problems).toEqual([]);
+    expect(sources[0]!.rule.falsePositives!.map(inBothLanguages)).toEqual([
+      { en: 'a campaign', 'zh-CN': 'a campaign' },
+      { en: 'a fair', 'zh-CN': '展会' },
+    ]);
+    const half = parseRules([{ file: 'f.yaml', text: `${RIGHT}falsePositives: [{ en: a fair }]\n` }]);
+    expect(half.problems.map(({ message }) => message)).toEqual(["missing key 'zh-CN' in 'falsePositives.0'"]);
   });
 
   test.each<[from: string, to: string, message: string, at?: string]>([
@@ -612,7 +624,7 @@ describe('values', () => {
       { feature: 'mean', window: '', value: 60, threshold: 99, unit: 's' },
       { feature: 'knownFor', window: '', value: 60, threshold: 60, unit: 's' },
     ]);
-    expect(alerts[0]!.reason.en).toBe('2 (2), 120 s 60 s 60 s 60 8613700000000 n/a');
+    expect(alerts[0]!.reason.en).toBe('2 (2), 120 s 60 s 60 s 60 s 8613700000000 n/a');
   });
 
   test('a distinct count of the time before, beside that of now, and the highest value in force', () => {

@@ -26,7 +26,15 @@ import { type Layer, layered } from '../rule-changes/layers.ts';
 import type { RuleDesk } from '../rule-changes/rule-desk.ts';
 import { observedFeatures } from '../rules/compiled-rule.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import { describeProblem, isOff, isShadow, parseRule, type RuleProblem, type RuleSource } from '../rules/rule.ts';
+import {
+  describeProblem,
+  inBothLanguages,
+  isOff,
+  isShadow,
+  parseRule,
+  type RuleProblem,
+  type RuleSource,
+} from '../rules/rule.ts';
 import { ClosedError, type DurablePublisher } from '../sinks/outbox.ts';
 import { usageStream } from '../source/streams.ts';
 import type { Partition } from './partition.ts';
@@ -322,7 +330,7 @@ export function createServedRules(options: {
     return {
       ...summaryOf(source),
       description: description ?? null,
-      falsePositives: falsePositives ?? [],
+      falsePositives: (falsePositives ?? []).map(inBothLanguages),
       runbook: runbook ?? null,
       text: source.text,
     };

@@ -8,6 +8,7 @@ import type { BuiltInValues } from './built-in-values.ts';
 import type { Environment, Value } from './compile.ts';
 import type { CompiledFeature } from './compiled-rule.ts';
 import { implies, type Node, namesIn } from './expression.ts';
+import { unitOf } from './feature-request.ts';
 import type { Path, RuleDraft } from './rule-draft.ts';
 import { asList } from './set-draft.ts';
 import { compileTemplate, type Template } from './template.ts';
@@ -60,16 +61,21 @@ export function compileBands(draft: RuleDraft, builtIns: BuiltInValues): void {
           ? { type: firstFeature.type, evaluate: first[1] }
           : environment.resolve(name),
     };
+    let saysRecord = false;
     const template = (language: 'en' | 'zh-CN'): Template => {
       const own = band.reason !== undefined;
       const textPath = own ? ['bands', index, 'reason', language] : ['reason', language];
-      const { template: made, error } = compileTemplate(
-        (own ? band.reason! : rule.reason)[language],
-        language,
-        textEnvironment,
-        (name) => (name === 'threshold' ? firstFeature?.unit : (featureOf(name)?.unit ?? unitOfParameter.get(name))),
+      const {
+        template: made,
+        names,
+        error,
+      } = compileTemplate((own ? band.reason! : rule.reason)[language], language, textEnvironment, (name) =>
+        name === 'threshold'
+          ? firstFeature?.unit
+          : (featureOf(name)?.unit ?? unitOfParameter.get(name) ?? unitOf(false, name)),
       );
       if (error !== undefined) problem(textPath, error.message, error.at);
+      saysRecord ||= names.some((name) => name !== 'threshold' && !isFeature(name) && !parameters.has(name));
       return made;
     };
     compiled.bands.push({
@@ -78,6 +84,7 @@ export function compileBands(draft: RuleDraft, builtIns: BuiltInValues): void {
       holds: condition.evaluate as (scope: Scope) => boolean,
       score: band.score,
       reason: { en: template('en'), 'zh-CN': template('zh-CN') },
+      saysRecord,
       thresholds,
     });
   }

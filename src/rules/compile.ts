@@ -75,6 +75,14 @@ export const FUNCTIONS = [
   'fromList',
 ] as const;
 
+/**
+ * 39.92 of 49.90 is 0.8 and not a trifle more: thresholds are decimal numbers, as money is. Below a million a sum is rounded to nine
+ * decimals, which a double still holds; products and quotients below a thousand to twelve, because shares may be that fine.
+ */
+const settledSum = (value: number): number => (value < 1e6 && value > -1e6 ? Math.round(value * 1e9) / 1e9 : value);
+const settled = (value: number): number =>
+  value < 1e3 && value > -1e3 ? Math.round(value * 1e12) / 1e12 : settledSum(value);
+
 const NUMERIC: readonly ValueType[] = ['number', 'time', 'duration'];
 
 export function compileExpression(root: Node, environment: Environment, expected?: ValueType): Compiled {
@@ -169,7 +177,10 @@ export function compileExpression(root: Node, environment: Environment, expected
               ? 'time'
               : undefined;
         if (type === undefined) return fail(`${pair} means nothing`, node.at);
-        return { type, evaluate: (scope) => a(scope) + b(scope) };
+        return {
+          type,
+          evaluate: type === 'number' ? (scope) => settledSum(a(scope) + b(scope)) : (scope) => a(scope) + b(scope),
+        };
       }
       case '-': {
         const type =
@@ -181,7 +192,10 @@ export function compileExpression(root: Node, environment: Environment, expected
                 ? left.type
                 : undefined;
         if (type === undefined) return fail(`${pair} means nothing`, node.at);
-        return { type, evaluate: (scope) => a(scope) - b(scope) };
+        return {
+          type,
+          evaluate: type === 'number' ? (scope) => settledSum(a(scope) - b(scope)) : (scope) => a(scope) - b(scope),
+        };
       }
       case '*': {
         const type =
@@ -191,7 +205,10 @@ export function compileExpression(root: Node, environment: Environment, expected
               ? 'duration'
               : undefined;
         if (type === undefined) return fail(`${pair} means nothing`, node.at);
-        return { type, evaluate: (scope) => a(scope) * b(scope) };
+        return {
+          type,
+          evaluate: type === 'number' ? (scope) => settled(a(scope) * b(scope)) : (scope) => a(scope) * b(scope),
+        };
       }
       case '/': {
         const type =
@@ -206,7 +223,7 @@ export function compileExpression(root: Node, environment: Environment, expected
           type,
           evaluate: (scope) => {
             const divisor = b(scope);
-            return divisor === 0 ? Number.NaN : a(scope) / divisor;
+            return divisor === 0 ? Number.NaN : settled(a(scope) / divisor);
           },
         };
       }

@@ -32,6 +32,8 @@ export interface CompiledBand {
   holds: (scope: Scope) => boolean;
   score: number;
   reason: { en: Template; 'zh-CN': Template };
+  /** The reason names fields of the record that made it fire; without a record it says nothing. */
+  saysRecord: boolean;
   /** Thresholds of this band by feature name. */
   thresholds: Map<string, (scope: Scope) => Value>;
 }

@@ -52,7 +52,8 @@ export function compileEventFeature(request: FeatureRequest): CompiledFeature | 
           : type === 'boolean'
             ? (scope) => operator.value(scope) === 1
             : operator.value;
-      return { name, window: '', unit: feature.unit ?? 'none', type, read, entry };
+      const unit = feature.unit ?? (type === 'time' ? 'time' : type === 'duration' ? 's' : unitOf(false, ofText));
+      return { name, window: '', unit, type, read, entry };
     }
     case 'lastAt':
     case 'sinceLast': {

@@ -5,7 +5,7 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, type Node as YamlNode } from 'yaml';
-import { DESKS, SEVERITIES } from '../alerts/alert.ts';
+import { DESKS, type LocalizedText, SEVERITIES } from '../alerts/alert.ts';
 import { SEEN_TYPES } from '../record/usage-record.ts';
 import { RECENT_MAX } from '../state/recent.ts';
 import { SEQUENCE_COUNT_MAX, SEQUENCE_STEPS_MAX } from '../state/sequence.ts';
@@ -397,7 +397,15 @@ export const ruleSchema = Type.Object(
       Type.Enum([...KEY_TYPES], { description: 'What the desk sees together. Default: the account behind the alert.' }),
     ),
     suggestedActions: Type.Optional(actions('What to do, as slugs.')),
-    falsePositives: Type.Optional(Type.Array(localized('A lawful reason for the same picture.'), { maxItems: 20 })),
+    falsePositives: Type.Optional(
+      Type.Array(
+        Type.Union([
+          localized('A lawful reason for the same picture.'),
+          text('The same in one language, as earlier rule files have it: it stands for both.'),
+        ]),
+        { maxItems: 20 },
+      ),
+    ),
     runbook: Type.Optional(localized('What to do, in order.')),
     tests: Type.Array(ruleTest, { minItems: 1, maxItems: 60 }),
   },
@@ -405,6 +413,11 @@ export const ruleSchema = Type.Object(
 );
 
 export type Rule = Static<typeof ruleSchema>;
+
+/** A text of one language stands for both. */
+export const inBothLanguages = (note: string | LocalizedText): LocalizedText =>
+  typeof note === 'string' ? { en: note, 'zh-CN': note } : note;
+
 export type RuleFeature = Static<typeof feature>;
 export type RuleBand = Static<typeof band>;
 export type RuleTest = Static<typeof ruleTest>;
