@@ -2,9 +2,9 @@
  * How a sentence names what a record says with a word of its form: an analyst reads of a changed handset, not of
  * `deviceChanged`. Fields and words are those of the usage record; a word that is not here is written as it is.
  */
-import type { Language } from './template.ts';
+import type { LocalizedText } from '../alerts/alert.ts';
 
-type Words = Record<string, Record<Language, string>>;
+type Words = Record<string, LocalizedText>;
 
 const FIELDS = new Map<string, Words>([
   [
@@ -57,7 +57,7 @@ const FIELDS = new Map<string, Words>([
   ],
 ]);
 
-export function spoken(name: string, value: unknown, language: Language): string | undefined {
+export function spoken(name: string, value: unknown, language: keyof LocalizedText): string | undefined {
   const words = FIELDS.get(name);
   return words !== undefined && typeof value === 'string' && Object.hasOwn(words, value)
     ? words[value]![language]
