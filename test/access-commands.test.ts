@@ -5,10 +5,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SessionView } from '../src/http/schemas.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { endProcesses, run, type Serving, serveArguments, startServe, temporaryFolder } from './serving.ts';
+import { copyRules, endProcesses, run, type Serving, serveArguments, startServe, temporaryFolder } from './serving.ts';
 
 const folder = temporaryFolder();
 const data = join(folder.path, 'data');
+const rules = copyRules(join(folder.path, 'rules'), 'fraud/long-call');
 let broker: Broker;
 beforeAll(async () => {
   broker = await startBroker();
@@ -67,7 +68,7 @@ test('the first user opens every address, signs in, and is locked out again; the
   const secret = key.stdout.trim();
   expect(secret).toMatch(/^rf_/);
 
-  const server = await startServe({ nats: broker.url, data, args: ['--listen', '0.0.0.0:0'] });
+  const server = await startServe({ nats: broker.url, data, rules, args: ['--listen', '0.0.0.0:0'] });
   expect((await ask(server, '/v1/alerts')).status).toBe(401);
   expect((await ask(server, '/v1/usage', { authorization: `Bearer ${secret}` }, 'POST', {})).status).toBe(400);
   expect((await ask(server, '/v1/alerts', { authorization: `Bearer ${secret}` })).status).toBe(403);
@@ -148,7 +149,7 @@ test('an identity provider of the configuration asks for a sign-in too', async (
     grants:
       - { value: leads, roles: [lead], desks: [fraud] }
 `;
-  const server = await startServe({ nats: broker.url, data: join(folder.path, 'oidc'), config });
+  const server = await startServe({ nats: broker.url, data: join(folder.path, 'oidc'), rules, config });
   expect((await ask(server, '/v1/alerts')).status).toBe(401);
   expect(await (await ask(server, '/v1/session')).json()).toMatchObject({ providers: { oidc: 'Example' } });
   await server.end();

@@ -1,17 +1,16 @@
 /** The cases in a real browser, served by a real gateway on a real broker. */
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { caseKeyOf } from '../src/cases/case-alert.ts';
 import { caseIdOf } from '../src/cases/case-event.ts';
 import { en } from '../src/console/messages.ts';
 import { zhCn } from '../src/console/messages-zh-cn.ts';
 import type { GatewayOptions } from '../src/http/server.ts';
-import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, builtConsole, chromiumPath, seriousViolations } from './browser.ts';
 import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
+import { pagesForEach } from './pages.ts';
 
-/** Shorter than the limit of a test, so that a failure names what was not there. */
-const LOCATOR_LIMIT_MS = 15_000;
 const HOSTILE = '<img src=x onerror="document.title=1">\u202e"\'`{{7*7}}';
 
 beforeAll(buildIfStale, 120_000);
@@ -19,9 +18,6 @@ beforeAll(buildIfStale, 120_000);
 describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where no Chromium is found)', () => {
   let bench: Bench;
   let gateway: RunningGateway;
-  let browser: Browser;
-  let context: BrowserContext | undefined;
-  let problems: string[] = [];
   const entries: object[] = [];
   const lists: GatewayOptions['lists'] = {
     all: () => [{ name: 'hotNumbers', rows: 1, kinds: { number: 1 } }],
@@ -37,24 +33,14 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
   beforeAll(async () => {
     bench = await startBench();
     gateway = await bench.start({ consoleDir: builtConsole, lists });
-    browser = await openBrowser();
   });
   afterAll(async () => {
-    await browser?.close();
     await bench?.stop();
   });
-  afterEach(async () => {
-    await context?.close();
-    context = undefined;
-    // No script failed, and the content security policy was never violated.
-    expect(problems).toEqual([]);
-  });
 
+  const newPage = pagesForEach();
   const open = async (hash: string, name = 'Anna'): Promise<Page> => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
-    const page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems = watchProblems(page);
+    const page = await newPage();
     await page.addInitScript(`localStorage.setItem('ringfence.name', ${JSON.stringify(name)})`);
     await page.goto(`${gateway.url}/${hash}`);
     await page.locator('.connection.live').waitFor();
@@ -208,7 +194,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
         snoozedUntil: number;
       };
       expect([status, new Date(snoozedUntil).toISOString().slice(0, 10)]).toEqual(['snoozed', day]);
-      await context?.close();
+      await page.close();
 
       const leaving = await publish({ desk: 'retention' });
       page = await open(`#/cases/retention?case=${leaving.caseId}&lang=${language}`);
@@ -219,7 +205,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       await dialog(page).locator('button[type=submit]').click();
       await panel(page).locator('table.data').getByText('bonus-10gb').waitFor();
       expect(await seriousViolations(page)).toEqual([]);
-      await context?.close();
+      await page.close();
 
       const caller = await publish();
       page = await open(`#/cases/fraud?case=${caller.caseId}&lang=${language}`);
@@ -317,7 +303,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       await dialog.locator('button[type=submit]').click();
       await dialog.waitFor({ state: 'detached' });
       await row(page, number).getByText(name).waitFor();
-      await context?.close();
+      await page.close();
       // Somebody else asks for nothing and gets the view of the desk; who then wants none has none.
       page = await open(`#/cases/retention?lang=${language}`, 'Ben');
       await page.waitForURL(/severity=critical.*view=/);

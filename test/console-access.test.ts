@@ -4,22 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JetStreamClient, jetstream } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { AuditEntry } from '../src/access/audit.ts';
 import type { Role } from '../src/access/grants.ts';
 import { hashPassword, passwordMatches } from '../src/access/password.ts';
 import { type AccessStore, openAccessStore } from '../src/access/store.ts';
 import { alertEvent, alertSubject, DESKS, type Desk } from '../src/alerts/alert.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
 import { alertWith } from './http-gateway.ts';
+import { pagesForEach, signIn } from './pages.ts';
 import { endProcesses, type Serving, startServe } from './serving.ts';
 
 const MSISDN = '8613800001234';
 const OTHER = '8613900005678';
 const PASSWORD = 'a long enough sentence';
-const LOCATOR_LIMIT_MS = 10_000;
 const author = { who: { kind: 'command', id: 'test' } };
 
 beforeAll(buildIfStale);
@@ -28,14 +28,11 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
   let broker: Broker;
   let nc: NatsConnection;
   let js: JetStreamClient;
-  let browser: Browser;
-  let context: BrowserContext;
   let page: Page;
   let data: string;
   let store: AccessStore;
   let server: Serving;
   let hash: string;
-  let problems: string[];
 
   const addPerson = (name: string, roles: Role[], desks: Desk[], mustChange = false) => {
     store.addUser({ name, roles, desks, password: hash }, author);
@@ -53,11 +50,9 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     });
     await js.publish(alertSubject(alert), JSON.stringify(alertEvent(alert, '/ringfence/test')));
   };
-  const signIn = async (name: string, password: string, language = 'en'): Promise<void> => {
+  const comesIn = async (name: string, password: string, language = 'en'): Promise<void> => {
     await page.goto(`${server.http}/#/desk/fraud?lang=${language}`);
-    await page.locator('input[name=name]').fill(name);
-    await page.locator('input[name=password]').fill(password);
-    await page.locator('button[type=submit]').click();
+    await signIn(page, name, password);
   };
   const entries = (): AuditEntry[] => [...store.auditRows()].map(({ text }) => JSON.parse(text) as AuditEntry);
 
@@ -74,10 +69,8 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     js = jetstream(nc);
     await publish('fraud', 'alert-fraud');
     await publish('retention', 'alert-retention');
-    browser = await openBrowser();
   });
   afterAll(async () => {
-    await browser?.close();
     await nc?.close();
     await server?.end();
     store.close();
@@ -85,15 +78,9 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     await broker?.stop();
     rmSync(data, { recursive: true, force: true });
   });
+  const newPage = pagesForEach();
   beforeEach(async () => {
-    context = await browser.newContext();
-    page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems = watchProblems(page);
-  });
-  afterEach(async () => {
-    await context.close();
-    expect(problems).toEqual([]);
+    page = await newPage();
   });
 
   test.each([
@@ -102,7 +89,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
   ])(
     'in %s: the page says what is wrong, keeps nobody out, and lets the right one in',
     async (language, heading, wrong) => {
-      await signIn('lin', 'not the password', language);
+      await comesIn('lin', 'not the password', language);
       await page.getByRole('heading', { name: heading }).waitFor();
       await page.getByRole('alert').getByText(wrong).waitFor();
       expect(await seriousViolations(page)).toEqual([]);
@@ -120,24 +107,24 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
   test('each person sees the desks and pages of their roles', async () => {
     const links = () =>
       page.locator('header nav a').evaluateAll((all) => all.map(({ textContent }) => textContent?.replace(/\d.*/, '')));
-    await signIn('lin', PASSWORD);
+    await comesIn('lin', PASSWORD);
     await page.locator('.connection.live').waitFor();
     await expect.poll(links).toEqual(['Fraud', 'Rules', 'Lists', 'Operations']);
     await page.locator('.signed-in button').click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    await signIn('mei', PASSWORD);
+    await comesIn('mei', PASSWORD);
     await page.locator('.connection.live').waitFor();
     await expect.poll(links).toEqual(['Retention', 'Rules', 'Operations']);
     await expect.poll(() => page.locator('table.alerts tbody a').count()).toBe(1);
     await page.locator('.signed-in button').click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    await signIn('sam', PASSWORD);
+    await comesIn('sam', PASSWORD);
     await page.locator('.signed-in').waitFor();
     await expect.poll(links).toEqual(['Rules', 'Rejected', 'Operations']);
   });
 
   test('a number is masked until somebody says why they need it', async () => {
-    await signIn('lin', PASSWORD);
+    await comesIn('lin', PASSWORD);
     await page.locator('table.alerts tbody a').first().click();
     await page.locator('.panel .reason-sentence').getByText('86139****5678').waitFor();
     const shown = () => page.content();
@@ -162,7 +149,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
   ])('in %s: a one-time password has to be changed', async (language, heading, differ) => {
     const name = `new-${language}`;
     addPerson(name, ['lead'], ['fraud'], true);
-    await signIn(name, PASSWORD, language);
+    await comesIn(name, PASSWORD, language);
     await page.getByRole('heading', { name: heading }).waitFor();
     expect(await seriousViolations(page)).toEqual([]);
     const fill = async (current: string, next: string, again: string): Promise<void> => {
@@ -189,7 +176,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
       { at, ...author, action: 'putRule', object: { id: hostile }, result: 'denied', reason: hostile, more: 3 },
     ]);
     addPerson(admin, ['admin'], [...DESKS]);
-    await signIn(admin, PASSWORD, language);
+    await comesIn(admin, PASSWORD, language);
     await page.getByRole('link', { name, exact: true }).click();
     const rows = page.locator('table.audit tbody tr');
     await rows.filter({ hasText: 'signIn' }).first().getByText(done).waitFor();
@@ -209,7 +196,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     async ({ language, words }) => {
       const [admin, person, program] = [`boss-${language}`, `kai-${language}`, `crm-${language}`];
       addPerson(admin, ['admin'], [...DESKS]);
-      await signIn(admin, PASSWORD, language);
+      await comesIn(admin, PASSWORD, language);
       await page.getByRole('link', { name: words.page, exact: true }).click();
       const dialog = page.getByRole('dialog');
       const secret = async (): Promise<string> => {
@@ -269,7 +256,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
 
   test('who is disabled is back before the page at once, with nothing left on it', async () => {
     addPerson('kim', ['lead'], ['fraud']);
-    await signIn('kim', PASSWORD);
+    await comesIn('kim', PASSWORD);
     await page.locator('table.alerts tbody a').first().waitFor();
     store.changeUser('kim', { disabled: true }, author);
     await publish('fraud', 'alert-after');

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CASE_POLICY } from '../src/cases/case-policy.ts';
 import type { Feedback } from '../src/cases/feedback.ts';
 import { DEFAULTS } from '../src/config.ts';
@@ -13,8 +13,9 @@ import { type ChurnReport, churnReport } from '../src/rules/churn-report.ts';
 import { type Model, parseModel } from '../src/rules/model.ts';
 import { COHORT_DAYS, createCalibration } from '../src/state/calibration.ts';
 import { PROBABILITY_STEPS } from '../src/state/forecast.ts';
-import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, builtConsole, chromiumPath, seriousViolations } from './browser.ts';
 import { type Bench, type RunningGateway, startBench } from './http-gateway.ts';
+import { pagesForEach } from './pages.ts';
 import { until } from './serving.ts';
 
 const FILE = 'models/retention.yaml';
@@ -45,9 +46,6 @@ beforeAll(buildIfStale);
 describe.skipIf(chromiumPath === undefined)('the churn panel (skipped where no Chromium is found)', () => {
   let bench: Bench;
   let gateway: RunningGateway;
-  let browser: Browser;
-  let context: BrowserContext | undefined;
-  let problems: string[] = [];
   const calibration = filled();
 
   beforeAll(async () => {
@@ -57,7 +55,6 @@ describe.skipIf(chromiumPath === undefined)('the churn panel (skipped where no C
       churn: () => churnReport(model, [calibration.snapshot()]),
       casePolicy: { ...CASE_POLICY, controlShare: 0.4 },
     });
-    browser = await openBrowser();
     for (let index = 0; index < CASES; index++) {
       const msisdn = `86138000${String(index).padStart(5, '0')}`;
       await bench.publishAlert({ desk: 'retention', servedMsisdn: msisdn, key: { type: 'subscriber', value: msisdn } });
@@ -83,19 +80,11 @@ describe.skipIf(chromiumPath === undefined)('the churn panel (skipped where no C
     expect(Math.min(seen.true, seen.false)).toBeGreaterThan(2);
   }, 180_000);
   afterAll(async () => {
-    await browser?.close();
     await bench?.stop();
   });
-  afterEach(async () => {
-    await context?.close();
-    context = undefined;
-    expect(problems).toEqual([]);
-  });
+  const newPage = pagesForEach();
   const open = async (language: string): Promise<Page> => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 1400 } });
-    const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
-    problems = watchProblems(page);
+    const page = await newPage({ viewport: { width: 1440, height: 1400 } });
     await page.goto(`${gateway.url}/#/operations?lang=${language}`);
     await page.locator('.churn-panel table').first().waitFor();
     return page;

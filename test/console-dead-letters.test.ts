@@ -1,12 +1,21 @@
 /** The page of rejected records in a real browser: found, read, corrected and sent, with the engine that rejected them. */
-import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { join } from 'node:path';
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
-import { countIn, endProcesses, type Serving, scrape, send, startServe, temporaryFolder, until } from './serving.ts';
-
-/** Shorter than the limit of a test, so that a failure names what was not there. */
-const LOCATOR_LIMIT_MS = 10_000;
+import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
+import { pagesForEach } from './pages.ts';
+import {
+  copyRules,
+  countIn,
+  endProcesses,
+  type Serving,
+  scrape,
+  send,
+  startServe,
+  temporaryFolder,
+  until,
+} from './serving.ts';
 
 let made = 0;
 const voice = (more: object = {}): string =>
@@ -25,33 +34,22 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
   const folder = temporaryFolder();
   let broker: Broker;
   let serving: Serving;
-  let browser: Browser;
-  let context: BrowserContext | undefined;
-  let problems: string[] = [];
 
   beforeAll(async () => {
     await buildIfStale();
     broker = await startBroker();
-    serving = await startServe({ nats: broker.url, data: folder.path });
-    browser = await openBrowser();
-  });
-  afterEach(async () => {
-    await context?.close();
-    context = undefined;
-    expect(problems).toEqual([]);
+    const rules = copyRules(join(folder.path, 'rules'), 'fraud/long-call');
+    serving = await startServe({ nats: broker.url, data: join(folder.path, 'data'), rules });
   });
   afterAll(async () => {
-    await browser?.close();
     await endProcesses();
     await broker.stop();
     folder.remove();
   });
 
-  const open = async (hash: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB', ...options });
-    const page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems = watchProblems(page);
+  const newPage = pagesForEach();
+  const open = async (hash: string, options?: BrowserContextOptions): Promise<Page> => {
+    const page = await newPage(options);
     await page.goto(`${serving.http}/${hash}`);
     await page.locator('.connection.live').waitFor();
     return page;
@@ -153,7 +151,7 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
     await page.getByRole('searchbox').press('Enter');
     await expect.poll(() => rows(page).count()).toBe(2);
     await reject(voice({ recordType: 'telex' }));
-    await expect.poll(() => rows(page).count(), { timeout: LOCATOR_LIMIT_MS }).toBe(3);
+    await expect.poll(() => rows(page).count(), { timeout: 20_000 }).toBe(3);
   });
 
   test('more than a page is shown when asked for', async () => {

@@ -4,19 +4,15 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Role } from '../src/access/grants.ts';
-import { hashPassword } from '../src/access/password.ts';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAccessStore } from '../src/access/store.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
+import { addPeople, pagesForEach, signIn } from './pages.ts';
 import { alertsIn, endProcesses, type Serving, send, startServe, temporaryFolder, until } from './serving.ts';
 
-const PASSWORD = 'a long enough sentence';
-const LOCATOR_LIMIT_MS = 20_000;
 const HOSTILE = '<img src=x onerror=alert(1)> =cmd|calc';
-const author = { who: { kind: 'command', id: 'test' } };
 const RULE = `id: fraud.hot
 version: 1
 catalogue: F90
@@ -54,66 +50,35 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
   const rules = join(folder.path, 'rules');
   const data = join(folder.path, 'data');
   let broker: Broker;
-  let browser: Browser;
   let server: Serving;
-  const contexts: BrowserContext[] = [];
-  let problems: string[][] = [];
 
   beforeAll(async () => {
     broker = await startBroker();
-    browser = await openBrowser();
     mkdirSync(join(rules, 'lists'), { recursive: true });
     mkdirSync(data);
     writeFileSync(join(rules, 'hot.yaml'), RULE);
     writeFileSync(join(rules, 'lists/hot.csv'), '# of the operator\nkind,value,note\nnumber,37100000001,first\n');
-    const store = openAccessStore(join(data, 'access.sqlite'));
-    const hash = await hashPassword(PASSWORD);
-    const people: [string, Role][] = [
-      ['lena', 'lead'],
-      ['ana', 'analyst'],
-    ];
-    for (const [name, role] of people) {
-      store.addUser({ name, roles: [role], desks: ['fraud'], password: hash }, author);
-      store.changeUser(name, { password: { hash, mustChange: false } }, author);
-    }
-    store.close();
+    await addPeople(data, [
+      { name: 'lena', role: 'lead', desk: 'fraud' },
+      { name: 'ana', role: 'analyst', desk: 'fraud' },
+    ]);
     server = await startServe({ nats: broker.url, rules, data });
   }, 120_000);
   afterAll(async () => {
-    await browser?.close();
     await server?.end();
     await endProcesses();
     await broker?.stop();
     folder.remove();
   });
-  afterEach(async () => {
-    await Promise.all(contexts.splice(0).map((context) => context.close()));
-    const seen = problems.flat();
-    problems = [];
-    expect(seen).toEqual([]);
-  });
+  const newPage = pagesForEach();
   const signedIn = async (name: string, hash: string): Promise<Page> => {
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-    contexts.push(context);
-    const page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems.push(watchProblems(page));
+    const page = await newPage();
     await page.goto(`${server.http}/${hash}`);
-    await page.locator('input[name=name]').fill(name);
-    await page.locator('input[name=password]').fill(PASSWORD);
-    await page.locator('button[type=submit]').click();
+    await signIn(page, name);
     await page.locator('.lists-page h1').waitFor();
     return page;
   };
   const csv = (text: string) => ({ name: 'hot.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
-  const picture = async (page: Page, name: string): Promise<void> => {
-    const into = process.env['RINGFENCE_PICTURES'];
-    if (into === undefined) return;
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.screenshot({ path: join(into, `${name}-${colorScheme}.png`) });
-    }
-  };
   const alertedSubscribers = async (): Promise<(string | undefined)[]> =>
     (await alertsIn(broker.url)).map(({ servedMsisdn }) => servedMsisdn);
 
@@ -129,7 +94,6 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
     await page.getByText('The file cannot be taken over. Problems found: 1.').waitFor();
     expect(await page.locator('.import tbody').innerText()).toMatch(/3\s+8\s+'abc' is no number/);
     expect(await seriousViolations(page)).toEqual([]);
-    await picture(page, 'lists-en');
     expect(readFileSync(join(rules, 'lists/hot.csv'), 'utf8')).not.toContain('37122222222');
 
     await page
@@ -179,6 +143,5 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
     expect(await page.locator('main').innerText()).not.toContain('37100000001');
     expect(await page.getByRole('button', { name: /移除|预览|添加/ }).count()).toBe(0);
     expect(await seriousViolations(page)).toEqual([]);
-    await picture(page, 'lists-zh');
   });
 });

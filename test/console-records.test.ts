@@ -4,18 +4,14 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Role } from '../src/access/grants.ts';
-import { hashPassword } from '../src/access/password.ts';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openAccessStore } from '../src/access/store.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
+import { addPeople, pagesForEach, signIn } from './pages.ts';
 import { alertsIn, endProcesses, type Serving, send, startServe, temporaryFolder, until } from './serving.ts';
 
-const PASSWORD = 'a long enough sentence';
-const LOCATOR_LIMIT_MS = 20_000;
-const author = { who: { kind: 'command', id: 'test' } };
 const MSISDN = '8613800001234';
 const HOSTILE = '<b>x</b>\u202e{{7*7}}';
 const FILE = `id: fraud.calls
@@ -66,30 +62,19 @@ beforeAll(buildIfStale);
 describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chromium is found)', () => {
   const folder = temporaryFolder();
   let broker: Broker;
-  let browser: Browser;
   let server: Serving;
-  const contexts: BrowserContext[] = [];
-  let problems: string[][] = [];
 
   beforeAll(async () => {
     broker = await startBroker();
-    browser = await openBrowser();
     const rules = join(folder.path, 'rules');
     const data = join(folder.path, 'data');
     for (const path of [rules, data]) mkdirSync(path);
     writeFileSync(join(rules, 'calls.yaml'), FILE);
-    const store = openAccessStore(join(data, 'access.sqlite'));
-    const hash = await hashPassword(PASSWORD);
-    const people: [string, Role, 'fraud' | 'retention'][] = [
-      ['lena', 'lead', 'fraud'],
-      ['ana', 'analyst', 'fraud'],
-      ['rita', 'retention', 'retention'],
-    ];
-    for (const [name, role, desk] of people) {
-      store.addUser({ name, roles: [role], desks: [desk], password: hash }, author);
-      store.changeUser(name, { password: { hash, mustChange: false } }, author);
-    }
-    store.close();
+    await addPeople(data, [
+      { name: 'lena', role: 'lead', desk: 'fraud' },
+      { name: 'ana', role: 'analyst', desk: 'fraud' },
+      { name: 'rita', role: 'retention', desk: 'retention' },
+    ]);
     server = await startServe({ nats: broker.url, rules, data });
     const messages = [...usage].sort((a, b) => a.eventTime - b.eventTime);
     await send(
@@ -99,41 +84,21 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     await until('the alert', async () => (await alertsIn(broker.url)).length > 0);
   }, 120_000);
   afterAll(async () => {
-    await browser?.close();
     await server?.end();
     await endProcesses();
     await broker?.stop();
     folder.remove();
   });
-  afterEach(async () => {
-    await Promise.all(contexts.splice(0).map((context) => context.close()));
-    const seen = problems.flat();
-    problems = [];
-    expect(seen).toEqual([]);
-  });
+  const newPage = pagesForEach();
   const signedIn = async (name: string, hash: string): Promise<Page> => {
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, timezoneId: 'Asia/Shanghai' });
-    contexts.push(context);
-    const page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems.push(watchProblems(page));
+    const page = await newPage({ timezoneId: 'Asia/Shanghai' });
     await page.goto(`${server.http}/${hash}`);
-    await page.locator('input[name=name]').fill(name);
-    await page.locator('input[name=password]').fill(PASSWORD);
-    await page.locator('button[type=submit]').click();
+    await signIn(page, name);
     await page.locator('.connection.live').waitFor();
     return page;
   };
   const rows = (page: Page) => page.locator('table.records tbody tr:not(.gap)');
   const footer = (page: Page) => page.locator('.queue-footer [role=status]');
-  const picture = async (page: Page, name: string): Promise<void> => {
-    const into = process.env['RINGFENCE_PICTURES'];
-    if (into === undefined) return;
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      await page.screenshot({ path: join(into, `${name}-${colorScheme}.png`) });
-    }
-  };
 
   test('an alert shows the records of its window; all of them stand in a table that the address describes', {
     timeout: 180_000,
@@ -148,7 +113,6 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     expect(await section.locator('tbody').innerText()).toContain('37112345679');
     expect(await seriousViolations(page)).toEqual([]);
     await section.scrollIntoViewIfNeeded();
-    await picture(page, 'contributing-en');
     await section.getByRole('link', { name: 'All 10 in the table' }).click();
 
     await page.getByText('10 of 10 records').waitFor();
@@ -173,7 +137,6 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     await page.keyboard.press('j');
     await page.locator('#record-heading').waitFor();
     expect(await page.locator('.panel .facts').innerText()).toContain('call-8');
-    await picture(page, 'records-en');
     expect(await page.evaluate("document.activeElement.closest('tr.active') !== null")).toBe(true);
     expect(await seriousViolations(page)).toEqual([]);
     await page.keyboard.press('Escape');
@@ -193,7 +156,6 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     expect(text).not.toContain(MSISDN);
     expect(text).toContain('371****5679');
     expect(await seriousViolations(page)).toEqual([]);
-    await picture(page, 'records-zh');
     await page.getByLabel('话单类型').selectOption('voice');
     await page.getByText('10条，共40条').waitFor();
     const [download] = await Promise.all([

@@ -4,19 +4,14 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { Role } from '../src/access/grants.ts';
-import { hashPassword } from '../src/access/password.ts';
-import { openAccessStore } from '../src/access/store.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { buildIfStale, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
+import { addPeople, pagesForEach, signIn } from './pages.ts';
 import { alertsIn, endProcesses, type Serving, send, startServe, temporaryFolder, until } from './serving.ts';
 
-const PASSWORD = 'a long enough sentence';
-const LOCATOR_LIMIT_MS = 20_000;
 const HOSTILE = '<img src=x onerror=alert(1)> \u202e{{7*7}} "; DROP TABLE';
-const author = { who: { kind: 'command', id: 'test' } };
 const RULE = 'fraud.calls';
 const FILE = `id: ${RULE}
 version: 1
@@ -62,10 +57,7 @@ beforeAll(buildIfStale);
 describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where no Chromium is found)', () => {
   const folder = temporaryFolder();
   let broker: Broker;
-  let browser: Browser;
   let server: Serving;
-  const contexts: BrowserContext[] = [];
-  let problems: string[][] = [];
 
   const rulesOf = (name: string): string => {
     const path = join(folder.path, name);
@@ -75,29 +67,16 @@ describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where
   };
   beforeAll(async () => {
     broker = await startBroker();
-    browser = await openBrowser();
   });
   afterAll(async () => {
-    await browser?.close();
     await endProcesses();
     await broker?.stop();
     folder.remove();
   });
   afterEach(async () => {
-    await Promise.all(contexts.splice(0).map((context) => context.close()));
     await server?.end();
-    const seen = problems.flat();
-    problems = [];
-    expect(seen).toEqual([]);
   });
-  const newPage = async (): Promise<Page> => {
-    const context = await browser.newContext({ viewport: { width: 1440, height: 1000 } });
-    contexts.push(context);
-    const page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems.push(watchProblems(page));
-    return page;
-  };
+  const newPage = pagesForEach();
   const firing = async (): Promise<unknown[]> =>
     (await alertsIn(broker.url))
       .filter(({ status }) => status === 'firing')
@@ -108,30 +87,23 @@ describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where
   }, async () => {
     const data = join(folder.path, 'data');
     mkdirSync(data);
-    const store = openAccessStore(join(data, 'access.sqlite'));
-    const hash = await hashPassword(PASSWORD);
-    const addPerson = (name: string, roles: Role[]) => {
-      store.addUser({ name, roles, desks: ['fraud'], password: hash }, author);
-      store.changeUser(name, { password: { hash, mustChange: false } }, author);
-    };
-    addPerson('lin', ['lead']);
-    addPerson('mei', ['lead']);
-    addPerson('anna', ['analyst']);
-    store.close();
+    await addPeople(data, [
+      { name: 'lin', role: 'lead', desk: 'fraud' },
+      { name: 'mei', role: 'lead', desk: 'fraud' },
+      { name: 'anna', role: 'analyst', desk: 'fraud' },
+    ]);
     server = await startServe({ nats: broker.url, data, rules: rulesOf('rules') });
     await send(broker.url, [...calls('8613900000001', 0, 11), ...calls('8613900000002', 20, 26)]);
     await until('the first alert', async () => (await firing()).length === 1);
 
-    const signIn = async (name: string, language: string): Promise<Page> => {
+    const signedIn = async (name: string, language: string): Promise<Page> => {
       const page = await newPage();
       await page.goto(`${server.http}/#/rules?rule=${RULE}&lang=${language}`);
-      await page.locator('input[name=name]').fill(name);
-      await page.locator('input[name=password]').fill(PASSWORD);
-      await page.locator('button[type=submit]').click();
+      await signIn(page, name);
       await page.locator('.panel.rule, .panel-body.rule').waitFor();
       return page;
     };
-    const lin = await signIn('lin', 'en');
+    const lin = await signedIn('lin', 'en');
     const least = lin.getByLabel('least', { exact: true });
     await least.waitFor();
     expect(await least.inputValue()).toBe('10');
@@ -191,12 +163,12 @@ describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where
     expect(await seriousViolations(lin)).toEqual([]);
 
     // An analyst sees it and can do nothing.
-    const anna = await signIn('anna', 'en');
+    const anna = await signedIn('anna', 'en');
     await anna.getByText('Change that waits for a decision').waitFor();
     expect(await anna.getByRole('button', { name: /Approve|Reject|Check and run/ }).count()).toBe(0);
     expect(await anna.getByLabel('least', { exact: true }).isDisabled()).toBe(true);
 
-    const mei = await signIn('mei', 'zh-CN');
+    const mei = await signedIn('mei', 'zh-CN');
     await mei.getByText('营销活动', { exact: true }).waitFor();
     await mei.locator('.proposal blockquote', { hasText: HOSTILE }).waitFor();
     await mei.locator('.proposal .diff .added', { hasText: 'least: 5' }).waitFor();

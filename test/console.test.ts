@@ -10,16 +10,15 @@ import { createInterface } from 'node:readline';
 import { gzipSync } from 'node:zlib';
 import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
-import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AlertData, alertEvent, alertSubject } from '../src/alerts/alert.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { buildIfStale, builtConsole, chromiumPath, openBrowser, seriousViolations, watchProblems } from './browser.ts';
+import { buildIfStale, builtConsole, chromiumPath, seriousViolations } from './browser.ts';
+import { pagesForEach } from './pages.ts';
 
 const root = join(import.meta.dirname, '..');
 const FIRST_LOAD_BYTES_MAX = 80 * 1024;
-/** Shorter than the limit of a test, so that a failure names what was not there. */
-const LOCATOR_LIMIT_MS = 10_000;
 
 interface Server {
   url: string;
@@ -120,9 +119,6 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
   let js: JetStreamClient;
   let data: string;
   let server: Server;
-  let browser: Browser;
-  let context: BrowserContext | undefined;
-  let problems: string[] = [];
 
   beforeAll(async () => {
     broker = await startBroker();
@@ -130,22 +126,13 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     server = await serve(broker, data);
     nc = await connect({ servers: broker.url });
     js = jetstream(nc);
-    browser = await openBrowser();
   });
 
   afterAll(async () => {
-    await browser?.close();
     await nc?.close();
     await server?.stop();
     await broker?.stop();
     rmSync(data, { recursive: true, force: true });
-  });
-
-  afterEach(async () => {
-    await context?.close();
-    context = undefined;
-    // No script failed, and the content security policy was never violated.
-    expect(problems).toEqual([]);
   });
 
   /** As the engine publishes: one subject an alert, one message a revision. */
@@ -155,12 +142,10 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     }
   };
 
+  const newPage = pagesForEach();
   /** Opens the console at a place and waits until it shows what exists and follows what comes. */
-  const open = async (hash: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB', ...options });
-    const page = await context.newPage();
-    page.setDefaultTimeout(LOCATOR_LIMIT_MS);
-    problems = watchProblems(page);
+  const open = async (hash: string, options?: BrowserContextOptions): Promise<Page> => {
+    const page = await newPage(options);
     await page.goto(`${server.url}/${hash}`);
     await page.locator('.connection.live').waitFor();
     return page;

@@ -12,6 +12,7 @@ import { type DeadLetters, matchesSubject, openDeadLetters } from '../src/source
 import { ensureStreams, partitionOf } from '../src/source/streams.ts';
 import { natsServers } from './nats-servers.ts';
 import {
+  copyRules,
   countIn,
   endProcesses,
   ringfence,
@@ -27,6 +28,7 @@ import {
 
 const NOW = Date.now();
 const folder = temporaryFolder();
+const rules = copyRules(join(folder.path, 'rules'), 'fraud/long-call');
 afterAll(() => folder.remove());
 
 type Raw = Record<string, unknown>;
@@ -242,7 +244,7 @@ describe('the command line', () => {
   const deadletter = (...args: string[]) => run(['deadletter', ...args, '--nats', broker.url]);
 
   test('lists, shows, corrects and replays what a running engine rejected, and the record counts once', async () => {
-    const serving = await startServe({ nats: broker.url, data: join(folder.path, 'cli') });
+    const serving = await startServe({ nats: broker.url, data: join(folder.path, 'cli'), rules });
     const bad = JSON.stringify(voice('fixed', { durationSec: -60, cellId: 'a\u001b[31m\u202e' }));
     const noise = Buffer.from([0xc1, 0x00, 0x1b, 0x5b]);
     await send(broker.url, [
@@ -307,7 +309,7 @@ describe('the command line', () => {
   }, 60_000);
 
   test('takes the corrected body from standard input', async () => {
-    const serving = await startServe({ nats: broker.url, data: join(folder.path, 'stdin') });
+    const serving = await startServe({ nats: broker.url, data: join(folder.path, 'stdin'), rules });
     await send(broker.url, [{ subject: 'usage.0.voice', body: '{"broken' }]);
     await until('the dead letter', async () => (await countIn(broker.url, 'DEADLETTER')) === 1);
     const replay = ringfence(['deadletter', 'replay', '1', '--body', '-', '--nats', broker.url], {

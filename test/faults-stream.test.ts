@@ -2,14 +2,13 @@
  * Streams, networks and producers that misbehave: what can be made good is, what cannot is counted and said. Real brokers,
  * real processes; the oracle is `replay` of what the stream holds.
  */
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { beforeAll, describe, expect } from 'vitest';
 import type { AlertData, AlertEvent } from '../src/alerts/alert.ts';
-import { projectFolder } from '../src/config.ts';
 import { createRandom } from '../src/feed/random.ts';
 import type { SubscriberView } from '../src/http/schemas.ts';
 import { rulesMessage } from '../src/rules/message.ts';
@@ -17,6 +16,7 @@ import { type Broker, startBroker } from '../src/source/broker.ts';
 import { compareAlerts, expectSame, fault, freshForEach, isWhole, writeFew } from './faults.ts';
 import {
   alertsIn,
+  copyRules,
   countIn,
   createFollower,
   get,
@@ -271,10 +271,8 @@ fault('R13', 'poison between good records', 3 * MINUTE_MS, async (figures) => {
 });
 
 fault('R15', 'rules exchanged under load, right and wrong ones', 5 * MINUTE_MS, async (figures) => {
-  const text = readFileSync(join(projectFolder, 'rules/fraud/long-call.yaml'), 'utf8');
-  const rules = freshPath('rules');
-  mkdirSync(join(rules, 'fraud'), { recursive: true });
-  writeFileSync(join(rules, 'fraud/long-call.yaml'), text);
+  const rules = copyRules(freshPath('rules'), 'fraud/long-call');
+  const text = readFileSync(join(rules, 'fraud/long-call.yaml'), 'utf8');
   const serving = await startServe({ ...serveArgs(), rules });
   const nc = await connect({ servers: broker.url });
   const js = jetstream(nc);
@@ -408,16 +406,17 @@ describe('records that the stream no longer has (R7, R8)', () => {
     await nc.close();
   };
   const allowed = 'allowDataLoss: true\n';
+  const rules = copyRules(freshPath('rules'), 'fraud/long-call');
 
   /** A serve that has taken ten records and ended in order; what follows happens while it is away. */
   const served = async (): Promise<void> => {
-    const serving = await startServe({ nats: broker.url, data });
+    const serving = await startServe({ nats: broker.url, data, rules });
     await send(broker.url, voices('a', 10));
     await taken(serving.ops, 10);
     expect((await serving.end()).code).toBe(0);
   };
   const refusal = async (): Promise<string> => {
-    const { running, ready } = await tryServe({ nats: broker.url, data });
+    const { running, ready } = await tryServe({ nats: broker.url, data, rules });
     expect(ready).toBeUndefined();
     const { code, stderr } = await running.exited;
     expect(code, stderr).toBe(3);
@@ -425,13 +424,13 @@ describe('records that the stream no longer has (R7, R8)', () => {
   };
   /** Serves with the gap allowed, records taken, and then without: the gap is behind it. */
   const goesOn = async (records: number): Promise<void> => {
-    const serving = await startServe({ nats: broker.url, data, config: allowed });
+    const serving = await startServe({ nats: broker.url, data, rules, config: allowed });
     await taken(serving.ops, records);
     await send(broker.url, voices('late', 1));
     await taken(serving.ops, records + 1);
     expect(serving.log()).toContain('records of the stream are lost');
     expect((await serving.end()).code).toBe(0);
-    const again = await startServe({ nats: broker.url, data });
+    const again = await startServe({ nats: broker.url, data, rules });
     await send(broker.url, voices('later', 2));
     await taken(again.ops, 2);
     expect(await recordsTaken(again.ops)).toBe(2);
@@ -461,7 +460,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
 
   fault('R7', 'store of the broker rolled back', 3 * MINUTE_MS, async (figures) => {
     const earlier = freshPath('earlier');
-    const serving = await startServe({ nats: broker.url, data });
+    const serving = await startServe({ nats: broker.url, data, rules });
     await send(broker.url, voices('a', 5));
     await taken(serving.ops, 5);
     // The store of the broker as it was: what a restored backup brings back.
@@ -487,10 +486,10 @@ describe('records that the stream no longer has (R7, R8)', () => {
       await jsm.streams.delete('USAGE');
       await jsm.streams.add({ name: 'USAGE', subjects: ['usage.>'] });
     });
-    const serving = await startServe({ nats: broker.url, data, config: allowed });
+    const serving = await startServe({ nats: broker.url, data, rules, config: allowed });
     expect((await serving.end()).code).toBe(0);
     await send(broker.url, voices('b', 20));
-    const again = await startServe({ nats: broker.url, data });
+    const again = await startServe({ nats: broker.url, data, rules });
     await taken(again.ops, 20);
     expect(await recordsTaken(again.ops)).toBe(20);
     figures['records'] = 20;
@@ -498,7 +497,7 @@ describe('records that the stream no longer has (R7, R8)', () => {
   });
 
   fault('R7', 'stream made anew while it is read', 3 * MINUTE_MS, async (figures) => {
-    const serving = await startServe({ nats: broker.url, data });
+    const serving = await startServe({ nats: broker.url, data, rules });
     await send(broker.url, voices('a', 10));
     await taken(serving.ops, 10);
     await manage(async (jsm) => {

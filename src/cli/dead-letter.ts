@@ -229,10 +229,10 @@ function limitFlag(text: string): number {
 
 /** The subcommands; a letter that cannot be shown or replayed is exit code 1. */
 export function deadLetterCommand(): Command {
-  const command = new Command('deadletter').description('rejected records: list, show, correct and replay them');
+  const command = new Command('deadletter').description('Rejected records: list, show, correct and replay them.');
   command
     .command('list')
-    .description('rejected records, newest first')
+    .description('List rejected records, newest first.')
     .addOption(natsOption())
     .addOption(new Option('--reason <reason>', 'only these').choices(REASONS))
     .option('--subject <subject>', 'only what came on this subject (`http`, `usage.0.*`, `usage.>`)')
@@ -248,7 +248,7 @@ export function deadLetterCommand(): Command {
     });
   command
     .command('show')
-    .description('one of them: headers, reason, field and the original bytes')
+    .description('Show one of them: headers, reason, field and the original bytes.')
     .argument('<seq>', 'its sequence', sequenceArgument)
     .addOption(natsOption())
     .option('--raw', 'the original bytes alone, as they are')
@@ -275,7 +275,7 @@ export function deadLetterCommand(): Command {
     });
   command
     .command('replay')
-    .description('send them to the usage stream, as they are or corrected; a second time sends nothing')
+    .description('Send them to the usage stream, as they are or corrected; a second time sends nothing.')
     .argument('<seq...>', 'their sequences')
     .addOption(natsOption())
     .option('--body <file>', 'a corrected body in the place of the one of the letter; - is standard input')

@@ -134,7 +134,7 @@ function addressOf(line: Buffer): RecordAddress | undefined {
 /** The subcommand; prints the summary as one JSON line on stdout, exit code 1 where a line could not be sent. */
 export function publishCommand(): Command {
   return new Command('publish')
-    .description('send NDJSON usage records to NATS; - is standard input, .gz is understood')
+    .description('Send usage records of NDJSON files to NATS; - is standard input, .gz is understood.')
     .argument('<file...>', 'files with one JSON record a line')
     .addOption(new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default('nats://127.0.0.1:4222'))
     .option('--rate <n>', 'records per second (default: as fast as NATS takes them)', numberFlag('--rate', RATE_MAX))

@@ -90,7 +90,7 @@ function applySteps(engine: Engine, source: RuleSource, test: RuleTest): string 
           eventTimeMax: Number.MAX_SAFE_INTEGER,
         });
         const rejection = rejections[0];
-        if (rejection !== undefined) return `record ${count} is not valid: ${rejection.field} ${rejection.detail}`;
+        if (rejection !== undefined) return `record ${count} is not valid: ${rejection.detail}`;
         if (step.alert === undefined) engine.apply(records[0]!, alerts);
         else engine.applyAlert(records[0]!, noteOf(step.alert), alerts);
       }
