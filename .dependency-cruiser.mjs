@@ -17,7 +17,7 @@ const stages = [
   'source/',
   'sinks/',
 ];
-const support = ['errors.ts', 'metrics.ts', 'log.ts', 'clock.ts', 'projection-file.ts'];
+const support = ['errors.ts', 'metrics.ts', 'log.ts', 'clock.ts', 'projection-file.ts', 'projection-pages.ts'];
 const mayImport = [
   { module: 'errors.ts', values: [], types: [] },
   { module: 'record/', values: [], types: [] },
@@ -34,7 +34,8 @@ const mayImport = [
   { module: 'metrics.ts', values: ['errors.ts'], types: [] },
   { module: 'log.ts', values: ['errors.ts'], types: [] },
   { module: 'clock.ts', values: ['errors.ts'], types: [] },
-  { module: 'projection-file.ts', values: [], types: [] },
+  { module: 'projection-file.ts', values: ['errors.ts', 'projection-pages.ts'], types: [] },
+  { module: 'projection-pages.ts', values: [], types: [] },
   {
     module: 'config.ts',
     values: [

@@ -81,6 +81,21 @@ describe('cases', () => {
     expect(list.detail(caseOf(b), NOW)).toBeUndefined();
   });
 
+  it('are where their stream was left when the disk took nothing, so that what it lacks is read again', () => {
+    const index = open();
+    index.applyAlerts([alertAt(1, 1, 10)], 1);
+    const { db } = index.tables;
+    const alerts = Array.from({ length: 200 }, (_, n) => alertAt(n + 2, n + 2, 20, { servedMsisdn: `86138${n}` }));
+    const pages = Number(db.prepare('PRAGMA page_count').get()?.['page_count']);
+    db.exec(`PRAGMA max_page_count = ${pages}`);
+    expect(() => index.applyAlerts(alerts, 201)).toThrow('full');
+    expect(index.position('ALERTS').sequence).toBe(1);
+    db.exec('PRAGMA max_page_count = 100000');
+    index.applyAlerts(alerts, 201);
+    expect(index.position('ALERTS').sequence).toBe(201);
+    expect(createCaseList(index.tables).page({}, { order: 'due', limit: 200, now: NOW }).total).toBe(201);
+  });
+
   it('leave an alert that whoever closed had not seen to a new case', () => {
     const index = open();
     const [a, b] = [alertAt(1, 1, 10), alertAt(2, 2, 25)];

@@ -16,6 +16,7 @@ import {
   compareAlerts,
   crashingAt,
   expectSame,
+  type Figures,
   fault,
   freshForEach,
   isLong,
@@ -114,6 +115,16 @@ const allTaken = (serving: Serving): Promise<boolean> =>
     PASS_LIMIT_MS,
   );
 
+/** Puts down how long each part of a long test took, in seconds. */
+function stopwatch(figures: Figures): (part: string) => void {
+  let begun = performance.now();
+  return (part) => {
+    const now = performance.now();
+    figures[`s of ${part}`] = Math.round((now - begun) / 1_000);
+    begun = now;
+  };
+}
+
 fault(
   'R1',
   'SIGKILL of serve and broker at random points',
@@ -121,8 +132,12 @@ fault(
   async (figures) => {
     figures['kills'] = 0;
     figures['kills of the broker'] = 0;
+    const took = stopwatch(figures);
     const many = writePopulation(manyFile, MANY);
     figures['records'] = many;
+    took('population');
+    let readySec = 0;
+    let readyTimes = 0;
     const rate = Math.ceil(many / (killsWanted * SECONDS_PER_KILL));
     const random = createRandom(seed);
     const follower = createFollower();
@@ -133,7 +148,10 @@ fault(
         // One in three dies somewhere between its start and its first records, the others at work.
         if (kill % 3 === 2) await sleep(random() * 1_500);
         else {
+          const begun = performance.now();
           const serving = (await whenReady(running))!;
+          readySec += (performance.now() - begun) / 1_000;
+          figures['s to ready'] = Number((readySec / ++readyTimes).toFixed(2));
           follower.follow(serving.http);
           await sleep(random() * 1_000 * SECONDS_PER_KILL);
         }
@@ -149,20 +167,28 @@ fault(
         await running.kill();
         figures['kills'] = kill + 1;
       }
+      took('kills');
       const serving = await startServe(serveArgs());
       follower.follow(serving.http);
       expectSame((await sending.exited).code, 0);
+      took('rest of publishing');
       await allTaken(serving);
+      took('rest of the stream');
       // Before this process has other work: a client that does not read for seconds is cut, and rightly.
       const stored = await countIn(broker.url, 'ALERTS');
       await until('all alerts at the client', () => follower.frames.length >= stored, PASS_LIMIT_MS);
-      const expected = await replayed(await dump());
+      took('client');
       expectSame((await serving.end()).code, 0);
+      const dumped = await dump();
+      took('dump');
+      const expected = await replayed(dumped);
+      took('replay');
       figures['connections'] = follower.connections();
       figures['resyncs'] = follower.resyncs();
       compareAlerts(figures, await alertsIn(broker.url), expected);
       compareAlerts(figures, follower.alerts(), expected);
       expectSame(follower.resyncs(), 0);
+      took('comparison');
     } finally {
       follower.close();
     }

@@ -27,6 +27,7 @@ import {
   countIn,
   createFollower,
   endProcesses,
+  expectSameAlerts,
   get,
   publish,
   publishing,
@@ -65,18 +66,40 @@ const boundedArgs = [...oftenCheckpointed, '--resident-keys-max', '20'];
 const serveArgs = () => ({ nats: broker.url, data, args: oftenCheckpointed });
 const allAlerts = (): Promise<boolean> =>
   until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= expected.length);
-/** Alerts that the list shows, whatever their revision. */
-const listed = async ({ http }: Serving): Promise<number> => {
-  const ids = new Set<string>();
+/** All items of a list of the interface, page by page. */
+async function pages<Item>(url: string, name: string): Promise<Item[]> {
+  const items: Item[] = [];
   for (let cursor = ''; ; ) {
-    const answer = await get(`${http}/v1/alerts?limit=500${cursor === '' ? '' : `&cursor=${cursor}`}`);
-    const { alerts, next } = (await answer.json()) as { alerts: AlertData[]; next: string | null };
-    for (const { alertId } of alerts) ids.add(alertId);
-    if (next === null) return ids.size;
-    cursor = next;
+    const answer = await get(cursor === '' ? url : `${url}&cursor=${cursor}`);
+    const page = (await answer.json()) as Record<string, Item[]> & { next: string | null };
+    items.push(...page[name]!);
+    if (page.next === null) return items;
+    cursor = page.next;
   }
-};
-const alertIds = (): number => new Set(expected.map(({ alertId }) => alertId)).size;
+}
+const listedAlerts = ({ http }: Serving): Promise<AlertData[]> => pages(`${http}/v1/alerts?limit=500`, 'alerts');
+/** Alerts as their cases show them. */
+async function alertsOfCases({ http }: Serving): Promise<AlertData[]> {
+  const cases = await pages<{ caseId: string }>(`${http}/v1/cases?limit=200`, 'cases');
+  const details = cases.map(async ({ caseId }) => {
+    const { alertList } = (await (await get(`${http}/v1/cases/${caseId}`)).json()) as { alertList: AlertData[] };
+    return alertList;
+  });
+  return (await Promise.all(details)).flat();
+}
+/** Newest revisions, each once. */
+const newestRevisions = (alerts: readonly AlertData[]): AlertData[] => [
+  ...new Map(alerts.toSorted((a, b) => a.revision - b.revision).map((alert) => [alert.alertId, alert])).values(),
+];
+
+/** Waits until alerts and cases show all that there is; they must show it as it is in the stream. */
+async function expectWholeLists(serving: Serving): Promise<void> {
+  const all = newestRevisions(expected);
+  for (const list of [listedAlerts, alertsOfCases]) {
+    await until('the whole list', async () => (await list(serving)).length >= all.length);
+    expectSameAlerts(await list(serving), all);
+  }
+}
 
 /** A small disk of its own at this path; false where this user may not make one. */
 function mountSmallDisk(path: string): boolean {
@@ -131,7 +154,7 @@ fault('R16', 'state disk full, then room again', 4 * MINUTE_MS, async (figures, 
     for (const name of readdirSync(data)) if (name.startsWith('filler')) rmSync(join(data, name));
     await until('ready', async () => (await readiness(serving.ops)).status === 200);
     await until('a checkpoint', async () => (await durable()) > last);
-    await until('the whole list', async () => (await listed(serving)) === alertIds());
+    await expectWholeLists(serving);
     expectSame((await serving.end()).code, 0);
     const again = await startServe(serveArgs());
     expectSame(await recordsTaken(again.ops), 0);
@@ -183,6 +206,13 @@ const damages: Record<string, (path: string) => void> = {
     if (bytes.length > 0) bytes[at] = bytes[at]! ^ 0x10;
     writeFileSync(path, bytes);
   },
+  'a flipped bit in a text': (path) => {
+    const bytes = readFileSync(path);
+    const at = bytes.lastIndexOf('"triggerRecordId"');
+    expectSame(at > 0, true, `${path} holds no alert`);
+    bytes[at + 3] = bytes[at + 3]! ^ 0x01;
+    writeFileSync(path, bytes);
+  },
   'half of it': (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
   'no bytes': (path) => truncateSync(path, 0),
 };
@@ -216,7 +246,7 @@ async function startDamaged(world: string, at: string, hurt: (data: string) => v
       const { value } = await scrape(serving.ops);
       return value('ringfence_stream_lag_messages') === 0 && value('ringfence_records_total') > 0;
     });
-    await until('the whole list', async () => (await listed(serving)) === alertIds());
+    await expectWholeLists(serving);
     expectSame((await serving.end()).code, 0);
     return { passedOver: begun.split('checkpoint passed over').length - 1, alerts: await alertsIn(own.url) };
   } finally {
@@ -229,11 +259,17 @@ fault('R17', 'each file of the state folder damaged', (isWhole ? 20 : 8) * MINUT
   const world = `${data}-world`;
   const original = join(world, 'data');
   const own = await startBroker({ storeDir: join(world, 'store') });
-  const first = await startServe({ nats: own.url, data: original, args: boundedArgs });
+  const [aQuarter, aHalf] = [expected.length / 4, expected.length / 2];
+  const alertsStored = (): Promise<number> => countIn(own.url, 'ALERTS');
+  const before = await startServe({ nats: own.url, data: original, args: boundedArgs });
   const sending = publishing(file, own.url, ['--rate', String(Math.ceil(records / 6))]);
+  await until('first alerts', async () => (await alertsStored()) > aQuarter);
+  await before.kill();
+  // What the first life had in the logs of its lists is in their files in the second one.
+  const first = await startServe({ nats: own.url, data: original, args: boundedArgs });
   await until('three checkpoints', () => checkpoints(original).length === 3);
   await until('spilled keys', async () => (await scrape(first.ops)).value('ringfence_spilled_blocks') > 0);
-  await until('some alerts', async () => (await countIn(own.url, 'ALERTS')) > expected.length / 2);
+  await until('some alerts', async () => (await alertsStored()) > aHalf);
   await first.kill();
   expectSame((await sending.exited).code, 0);
   await own.stop();
@@ -246,13 +282,21 @@ fault('R17', 'each file of the state folder damaged', (isWhole ? 20 : 8) * MINUT
   const segments = files.filter((name) => name.includes('spill-'));
   const [oldest, , newest] = every;
   expectSame([every.length, segments.length > 0], [3, true], files.join(', '));
-  const all = files.flatMap((name) => Object.keys(damages).map((damage) => ({ names: [name], damage })));
+  const ofTexts = 'a flipped bit in a text';
+  const withTexts = files.filter((name) => /\.sqlite(-wal)?$/.test(name));
+  expectSame(withTexts.length, 4, withTexts.join(', '));
+  const all = files.flatMap((name) =>
+    Object.keys(damages)
+      .filter((damage) => damage !== ofTexts || withTexts.includes(name))
+      .map((damage) => ({ names: [name], damage })),
+  );
   // And all checkpoints at once: the state is then made anew from the stream.
   const cases = isWhole
     ? [...all, { names: every, damage: 'a flipped bit' }]
     : [
         { names: [newest!], damage: 'half of it' },
-        { names: [newest!, oldest!, 'alert-index.sqlite'], damage: 'a flipped bit' },
+        { names: [newest!, oldest!], damage: 'a flipped bit' },
+        { names: withTexts.filter((name) => !name.endsWith('-wal')), damage: ofTexts },
         { names: [...every, ...segments], damage: 'no bytes' },
       ];
   figures['files'] = files.length;

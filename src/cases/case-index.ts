@@ -87,7 +87,7 @@ type Row = Record<string, SQLOutputValue>;
 /** @param path a file, or `:memory:` */
 export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   const tables = openCaseTables(path, JSON.stringify(policy));
-  const { db, transaction, eventsOf } = tables;
+  const { db, eventsOf } = tables;
   const prepare = (sql: string): StatementSync => db.prepare(sql);
 
   const readMeta = prepare('SELECT value FROM meta WHERE name = ?');
@@ -478,6 +478,16 @@ export function openCaseIndex(path: string, policy: CasePolicy): CaseIndex {
   const advance = (stream: StreamName, sequence: number): void => {
     writeMeta.run(`${stream}.sequence`, sequence);
     positions[stream] = { created: positions[stream].created, sequence };
+  };
+  /** What a full disk has not taken is read again: the positions stay with the rows. */
+  const transaction = <T>(write: () => T): T => {
+    const before = { ...positions };
+    try {
+      return tables.transaction(write);
+    } catch (error) {
+      Object.assign(positions, before);
+      throw error;
+    }
   };
 
   return {

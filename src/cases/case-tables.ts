@@ -77,30 +77,19 @@ export interface CaseTables {
 /** @param policy a file that was filled under another one is filled again */
 export function openCaseTables(path: string, policy: string): CaseTables {
   const file = openProjection(path, { form: FORM, tables: TABLES, policy });
-  const { db } = file;
+  const { db, transaction } = file;
   const lanes = db.prepare('SELECT DISTINCT desk, key_type, key_value FROM case_alert WHERE seq < ?');
   const forget = db.prepare('DELETE FROM case_alert WHERE seq < ?');
   const events = db.prepare('SELECT seq, at, json FROM case_event WHERE case_id = ? ORDER BY seq');
   return {
     db,
+    transaction,
     eventsOf: (caseId) =>
       events.all(caseId).map(({ seq, at, json }) => ({
         sequence: Number(seq),
         at: Number(at),
         event: JSON.parse(String(json)) as CaseEvent,
       })),
-    transaction(write) {
-      db.exec('BEGIN IMMEDIATE');
-      try {
-        const result = write();
-        db.exec('COMMIT');
-        return result;
-      } catch (error) {
-        // A disk that takes nothing has rolled it back already.
-        if (db.isTransaction) db.exec('ROLLBACK');
-        throw error;
-      }
-    },
     forgottenLanes(alertSequence) {
       const found = lanes.all(alertSequence);
       forget.run(alertSequence);

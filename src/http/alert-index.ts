@@ -96,7 +96,7 @@ const TABLES = `
 export function openAlertIndex(path: string, options: { rowsMax?: number } = {}): AlertIndex {
   const rowsMax = options.rowsMax ?? INDEX_ROWS_MAX;
   const file = openProjection(path, { form: FORM, tables: TABLES });
-  const { db } = file;
+  const { db, transaction } = file;
 
   const insert = db.prepare(
     `INSERT OR REPLACE INTO alert (seq, alert_id, event_time, desk, severity, rule_id, status, served_msisdn, json)
@@ -114,18 +114,6 @@ export function openAlertIndex(path: string, options: { rowsMax?: number } = {})
   let sequence = Number(readMeta.get('sequence')?.value ?? 0);
   let stream = String(readMeta.get('stream')?.value ?? '');
   let rows = Number(countRows.get()?.rows);
-
-  const transaction = (write: () => void): void => {
-    db.exec('BEGIN IMMEDIATE');
-    try {
-      write();
-      db.exec('COMMIT');
-    } catch (error) {
-      // A disk that takes nothing has rolled it back already.
-      if (db.isTransaction) db.exec('ROLLBACK');
-      throw error;
-    }
-  };
 
   const prepared = (sql: string): StatementSync => {
     let statement = queries.get(sql);
