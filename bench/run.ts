@@ -10,7 +10,7 @@ import { findNatsServer } from '../src/source/broker.ts';
 import { collectGarbage, type Measurement, type Report } from './measurement.ts';
 import { consoleSuite } from './suites/console.ts';
 import { decodeSuite } from './suites/decode.ts';
-import { endToEndSuite } from './suites/end-to-end.ts';
+import { checkpointSuite, endToEndSuite } from './suites/end-to-end.ts';
 import { engineSuite, largeEngineSuite } from './suites/engine.ts';
 import { transportSuite } from './suites/transport.ts';
 
@@ -18,6 +18,7 @@ const SUITES: Record<string, (report: Report) => Promise<void>> = {
   decode: decodeSuite,
   transport: transportSuite,
   'end-to-end': endToEndSuite,
+  checkpoint: checkpointSuite,
   console: consoleSuite,
   engine: engineSuite,
   'engine-large': largeEngineSuite,

@@ -7,7 +7,7 @@ import { type Measurement, median, quantile, type Report } from '../bench/measur
 import { describeRun, saveRun, suiteNames } from '../bench/run.ts';
 import { consoleSuite } from '../bench/suites/console.ts';
 import { decodeSuite } from '../bench/suites/decode.ts';
-import { endToEndSuite } from '../bench/suites/end-to-end.ts';
+import { checkpointSuite, endToEndSuite } from '../bench/suites/end-to-end.ts';
 import { engineSuite } from '../bench/suites/engine.ts';
 import { transportSuite } from '../bench/suites/transport.ts';
 import { buildIfStale, chromiumPath } from './browser.ts';
@@ -107,6 +107,30 @@ describe('each suite runs and says what it measured', () => {
   });
 });
 
+test('a checkpoint suite tells alerts during a checkpoint from those between', { timeout: 120_000 }, async () => {
+  const figures = await figuresOf((report) =>
+    checkpointSuite(report, {
+      subscribers: 100,
+      load: { rate: 500, batch: 1 },
+      warmUpSeconds: 0.2,
+      measuredSeconds: 3,
+      recordsPerLongCall: 5,
+      packs: ['twelve rules'],
+      checkpointIntervalSec: 0.3,
+    }),
+  );
+  const load = '500/s, twelve rules';
+  expect(figures.get(`checkpoints ${load} batch 1`)).toBeGreaterThan(1);
+  expect(figures.get(`checkpoint_cut_max ${load} batch 1`)).toBeGreaterThan(0);
+  const [between, during] = ['between checkpoints', 'during a checkpoint'].map(
+    (when) => figures.get(`publish_to_client_alerts ${load}, ${when} batch 1`)!,
+  );
+  expect(between).toBeGreaterThan(0);
+  expect(during).toBeGreaterThan(0);
+  // Of 1,600 records the first 100 do not count.
+  expect(between! + during!).toBe(300);
+});
+
 test('a run is kept by version and day, with the machine in the first line', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ringfence-test-'));
   try {
@@ -125,7 +149,15 @@ test('a run is kept by version and day, with the machine in the first line', () 
 });
 
 test('the command knows its suites and refuses others with one sentence', () => {
-  expect(suiteNames.toSorted()).toEqual(['console', 'decode', 'end-to-end', 'engine', 'engine-large', 'transport']);
+  expect(suiteNames.toSorted()).toEqual([
+    'checkpoint',
+    'console',
+    'decode',
+    'end-to-end',
+    'engine',
+    'engine-large',
+    'transport',
+  ]);
   expect(execFileSync(process.execPath, [main, 'bench', '--help'], { encoding: 'utf8' })).toContain('--suite <name>');
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'bench', '--suite', 'speed'], {
     encoding: 'utf8',

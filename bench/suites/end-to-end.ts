@@ -8,6 +8,9 @@
  * come, each once, and all records must have been applied, or the suite fails.
  *
  * Latency: records are published at a steady rate; the long calls among them carry the time at which they were published.
+ *
+ * The suite `checkpoint` is the same latency at a million subscribers, told apart by whether a checkpoint was being written
+ * between the publishing of a record and the arrival of its alert.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -72,6 +75,7 @@ export async function endToEndSuite(report: Report, options: EndToEndOptions = {
         pack,
         folder: pack === 'all rules' ? DEFAULTS.rules : twelve,
         subscribers,
+        byCheckpoint: false,
         loads: options.loads ?? [
           { rate: 20_000, batch: 1 },
           { rate: 50_000, batch: 1 },
@@ -79,6 +83,40 @@ export async function endToEndSuite(report: Report, options: EndToEndOptions = {
         warmUpSeconds: options.warmUpSeconds ?? 20,
         measuredSeconds: options.measuredSeconds ?? 25,
         recordsPerLongCall: options.recordsPerLongCall ?? 1_000,
+      });
+    }
+  } finally {
+    rmSync(twelve, { recursive: true, force: true });
+    await bench.close();
+  }
+}
+
+export interface CheckpointOptions {
+  subscribers?: number;
+  load?: Load;
+  warmUpSeconds?: number;
+  measuredSeconds?: number;
+  recordsPerLongCall?: number;
+  packs?: readonly Pack[];
+  checkpointIntervalSec?: number;
+}
+
+export async function checkpointSuite(report: Report, options: CheckpointOptions = {}): Promise<void> {
+  const bench = await openBench();
+  const twelve = folderOfTwelve();
+  try {
+    for (const pack of options.packs ?? PACKS) {
+      await measureLatency(bench, report, {
+        pack,
+        folder: pack === 'all rules' ? DEFAULTS.rules : twelve,
+        subscribers: options.subscribers ?? 1_000_000,
+        byCheckpoint: true,
+        checkpointIntervalSec: options.checkpointIntervalSec,
+        loads: [options.load ?? { rate: 50_000, batch: 1 }],
+        // A million profiles, and two more records for each.
+        warmUpSeconds: options.warmUpSeconds ?? 60,
+        measuredSeconds: options.measuredSeconds ?? 120,
+        recordsPerLongCall: options.recordsPerLongCall ?? 500,
       });
     }
   } finally {
@@ -209,6 +247,13 @@ async function digest(bench: Bench, resident: number, count: number, rules: stri
   }
 }
 
+/** An alert: when its record was published and when it came to the client, on the monotonic clock. */
+interface Sample {
+  published: number;
+  arrived: number;
+  latencyMs: number;
+}
+
 async function measureLatency(
   bench: Bench,
   report: Report,
@@ -217,25 +262,32 @@ async function measureLatency(
     /** The rules folder. */
     folder: string;
     subscribers: number;
+    /** Tells the latency while a checkpoint was written, and that of the time between, instead of one for all. */
+    byCheckpoint: boolean;
+    checkpointIntervalSec?: number | undefined;
     loads: readonly Load[];
     warmUpSeconds: number;
     measuredSeconds: number;
     recordsPerLongCall: number;
   },
 ): Promise<void> {
-  const { pack, folder, subscribers, loads, ...pace } = options;
+  const { pack, folder, subscribers, byCheckpoint, checkpointIntervalSec, loads, ...pace } = options;
   await bench.jsm.streams.purge('USAGE');
   await bench.jsm.streams.purge('ALERTS');
-  const server = await startServer(bench.broker.url, folder);
+  const checkpoints: WrittenCheckpoint[] = [];
+  const server = await startServer(bench.broker.url, folder, {
+    ...(checkpointIntervalSec === undefined ? {} : { checkpointIntervalSec }),
+    ...(byCheckpoint ? { onCheckpoint: (checkpoint: WrittenCheckpoint) => checkpoints.push(checkpoint) } : {}),
+  });
   try {
-    const samples: { published: number; latencyMs: number }[] = [];
+    const samples: Sample[] = [];
     let arrived = () => {};
     const failed = Promise.withResolvers<never>();
     const client = connectClient(`${server.http}?since=0`, failed.reject, (alert) => {
       const now = monotonicMs();
       const published = publishedAt(alert.triggerRecordId);
       if (published === undefined || alert.catalogue !== 'F09' || alert.revision > 1) return;
-      samples.push({ published, latencyMs: now - published });
+      samples.push({ published, arrived: now, latencyMs: now - published });
       arrived();
     });
     for (const [index, { rate, batch }] of loads.entries()) {
@@ -259,16 +311,31 @@ async function measureLatency(
         server.died,
         failed.promise,
       );
-      const latencies = Float64Array.from(
-        samples.filter((sample) => sample.published >= published.measuredFrom).map(({ latencyMs }) => latencyMs),
-      ).sort();
-      const variant = `${rate}/s, ${pack}`;
-      const show = (metric: string, value: number, unit: string): void =>
-        report({ metric, value, unit, subscribers, batch, variant });
-      show('publish_to_client_p50', rounded(quantile(latencies, 0.5), 2), 'ms');
-      show('publish_to_client_p99', rounded(quantile(latencies, 0.99), 2), 'ms');
-      show('publish_to_client_max', rounded(latencies.at(-1) ?? Number.NaN, 2), 'ms');
-      show('publish_to_client_alerts', latencies.length, 'count');
+      const show = (metric: string, value: number, unit: string, when = ''): void =>
+        report({ metric, value, unit, subscribers, batch, variant: `${rate}/s, ${pack}${when}` });
+      const showLatency = (counted: readonly Sample[], when?: string): void => {
+        const latencies = Float64Array.from(counted, ({ latencyMs }) => latencyMs).sort();
+        show('publish_to_client_p50', rounded(quantile(latencies, 0.5), 2), 'ms', when);
+        show('publish_to_client_p99', rounded(quantile(latencies, 0.99), 2), 'ms', when);
+        show('publish_to_client_max', rounded(latencies.at(-1) ?? Number.NaN, 2), 'ms', when);
+        show('publish_to_client_alerts', latencies.length, 'count', when);
+      };
+      const counted = samples.filter((sample) => sample.published >= published.measuredFrom);
+      if (byCheckpoint) {
+        const written = checkpoints.filter(({ endedAt }) => endedAt >= published.measuredFrom);
+        const isDuring = (sample: Sample): boolean =>
+          written.some(({ begunAt, endedAt }) => sample.published <= endedAt && sample.arrived >= begunAt);
+        showLatency(
+          counted.filter((sample) => !isDuring(sample)),
+          ', between checkpoints',
+        );
+        showLatency(counted.filter(isDuring), ', during a checkpoint');
+        show('checkpoints', written.length, 'count');
+        show('checkpoint_cut_max', rounded(Math.max(...written.map(({ cutMs }) => cutMs)), 2), 'ms');
+        show('checkpoint_written_max', rounded(Math.max(...written.map((each) => each.endedAt - each.begunAt))), 'ms');
+      } else {
+        showLatency(counted);
+      }
       show('published_records_per_second', rounded(published.recordsPerSecond), '1/s');
       show('publisher_behind_plan_max', rounded(published.behindMsMax, 2), 'ms');
     }
@@ -276,6 +343,13 @@ async function measureLatency(
   } finally {
     await server.stop();
   }
+}
+
+/** When a checkpoint was begun and durable, on the monotonic clock, and how long the cut kept records waiting. */
+interface WrittenCheckpoint {
+  begunAt: number;
+  endedAt: number;
+  cutMs: number;
 }
 
 interface Server {
@@ -290,17 +364,35 @@ interface Server {
 }
 
 /** `serve` on free ports with an empty state; resolves at its ready line. */
-export async function startServer(nats: string, rules: string): Promise<Server> {
+export async function startServer(
+  nats: string,
+  rules: string,
+  options: { checkpointIntervalSec?: number; onCheckpoint?(checkpoint: WrittenCheckpoint): void } = {},
+): Promise<Server> {
+  const { checkpointIntervalSec = DEFAULTS.checkpointIntervalSec, onCheckpoint } = options;
   const data = mkdtempSync(join(tmpdir(), 'ringfence-bench-'));
   const child = spawn(
     process.execPath,
     [
       join(projectFolder, 'src/main.ts'),
-      ...['serve', '--nats', nats, '--data', data, '--rules', rules, '--log-level', 'warn'],
+      ...['serve', '--nats', nats, '--data', data, '--rules', rules],
+      ...['--log-level', onCheckpoint === undefined ? 'warn' : 'debug'],
+      ...['--checkpoint-interval-sec', String(checkpointIntervalSec)],
       ...['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'],
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    { stdio: ['ignore', 'pipe', onCheckpoint === undefined ? 'inherit' : 'pipe'] },
   );
+  if (onCheckpoint !== undefined && child.stderr !== null) {
+    createInterface({ input: child.stderr! }).on('line', (line) => {
+      const written = /"checkpoint written"/.test(line) ? (JSON.parse(line) as CheckpointLine) : undefined;
+      if (written === undefined) {
+        if (!line.startsWith('{"level":20') && !line.startsWith('{"level":30')) process.stderr.write(`${line}\n`);
+        return;
+      }
+      const endedAt = Date.parse(written.time) - Date.now() + monotonicMs();
+      onCheckpoint({ begunAt: endedAt - written.seconds * 1e3, endedAt, cutMs: written.cutMs });
+    });
+  }
   const killChild = (): void => void child.kill('SIGKILL');
   process.once('exit', killChild);
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
@@ -337,6 +429,14 @@ export async function startServer(nats: string, rules: string): Promise<Server> 
     await stop();
     throw error;
   }
+}
+
+/** What the log of `serve` says of a checkpoint. */
+interface CheckpointLine {
+  /** RFC 3339. */
+  time: string;
+  seconds: number;
+  cutMs: number;
 }
 
 function connectClient(url: string, fail: (error: Error) => void, take: (alert: AlertData) => void): WebSocket {
