@@ -380,19 +380,17 @@ export async function startServer(
       ...['--checkpoint-interval-sec', String(checkpointIntervalSec)],
       ...['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'],
     ],
-    { stdio: ['ignore', 'pipe', onCheckpoint === undefined ? 'inherit' : 'pipe'] },
+    { stdio: ['ignore', 'pipe', 'pipe'] },
   );
-  if (onCheckpoint !== undefined && child.stderr !== null) {
-    createInterface({ input: child.stderr! }).on('line', (line) => {
-      const written = /"checkpoint written"/.test(line) ? (JSON.parse(line) as CheckpointLine) : undefined;
-      if (written === undefined) {
-        if (!line.startsWith('{"level":20') && !line.startsWith('{"level":30')) process.stderr.write(`${line}\n`);
-        return;
-      }
-      const endedAt = Date.parse(written.time) - Date.now() + monotonicMs();
-      onCheckpoint({ begunAt: endedAt - written.seconds * 1e3, endedAt, cutMs: written.cutMs });
-    });
-  }
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    if (!line.includes('"checkpoint written"')) {
+      if (!line.startsWith('{"level":20') && !line.startsWith('{"level":30')) process.stderr.write(`${line}\n`);
+      return;
+    }
+    const { time, seconds, cutMs } = JSON.parse(line) as CheckpointLine;
+    const endedAt = Date.parse(time) - Date.now() + monotonicMs();
+    onCheckpoint?.({ begunAt: endedAt - seconds * 1e3, endedAt, cutMs });
+  });
   const killChild = (): void => void child.kill('SIGKILL');
   process.once('exit', killChild);
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));

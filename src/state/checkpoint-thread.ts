@@ -3,7 +3,7 @@
  * so that the pipeline pays for a checkpoint only with the cut itself and with keeping what it changes meanwhile.
  *
  * What cannot be shared is sent: what the engine says of itself at the begin, names as they are asked for, and each new
- * piece of memory for kept chunks. The last is sent before anything points into it and is fetched without waiting, because the
+ * piece of memory for kept blocks. The last is sent before anything points into it and is fetched without waiting, because the
  * copying runs in one go.
  */
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, Worker } from 'node:worker_threads';
@@ -27,7 +27,7 @@ interface Job<Meta> {
   names: number;
   duplicates: Uint8Array[];
   shown: CutPages;
-  /** Pieces for kept chunks come here. */
+  /** Pieces for kept blocks come here. */
   pieces: MessagePort;
   /** One word: LEISURE or HURRY. */
   pace: Int32Array;
