@@ -141,6 +141,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     const stored = publisher.cut();
     const at = position();
     const cutMs = performance.now() - begun;
+    log.debug({ partition, sequence: at.sequence, cutMs }, 'checkpoint cut');
     checkpointing = (async () => {
       try {
         const [alertMarks, letterMarks] = await Promise.all([
@@ -162,7 +163,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         const keptBytes = cut.arena.keptBytes();
         metrics.observeCheckpoint(seconds);
         metrics.checkpointKeptBytes.set(keptBytes);
-        log.debug({ partition, number, bytes, keptBytes, sequence: at.sequence, seconds, cutMs }, 'checkpoint written');
+        log.debug({ partition, number, bytes, keptBytes, sequence: at.sequence, seconds }, 'checkpoint written');
       } finally {
         cut.release();
         lastCheckpointAt = performance.now();
