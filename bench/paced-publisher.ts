@@ -6,9 +6,10 @@
  * All records are drawn and written as JSON before the first is published: that takes 8 us each, more than publishing them,
  * and a load of 50,000 a second would take from `serve` the core that it is measured on.
  */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { createUsagePublisher } from '../src/cli/usage-publisher.ts';
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
+import { createUsagePublisher, type UsagePublisher } from '../src/cli/usage-publisher.ts';
 import type { RawRecord } from '../src/feed/raw-record.ts';
 import { connectNats } from '../src/source/connection.ts';
 import { eventRecordsPerSecond, LONG_CALL, usageRecords } from './usage-stream.ts';
@@ -19,6 +20,8 @@ export interface PacedOptions {
   rate: number;
   /** Records to a message. */
   batch: number;
+  /** Of the first records: published as fast as they can be, and waited for, before the pace begins. */
+  residentRecords: number;
   /** Before anything counts. */
   warmUpSeconds: number;
   measuredSeconds: number;
@@ -45,16 +48,25 @@ export function publishedAt(recordId: string): number | undefined {
   return recordId.startsWith(LONG_CALL) ? Number(recordId.slice(LONG_CALL.length)) : undefined;
 }
 
-/** Publishes in a thread of its own; resolves when the broker has stored everything. */
-export function publishPaced(options: PacedOptions): Promise<PacedResult> {
+/**
+ * Publishes in a thread of its own; resolves when the broker has stored everything. `resident` is awaited between the resident
+ * records and those at a pace.
+ */
+export function publishPaced(options: PacedOptions, resident: () => Promise<void>): Promise<PacedResult> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(import.meta.url), { workerData: options });
-    worker.once('message', resolve);
+    worker.on('message', (message: PacedResult | typeof RESIDENT) => {
+      if (message !== RESIDENT) resolve(message);
+      else resident().then(() => worker.postMessage(RESIDENT), reject);
+    });
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the publisher ended with code ${code}`)));
   });
 }
 
+/** Said by the publisher when the resident records are stored, and to it when they have been applied. */
+const RESIDENT = 'resident';
+const RESIDENT_BATCH = 256;
 /** The clock ticks in whole milliseconds, so this is the finest pace there is. */
 const PACE_MS = 1;
 
@@ -104,10 +116,10 @@ function drawBodies(records: Iterable<RawRecord>, count: number): Bodies {
   return bodies;
 }
 
-async function publish(options: PacedOptions): Promise<PacedResult> {
-  const { rate, batch, warmUpSeconds, measuredSeconds } = options;
-  const count = Math.ceil(rate * (warmUpSeconds + measuredSeconds));
+async function publish(options: PacedOptions, port: MessagePort): Promise<PacedResult> {
+  const { rate, batch, residentRecords, warmUpSeconds, measuredSeconds } = options;
   const warmUp = Math.floor(rate * warmUpSeconds);
+  const count = residentRecords + Math.ceil(rate * (warmUpSeconds + measuredSeconds));
   const recordsPerSecond = eventRecordsPerSecond(options.subscribers);
   const bodies = drawBodies(
     usageRecords({
@@ -121,13 +133,7 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
     }),
     count,
   );
-  const nc = await connectNats(options.nats, { name: 'ringfence bench publisher' });
-  const publisher = createUsagePublisher(nc, { partitions: 1, batch });
-  const begun = performance.now();
-  let behindMsMax = 0;
-  let measuredBegun = begun;
-  let measuredFrom = monotonicMs();
-  for (let position = 0; position < count; position++) {
+  const take = (publisher: UsagePublisher, position: number): Promise<void> | undefined => {
     const longCall = bodies.longCalls.get(position);
     const at = bodies.at[position]!;
     const body =
@@ -135,9 +141,29 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
         ? bodies.slabs[bodies.slab[position]!]!.subarray(at, at + bodies.length[position]!)
         : Buffer.from(JSON.stringify({ ...longCall, recordId: `${LONG_CALL}${monotonicMs().toFixed(3)}` }));
     publisher.record(body, { recordType: bodies.recordType[position] });
-    const sent = position + 1;
-    const room = publisher.room();
+    return publisher.room();
+  };
+  const nc = await connectNats(options.nats, { name: 'ringfence bench publisher' });
+  if (residentRecords > 0) {
+    const publisher = createUsagePublisher(nc, { partitions: 1, batch: RESIDENT_BATCH });
+    for (let position = 0; position < residentRecords; position++) {
+      const room = take(publisher, position);
+      if (room !== undefined) await room;
+    }
+    await publisher.drained();
+    publisher.close();
+    port.postMessage(RESIDENT);
+    await once(port, 'message');
+  }
+  const publisher = createUsagePublisher(nc, { partitions: 1, batch });
+  const begun = performance.now();
+  let behindMsMax = 0;
+  let measuredBegun = begun;
+  let measuredFrom = monotonicMs();
+  for (let position = residentRecords; position < count; position++) {
+    const room = take(publisher, position);
     if (room !== undefined) await room;
+    const sent = position + 1 - residentRecords;
     let aheadMs = (sent / rate) * 1e3 - (performance.now() - begun);
     if (sent > warmUp) behindMsMax = Math.max(behindMsMax, -aheadMs);
     while (aheadMs > 0) {
@@ -154,11 +180,11 @@ async function publish(options: PacedOptions): Promise<PacedResult> {
   publisher.close();
   await nc.close();
   return {
-    recordsPerSecond: (count - warmUp) / seconds,
+    recordsPerSecond: (count - residentRecords - warmUp) / seconds,
     behindMsMax,
     measuredFrom,
     longCalls: bodies.longCalls.size,
   };
 }
 
-if (!isMainThread && parentPort !== null) parentPort.postMessage(await publish(workerData as PacedOptions));
+if (!isMainThread && parentPort !== null) parentPort.postMessage(await publish(workerData as PacedOptions, parentPort));
