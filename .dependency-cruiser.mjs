@@ -17,12 +17,21 @@ const stages = [
   'source/',
   'sinks/',
 ];
-const support = ['errors.ts', 'metrics.ts', 'log.ts', 'clock.ts', 'projection-file.ts', 'projection-pages.ts'];
+const support = [
+  'errors.ts',
+  'metrics.ts',
+  'log.ts',
+  'clock.ts',
+  'projection-file.ts',
+  'projection-pages.ts',
+  'thread-priority.ts',
+];
 const mayImport = [
   { module: 'errors.ts', values: [], types: [] },
+  { module: 'thread-priority.ts', values: [], types: [] },
   { module: 'record/', values: [], types: [] },
   { module: 'reference/', values: ['errors.ts'], types: [] },
-  { module: 'state/', values: ['record/', 'errors.ts'], types: ['reference/'] },
+  { module: 'state/', values: ['record/', 'errors.ts', 'thread-priority.ts'], types: ['reference/'] },
   { module: 'rules/', values: ['record/', 'errors.ts', 'reference/', 'state/'], types: [] },
   { module: 'alerts/', values: ['record/', 'errors.ts', 'rules/'], types: ['state/'] },
   { module: 'subscriber-view.ts', values: ['rules/', 'alerts/'], types: ['state/'] },

@@ -27,7 +27,7 @@ describe('checkpoint thread', () => {
     timeout: 60_000,
   }, async () => {
     const arena = createArena();
-    // About 40 MiB, blocks that share chunks and blocks that span many.
+    // About 40 MiB, blocks of all sizes.
     const sizes = [10, 100, 400, 700, 5_000];
     const addresses = Array.from({ length: 4_000 }, (_, n) => arena.allocate(sizes[n % sizes.length]!));
     const names = createNames();

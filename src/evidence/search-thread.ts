@@ -6,6 +6,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { Metrics } from '../metrics.ts';
 import { connectNats, isNoAnswer } from '../source/connection.ts';
+import { stepBack } from '../thread-priority.ts';
 import { SearchInterrupted, type SearchRequest, type SearchResult, searchRecords } from './record-search.ts';
 import { recordTypesOf } from './rule-records.ts';
 
@@ -118,6 +119,7 @@ if (!isMainThread && parentPort !== null && isOurs(workerData)) {
       port.postMessage((away ? { id, away } : { id, failure: (error as Error).message }) as Answer);
     }
   };
+  stepBack();
   port.on('message', (question: Question) => {
     last = last.then(() => answer(question));
   });

@@ -18,6 +18,7 @@ import { parseRule } from '../rules/rule.ts';
 import { connectNats } from '../source/connection.ts';
 import { openSource } from '../source/jetstream.ts';
 import { sequenceAt, usageStream } from '../source/streams.ts';
+import { stepBack } from '../thread-priority.ts';
 import { createBackTest, EXAMPLES_MAX, precisionOf, warmUpMs } from './back-test.ts';
 import type { BackTestResult, TestResult } from './change-event.ts';
 import { runRuleTests } from './rule-test.ts';
@@ -355,6 +356,7 @@ const isOurs = (data: unknown): data is Job =>
   typeof data === 'object' && data !== null && 'kind' in data && (data.kind === 'tests' || data.kind === 'backTest');
 
 if (!isMainThread && parentPort !== null && isOurs(workerData)) {
+  stepBack();
   const port = parentPort;
   const job = workerData;
   const say = (answer: Answer): void => port.postMessage(answer);

@@ -7,6 +7,7 @@
  * copying runs in one go.
  */
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { stepBack } from '../thread-priority.ts';
 import { type ArenaCut, type CutPages, takePage } from './arena.ts';
 import { type CheckpointContent, type Position, writeCheckpoint } from './checkpoint.ts';
 import type { NamesCut } from './key-table.ts';
@@ -185,4 +186,7 @@ function writeJobs(port: MessagePort): void {
   });
 }
 
-if (!isMainThread && parentPort !== null) writeJobs(parentPort);
+if (!isMainThread && parentPort !== null) {
+  stepBack();
+  writeJobs(parentPort);
+}
