@@ -80,21 +80,21 @@ const instants = fc.array(
   { minLength: 4, maxLength: 10 },
 );
 
+const membership = {
+  of: 'cellId',
+  window: '1h',
+  members: {
+    join: "direction == 'mo'",
+    confirm: "direction == 'mt'",
+    fail: 'durationSec > 270',
+    leave: "recordType == 'data'",
+    within: '10m',
+  },
+} satisfies Partial<RuleFeature>;
 const memberFeature = drawn(
-  fc.constantFrom('members', 'membersFailed').map(
-    (aggregate): RuleFeature => ({
-      aggregate: aggregate as 'members',
-      of: 'cellId',
-      window: '1h',
-      members: {
-        join: "direction == 'mo'",
-        confirm: "direction == 'mt'",
-        fail: 'durationSec > 270',
-        leave: "recordType == 'data'",
-        within: '10m',
-      },
-    }),
-  ),
+  fc
+    .constantFrom('members' as const, 'membersFailed' as const)
+    .map((aggregate): RuleFeature => ({ aggregate, ...membership })),
   compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
 );
 
@@ -103,6 +103,19 @@ const passageFeature = drawn(
   fc.constant<RuleFeature>({ aggregate: 'passedOn', of: "direction == 'mo' ? -1 : 1", within: '10m', window: '1h' }),
   compare((n) => String(1 + (n % 2)), ['>=', '==', '<']),
 );
+
+/** A rule for each number from 0 to 3 that `f0` may be. */
+const forEachNumber = (fields: Partial<Rule> & Pick<Rule, 'features'>): Rule[] =>
+  [0, 1, 2, 3].map((value) =>
+    ruleWith({
+      id: `fraud.drawn-${value}`,
+      key: 'subscriber',
+      on: ['voice', 'sms', 'data'],
+      bands: [{ severity: 'warning', score: 10, if: `f0 == ${value}` }],
+      suppress: { for: '1s' },
+      ...fields,
+    }),
+  );
 
 /**
  * Members, a run, or what is passed on, with a rule for each value that they may have, and records that lie just at their
@@ -124,22 +137,77 @@ export const limits: fc.Arbitrary<DrawnCase> = fc
   )
   .map(([{ one, key, fields }, stream]) => ({
     rules: [
-      ...[0, 1, 2, 3].map((value) =>
-        ruleWith({
-          id: `fraud.drawn-${value}`,
-          key,
-          on: ['voice', 'sms', 'data'],
-          features: { f0: one.feature },
-          bands: [{ severity: 'warning', score: 10, if: `f0 == ${value}` }],
-          suppress: { for: '1s' },
-          ...fields,
-        }),
-      ),
+      ...forEachNumber({ key, features: { f0: one.feature }, ...fields }),
       // That of the subscriber.
       anchors[0]!,
     ],
     latenessMin: 0,
     stream,
+    silenceMin: 0,
+  }));
+
+/**
+ * Who joins now and then, and rules that look when somebody should have been confirmed. Nobody failed is true for hours on end, and
+ * would be looked at all the time.
+ */
+export const due: fc.Arbitrary<DrawnCase> = fc
+  .record({
+    steps: fc.oneof(edges, ofOneCell),
+    latenessMin: fc.constantFrom(0, 5),
+    silenceMin: fc.constantFrom(0, 9, 30),
+  })
+  .map(({ steps, latenessMin, silenceMin }) => ({
+    rules: [
+      ...forEachNumber({
+        suppress: { for: '1m' },
+        features: {
+          f0: { ...membership, aggregate: 'membersFailed' },
+          dueAt: { ...membership, aggregate: 'membersDueAt' },
+          nextDueAt: { ...membership, aggregate: 'membersNextDueAt' },
+        },
+        evaluateAt: ['dueAt', 'nextDueAt'],
+      }).slice(1),
+      anchors[0]!,
+    ],
+    latenessMin,
+    stream: steps,
+    silenceMin,
+  }));
+
+/**
+ * Calls at once, remembered for ten minutes, where a record may come as late: another rule looks back a day. Most calls end
+ * just at that limit.
+ */
+export const atOnce: fc.Arbitrary<DrawnCase> = fc
+  .array(
+    fc.record({
+      jump: fc.constantFrom(0, 0, 1, 60_000, 5 * MINUTE_MS, 10 * MINUTE_MS),
+      ago: fc.constantFrom(0, 0, 5, 10, 11, 15).map((minutes) => minutes * MINUTE_MS),
+      record: fc
+        .tuple(crowdedRecord, fc.constantFrom(1, 60_000, 5 * MINUTE_MS - 1, 5 * MINUTE_MS, 10 * MINUTE_MS), fc.nat(3))
+        .map(
+          ([one, durationMs, name]): Partial<UsageRecord> => ({
+            ...one,
+            servedMsisdn: '861390000001',
+            durationMs,
+            callId: ['', '', 'c1', 'c2'][name]!,
+          }),
+        ),
+      tick: fc.constant(false),
+      again: fc.constant(-1),
+    }),
+    { minLength: 3, maxLength: 12 },
+  )
+  .map((steps) => ({
+    rules: [
+      ...forEachNumber({ features: { f0: { aggregate: 'concurrency', window: '10m' } } }),
+      oneRule('subscriber', { feature: { aggregate: 'count', window: '1d' }, condition: (name) => `${name} > 99` }, 0, {
+        id: 'fraud.drawn-day',
+      }),
+      anchors[0]!,
+    ],
+    latenessMin: 0,
+    stream: steps,
     silenceMin: 0,
   }));
 

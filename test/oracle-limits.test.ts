@@ -1,11 +1,17 @@
 /** The comparison of oracle.test.ts over single limits, bills, and alerts that timers make (drawn-limits.ts). */
 import { describe, test } from 'vitest';
-import { awaited, bills, limits } from './drawn-limits.ts';
+import { atOnce, awaited, bills, due, limits } from './drawn-limits.ts';
 import { expectSameInDrawnCases } from './same-alerts.ts';
 
 describe('the engine gives what the oracle gives', () => {
   test('where records lie just at the limits of members, runs and what is passed on', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(300, limits, ['fired']),
+  );
+  test('where a rule looks when a member should have been confirmed', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(300, due, ['fired', 'timed']),
+  );
+  test('of calls at once that are remembered for ten minutes', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(300, atOnce, ['fired']),
   );
   test('of bills and how late they were paid', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(800, bills, ['fired']),

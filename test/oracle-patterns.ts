@@ -36,6 +36,8 @@ export const PATTERNS = [
   'distance',
   'members',
   'membersFailed',
+  'membersDueAt',
+  'membersNextDueAt',
   'run',
 ] as const;
 
@@ -62,6 +64,8 @@ export function patternValue(look: Look): number {
       return neighbourShare(look);
     case 'members':
     case 'membersFailed':
+    case 'membersDueAt':
+    case 'membersNextDueAt':
       return membersOf(look);
     case 'run':
       return runLength(look);
@@ -174,7 +178,10 @@ function apartKm([latitude, longitude]: [number, number], [toLatitude, toLongitu
   return 6_371.0088 * Math.acos(Math.sin(a) * Math.sin(b) + Math.cos(a) * Math.cos(b) * Math.cos(turn));
 }
 
-/** Who joined inside the window, and who of them failed or was not confirmed in time. Times are those of whole seconds. */
+/**
+ * Who joined inside the window, and who of them failed or was not confirmed in time, or when the next one will not have been.
+ * Times are those of whole seconds.
+ */
 function membersOf({ feature, taken, now, of, holds, windowMs, withinMs }: Look): number {
   const { join, confirm, fail, leave } = feature.members ?? {};
   const members = new Map<number | string | boolean, { joined: number; fate: '' | 'confirmed' | 'failed' }>();
@@ -195,6 +202,10 @@ function membersOf({ feature, taken, now, of, holds, windowMs, withinMs }: Look)
         members.set(who, { joined, fate: '' });
     }
   }
+  const due = [...members.values()].filter(({ fate }) => fate === '').map(({ joined }) => joined + withinMs);
+  const from = feature.aggregate === 'membersDueAt' ? now : now + 1;
+  if (feature.aggregate!.endsWith('DueAt'))
+    return due.filter((at) => at >= from).reduce((first, at) => (at >= first ? first : at), Number.NaN);
   const inside = [...members.values()].filter(({ joined }) => joined > now - windowMs);
   if (feature.aggregate === 'members') return inside.length;
   return inside.filter(({ joined, fate }) => fate === 'failed' || (fate === '' && now >= joined + withinMs)).length;

@@ -197,7 +197,15 @@ const LASTING = [
   'heldMin',
 ];
 /** Look at single records within a time. */
-const NEITHER: readonly string[] = ['speed', 'distance', 'members', 'membersFailed', 'run'];
+const NEITHER: readonly string[] = [
+  'speed',
+  'distance',
+  'members',
+  'membersFailed',
+  'membersDueAt',
+  'membersNextDueAt',
+  'run',
+];
 const ofPatterns = ({ aggregate }: RuleFeature): boolean => (PATTERNS as readonly string[]).includes(aggregate!);
 const ofBills = ({ aggregate }: RuleFeature): boolean => aggregate === 'paidLate' || aggregate === 'paidLateMax';
 const inPanes = ({ aggregate }: RuleFeature): boolean =>
@@ -272,8 +280,9 @@ function sequenceValue(feature: RuleFeature, seen: readonly UsageRecord[], own: 
 }
 
 /** What is known of the call that the record at hand belongs to, and of those beside it. */
-function callValue(feature: RuleFeature, seen: readonly UsageRecord[], own: UsageRecord | undefined): number {
+function callValue(feature: RuleFeature, taken: readonly Arrival[], now: number, own: UsageRecord | undefined): number {
   const { aggregate } = feature;
+  const seen = taken.map(({ record }) => record);
   if (aggregate === 'callDuration' || aggregate === 'callStartAt') {
     if (own === undefined) return Number.NaN;
     const parts = seen.filter(({ callId, durationMs }) => callId !== '' && callId === own.callId && durationMs >= 0);
@@ -283,8 +292,8 @@ function callValue(feature: RuleFeature, seen: readonly UsageRecord[], own: Usag
   }
   if (own === undefined || !(own.durationMs > 0)) return Number.NaN;
   const [start, end] = [own.eventTime, own.eventTime + own.durationMs];
-  const held = seen.filter(({ durationMs }) => durationMs > 0);
   if (aggregate === 'overlap') {
+    const held = seen.filter(({ durationMs }) => durationMs > 0);
     const placed = held.filter(({ cellId }) => cellId !== '');
     if (own.cellId === '' || placed.length === 0) return Number.NaN;
     const elsewhere = placed.filter(
@@ -295,18 +304,21 @@ function callValue(feature: RuleFeature, seen: readonly UsageRecord[], own: Usag
       ...elsewhere.map((call) => Math.min(end, call.eventTime + call.durationMs) - Math.max(start, call.eventTime)),
     );
   }
-  if (held.length === 0) return Number.NaN;
+  // A call that ended so long ago is forgotten; its name may be that of another one by then.
+  const keptMs = memoryOf(feature).retention;
   const calls: { callId: string; from: number; to: number }[] = [];
-  for (const { callId, eventTime, durationMs } of held) {
-    const one = { callId, from: eventTime, to: eventTime + durationMs };
-    const known = callId === '' ? undefined : calls.find((call) => call.callId === callId);
+  for (const { record, clock } of taken) {
+    const one = { callId: record.callId, from: record.eventTime, to: record.eventTime + record.durationMs };
+    if (!(record.durationMs > 0) || one.to <= clock - keptMs) continue;
+    const known = one.callId === '' ? undefined : calls.find(({ callId }) => callId === one.callId);
     if (known === undefined) calls.push(one);
-    // The same name so long after the end of a call is that of another one, which takes its place.
-    else if (known.to <= one.from - memoryOf(feature).retention) Object.assign(known, one);
+    else if (known.to <= clock - keptMs) Object.assign(known, one);
     else Object.assign(known, { from: Math.min(known.from, one.from), to: Math.max(known.to, one.to) });
   }
-  const instants = [start, ...calls.map(({ from }) => from).filter((from) => from > start && from < end)];
-  return Math.max(...instants.map((at) => calls.filter(({ from, to }) => from <= at && at < to).length));
+  if (calls.length === 0) return Number.NaN;
+  const kept = calls.filter(({ to }) => to > now - keptMs);
+  const instants = [start, ...kept.map(({ from }) => from).filter((from) => from > start && from < end)];
+  return Math.max(...instants.map((at) => kept.filter(({ from, to }) => from <= at && at < to).length));
 }
 
 function featureValue(
@@ -372,7 +384,7 @@ function featureValue(
   if (aggregate === 'sequence') return sequenceValue(feature, seen, own);
   if (ofBills(feature))
     return paidLate(feature, seen, now, feature.window === undefined ? 0 : durationOf(feature.window));
-  if (CALLS.includes(aggregate!)) return callValue(feature, seen, own);
+  if (CALLS.includes(aggregate!)) return callValue(feature, taken, now, own);
   if (aggregate!.startsWith('recent')) {
     const values = seen.map(of).filter((value) => !missing(value)) as number[];
     const { last = 0, skip = 0 } = feature;

@@ -224,10 +224,11 @@ export function createConcurrency(options: { id: number; signature: string; keep
           if (cursor.u32[at * 2 + 3] !== call) continue;
           const from = cursor.f64[at]!;
           const end = from + cursor.u32[at * 2 + 2]!;
-          // Switches use the names of calls again: so long after its end it is another call.
-          const begin = end <= start - keepMs ? start : Math.min(from, start);
+          // Switches use the names of calls again: so long after its end it is another call, and this one takes its place.
+          const isOver = end <= scope.now - keepMs;
+          const begin = isOver ? start : Math.min(from, start);
           cursor.f64[at] = begin;
-          cursor.u32[at * 2 + 2] = Math.min(Math.max(end, start + duration) - begin, 0xffffffff);
+          cursor.u32[at * 2 + 2] = isOver ? duration : Math.min(Math.max(end, start + duration) - begin, 0xffffffff);
           return;
         }
       }
