@@ -79,6 +79,31 @@ describe('one alert for each entity', () => {
     expect(lines(applyAll(held, twice(161, '8613700000004')))).toEqual(['repeated 8613700000004 warning firing']);
   });
 
+  test('ends at the millisecond', () => {
+    const secondCallAt = (ms: number): AlertData[] => {
+      const engine = engineWith([repeated({ for: '1h', by: 'subscriber' })]);
+      applyAll(engine, twice(0, '8613700000001'));
+      const fields = { otherNumber: '8613700000002' };
+      return applyAll(engine, [call(60, fields), recordAt(ms, fields)]);
+    };
+    expect(secondCallAt(61 * MINUTE_MS - 1)).toEqual([]);
+    expect(lines(secondCallAt(61 * MINUTE_MS))).toEqual(['repeated 8613700000002 warning firing']);
+  });
+
+  test('what comes late does not set its time back', () => {
+    const engine = engineWith([repeated({ for: '1h', by: 'subscriber' })]);
+    applyAll(engine, twice(59, '8613700000001'));
+    expect(applyAll(engine, [...twice(10, '8613700000002'), ...twice(100, '8613700000003')])).toEqual([]);
+  });
+
+  test('remembers the highest band, also where its key holds at a lower one later', () => {
+    const engine = engineWith([repeated({ for: '3h', by: 'subscriber' })]);
+    const first = [...twice(0, '8613700000001'), call(2, { otherNumber: '8613700000001' })];
+    expect(applyAll(engine, [...first, ...twice(100, '8613700000001')])).toHaveLength(2);
+    const second = [...twice(110, '8613700000002'), call(112, { otherNumber: '8613700000002' })];
+    expect(applyAll(engine, second)).toEqual([]);
+  });
+
   test('where the entity is not known each key fires, or all count as one', () => {
     const records = [...twice(0, '8613700000001'), ...twice(3, '8613700000002')];
     const by = 'cell' as const;
