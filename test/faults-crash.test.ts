@@ -50,8 +50,8 @@ import {
 } from './serving.ts';
 
 const seed = Number(process.env['RINGFENCE_FAULTS_SEED'] ?? 1);
-/** Publishing takes about as long as this many restarts, so that each kill has a stream that still grows. */
-const SECONDS_PER_KILL = isLong ? 4 : 2;
+/** A start takes two seconds, a life half of these on average: publishing takes as long as all of them, so the stream still grows. */
+const SECONDS_PER_KILL = isLong ? 3 : 2;
 /** Of the kills of R1 one in so many takes the broker too. */
 const BROKER_TOO_EVERY = 10;
 const BROKER_KILLS = isWhole ? 20 : 1;
@@ -62,6 +62,8 @@ const MANY = {
   recordsPerSubscriberDay: 2,
   ...(isLong && { plantedShare: 0.02 }),
 };
+/** Of R2 in its long form: each of its processes has a sixteenth of them. */
+const STEPS_MANY = { ...MANY, subscribers: MANY.subscribers / 10 };
 /** A start with the rest of a stream to read again, on a busy machine. */
 const MINUTE_MS = 60_000;
 /** The slowest that all records are written, published, read or compared, on a busy machine too; limits follow from it. */
@@ -206,7 +208,7 @@ fault(
   async (figures) => {
     figures['steps'] = 0;
     const file = isLong ? manyFile : fewFile;
-    const records = isLong ? writePopulation(manyFile, MANY) : few;
+    const records = isLong ? writePopulation(manyFile, STEPS_MANY) : few;
     figures['records'] = records;
     const expected = isLong ? await replayed(manyFile) : fewAlerts;
     /** The next records of the stream, so that there is work for each process however long its start takes. */

@@ -29,6 +29,7 @@ import {
   endProcesses,
   expectSameAlerts,
   get,
+  linesOf,
   publish,
   publishing,
   readiness,
@@ -36,6 +37,7 @@ import {
   type Serving,
   scrape,
   startServe,
+  taken,
   temporaryFolder,
   tryServe,
   until,
@@ -318,6 +320,51 @@ fault('R17', 'each file of the state folder damaged', (isWhole ? 20 : 8) * MINUT
   // Each of them waits for its disk and its processes half of the time.
   await Promise.all([tryNext(), tryNext()]);
   expectSame(figures['damages'], cases.length);
+});
+
+fault('R29', 'data folder and streams copied to an empty host', 4 * MINUTE_MS, async (figures) => {
+  const lines = linesOf(file);
+  const half = Math.floor(lines.length / 2);
+  const parts = [lines.slice(0, half), lines.slice(half)].map((part, at) => {
+    const path = join(folder.path, `part-${at}.ndjson`);
+    writeFileSync(path, `${part.join('\n')}\n`);
+    return path;
+  });
+  const subscribers = [...new Set(lines.map((line) => String(JSON.parse(line).servedMsisdn)))];
+  /** What the state says of everybody. */
+  const stateOf = ({ http }: Serving): Promise<unknown[]> =>
+    Promise.all(subscribers.map(async (msisdn) => (await get(`${http}/v1/subscribers/${msisdn}`)).json()));
+
+  const [host, other] = [`${data}-host`, `${data}-other`];
+  const own = await startBroker({ storeDir: join(host, 'store') });
+  const first = await startServe({ nats: own.url, data: join(host, 'data'), args: boundedArgs });
+  await publish(parts[0]!, own.url, ['--batch', '16']);
+  await taken(first.ops, half);
+  const before = await stateOf(first);
+  const unknown = before.filter((view) => !Object.hasOwn(view as object, 'features'));
+  expectSame(unknown, []);
+  expectSame((await first.end()).code, 0);
+  await own.stop();
+  cpSync(host, other, { recursive: true });
+  rmSync(host, { recursive: true });
+
+  const moved = await startBroker({ storeDir: join(other, 'store') });
+  try {
+    const second = await startServe({ nats: moved.url, data: join(other, 'data'), args: boundedArgs });
+    figures['subscribers'] = subscribers.length;
+    expectSame(await stateOf(second), before);
+    expectSame(await recordsTaken(second.ops), 0);
+    await publish(parts[1]!, moved.url, ['--batch', '16']);
+    await taken(second.ops, lines.length - half);
+    await until('all alerts', async () => (await countIn(moved.url, 'ALERTS')) >= expected.length);
+    await expectWholeLists(second);
+    expectSame((await second.end()).code, 0);
+    figures['records'] = records;
+    compareAlerts(figures, await alertsIn(moved.url), expected);
+  } finally {
+    await moved.stop();
+    rmSync(other, { recursive: true });
+  }
 });
 
 fault('R18', 'a checkpoint of a newer program', 3 * MINUTE_MS, async (figures) => {

@@ -2,8 +2,9 @@
  * What the fault tests have in common: how much of each is run, the line of figures that each prints, and the comparison
  * that all of them end with.
  *
- * `npm test` runs the short form, `npm run faults` the whole within a quarter of an hour, `npm run faults:long` the deaths of R1
- * and R2 over millions of records. RINGFENCE_FAULTS_KILLS and RINGFENCE_FAULTS_RECORDS make their numbers others.
+ * `npm test` runs the short form, `npm run faults` the whole within a quarter of an hour, `npm run faults:long` within half an hour
+ * the deaths of R1 over five million records and those of R2 over half a million. RINGFENCE_FAULTS_KILLS and
+ * RINGFENCE_FAULTS_RECORDS make their numbers others.
  */
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, type TestContext, test } from 'vitest';
