@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { type AuditVerdict, verifyAudit } from './admin-api.ts';
 import { ApiError, type AuditEntryView, getAudit } from './api.ts';
+import { ListFooter } from './list-page.tsx';
 import { format, messages } from './locale.ts';
 
 /** Entries that the page holds; what is older, `ringfence audit export` has. */
@@ -89,14 +90,10 @@ export function AuditPage() {
             )}
           </section>
         </div>
-        <footer class="queue-footer">
-          <span>{loading ? t.loading : t.shown(format.value.number(entries.length))}</span>
-          {failure !== '' && (
-            <span class="alarming" role="alert">
-              {t.failed(failure)}
-            </span>
-          )}
-        </footer>
+        <ListFooter
+          shown={loading ? t.loading : t.shown(format.value.number(entries.length))}
+          failed={failure === '' ? '' : t.failed(failure)}
+        />
       </section>
     </div>
   );

@@ -15,7 +15,7 @@ import { CaseViews, useDefaultView, useDeskSettings } from './case-views.tsx';
 import { change, lastDone, myName, tellFailure, undo } from './case-work.ts';
 import { FeedbackDialog } from './feedback-dialog.tsx';
 import { Icon } from './icons.tsx';
-import { goToSearch, StepButtons, usePanelFocus } from './list-page.tsx';
+import { goToSearch, ListFooter, StepButtons, usePanelFocus } from './list-page.tsx';
 import { stepFrom } from './list-table.tsx';
 import { useCases } from './listed-cases.ts';
 import { format, messages } from './locale.ts';
@@ -255,15 +255,12 @@ export function CasesPage({ desk }: { desk: Desk }) {
             </div>
           )}
         </div>
-        <footer class="queue-footer">
-          <span>{messages.value.queue.shown(format.value.number(rows.length), format.value.number(total))}</span>
-          {failure !== '' && (
-            <span class="alarming" role="alert">
-              {t.failed(failure)}
-            </span>
-          )}
+        <ListFooter
+          shown={messages.value.queue.shown(format.value.number(rows.length), format.value.number(total))}
+          failed={failure === '' ? '' : t.failed(failure)}
+        >
           <StepButtons previous={t.previous} next={t.next} onMove={move} />
-        </footer>
+        </ListFooter>
       </section>
       {panelOpen && (
         <CasePanel

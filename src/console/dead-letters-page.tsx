@@ -7,7 +7,7 @@ import type { DeadLetterHeadView } from '../http/schemas.ts';
 import { ApiError, getDeadLetters } from './api.ts';
 import { DeadLetterPanel } from './dead-letter-panel.tsx';
 import { StatusIcon } from './icons.tsx';
-import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { type ListLayout, ListRow, ListTable, type RowPlace, stepFrom } from './list-table.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, LETTER_REASONS, type LetterReason, place } from './location.ts';
@@ -182,15 +182,9 @@ export function DeadLettersPage() {
             </div>
           )}
         </div>
-        <footer class="queue-footer">
-          <span>{t.shown(format.value.number(rows.length))}</span>
-          {failure !== '' && (
-            <span class="alarming" role="alert">
-              {t.failed(failure)}
-            </span>
-          )}
+        <ListFooter shown={t.shown(format.value.number(rows.length))} failed={failure === '' ? '' : t.failed(failure)}>
           <StepButtons previous={t.previous} next={t.next} onMove={move} />
-        </footer>
+        </ListFooter>
       </section>
       {panelOpen && (
         <DeadLetterPanel key={openSeq} seq={openSeq} panelRef={panel} onClose={close} onReplayed={refresh} />

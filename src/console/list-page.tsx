@@ -27,6 +27,22 @@ export function StepButtons(props: { previous: string; next: string; onMove(step
   );
 }
 
+/** Beneath a list: how much of it is shown, what went wrong while it was read, and what else belongs there. */
+export function ListFooter(props: { shown: string; failed: string; children?: ComponentChildren }) {
+  const { shown, failed, children } = props;
+  return (
+    <footer class="queue-footer">
+      <span>{shown}</span>
+      {failed !== '' && (
+        <span class="alarming" role="alert">
+          {failed}
+        </span>
+      )}
+      {children}
+    </footer>
+  );
+}
+
 export interface SearchFieldProps {
   field: { current: HTMLInputElement | null };
   label: string;

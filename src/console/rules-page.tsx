@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
-import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { stepFrom } from './list-table.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, go, place } from './location.ts';
 import { getProposals, getRules, type ProposalHead, type RuleSummary } from './rule-api.ts';
@@ -70,7 +71,7 @@ export function RulesPage() {
     .sort((a, b) => DESKS.indexOf(a.desk) - DESKS.indexOf(b.desk) || (a.catalogue < b.catalogue ? -1 : 1));
   const move = (step: number): void => {
     const from = shown.findIndex(({ id }) => id === ruleId);
-    const next = shown[from < 0 ? 0 : Math.max(0, Math.min(shown.length - 1, from + step))];
+    const next = shown[stepFrom(from, step, shown.length)];
     if (next !== undefined) go({ ruleId: next.id }, panelOpen ? 'replace' : 'push');
   };
   useShortcuts((key, event) => {
@@ -161,19 +162,16 @@ export function RulesPage() {
             </div>
           )}
         </div>
-        <footer class="queue-footer">
-          <span>{t.shown(shown.length, format.value.number(shown.length))}</span>
-          {failure !== '' && (
-            <span class="alarming" role="alert">
-              {t.failed(failure)}
-            </span>
-          )}
+        <ListFooter
+          shown={t.shown(shown.length, format.value.number(shown.length))}
+          failed={failure === '' ? '' : t.failed(failure)}
+        >
           <StepButtons
             previous={messages.value.deadLetters.previous}
             next={messages.value.deadLetters.next}
             onMove={move}
           />
-        </footer>
+        </ListFooter>
       </section>
       {panelOpen && (
         <RulePanel

@@ -3,7 +3,7 @@
  * rules. Every change is one event; the answer is the case as it is with it.
  */
 import type { FastifyRequest } from 'fastify';
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { NumberRefs } from '../access/numbers.ts';
 import { maySeeDesk, type Principal } from '../access/table.ts';
@@ -31,7 +31,7 @@ import {
 } from './case-schemas.ts';
 import type { ListsAccess } from './lists.ts';
 import { answered, natsAway, ProblemError } from './problem.ts';
-import { jsonOf, sentenceOf } from './request.ts';
+import { jsonReader, sentenceOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 
 /** Who acts where nobody has signed in and the request names nobody. */
@@ -122,7 +122,7 @@ export function addCaseRoutes(
     },
   );
 
-  const readEvent = bodyReader<CaseEventInput>(CaseEventInputSchema, refs);
+  const readEvent = eventReader<CaseEventInput>(CaseEventInputSchema, refs);
   routes.add<unknown, { id: string }>(
     {
       method: 'POST',
@@ -173,7 +173,7 @@ export function addCaseRoutes(
     },
   );
 
-  const readTakeNext = bodyReader<{ desk: Desk; by?: string } & CaseFilter>(TakeNextSchema);
+  const readTakeNext = jsonReader(TakeNextSchema);
   routes.add(
     {
       method: 'POST',
@@ -197,12 +197,7 @@ export function addCaseRoutes(
     },
   );
 
-  const readBulk = bodyReader<{
-    event: CaseEventInput;
-    by?: string;
-    cases?: { caseId: string; version?: number }[];
-    filter?: CaseFilter;
-  }>(BulkSchema, refs);
+  const readBulk = eventReader<Omit<Static<typeof BulkSchema>, 'event'> & { event: CaseEventInput }>(BulkSchema, refs);
   routes.add(
     {
       method: 'POST',
@@ -236,7 +231,7 @@ export function addCaseRoutes(
     },
   );
 
-  const readUndo = bodyReader<{ by?: string }>(BulkUndoSchema);
+  const readUndo = jsonReader(BulkUndoSchema);
   routes.add<unknown, { bulkId: string }>(
     {
       method: 'POST',
@@ -332,16 +327,15 @@ const REFUSALS: Record<Extract<Posted, { kind: 'refused' }>['refusal'], string> 
   heldOut: 'The subscriber belongs to the control group: no offer is made.',
 };
 
-/** Reads bodies of that schema, which may name a subscriber by reference; what is wrong with an event is said of its own form. */
-function bodyReader<T>(schema: TSchema, refs?: NumberRefs): (request: FastifyRequest) => T {
-  const checker = Compile(schema);
-  return (request) => {
-    const value = jsonOf(request);
-    if (refs !== undefined) resolveSubscriber(value, refs);
-    if (checker.Check(value)) return value as T;
-    throw new ProblemError(400, problemIn(schema, value));
-  };
-}
+/**
+ * Reads bodies with an event, which may name a subscriber by reference; what is wrong with the event is said of its own form.
+ * Its schema is made from a table, so its type has to be named.
+ */
+const eventReader = <T>(schema: TSchema, refs: NumberRefs) =>
+  jsonReader(schema, {
+    prepare: (value) => resolveSubscriber(value, refs),
+    problemOf: eventProblem,
+  }) as (request: FastifyRequest) => T;
 
 /** Who sees masked numbers names a subscriber by reference; the event holds the number. What is no reference is not touched. */
 function resolveSubscriber(value: unknown, refs: NumberRefs): void {
@@ -351,25 +345,18 @@ function resolveSubscriber(value: unknown, refs: NumberRefs): void {
   value.servedMsisdn = refs.numberOf(value.servedMsisdn) ?? value.servedMsisdn;
 }
 
-/** What is wrong with a body. Of a union only the form that its `type` names is of interest. */
-function problemIn(schema: TSchema, value: unknown): string {
-  const isEvent = (one: unknown): one is { type: string } => typeof one === 'object' && one !== null && 'type' in one;
-  const inner = isEvent(value) ? value : (value as { event?: unknown } | null)?.event;
-  if (isEvent(inner)) {
-    const forms = (
-      CaseEventInputSchema as unknown as { anyOf: (TSchema & { properties: { type: { const: string } } })[] }
-    ).anyOf;
-    const form = forms.find(({ properties }) => properties.type.const === inner.type);
-    if (form === undefined)
-      return `type must be one of ${forms.map(({ properties }) => properties.type.const).join(', ')}.`;
-    const checker = Compile(form);
-    if (!checker.Check(inner)) return wordsOf(checker.Errors(inner)[0]!);
-  }
-  return wordsOf(Compile(schema).Errors(value)[0]!);
-}
+const EVENT_FORMS = (
+  CaseEventInputSchema as unknown as { anyOf: (TSchema & { properties: { type: { const: string } } })[] }
+).anyOf;
 
-function wordsOf(error: Parameters<typeof sentenceOf>[0]): string {
-  return error.keyword === 'required'
-    ? `${[error.params.requiredProperties].flat().join(', ')} is missing.`
-    : sentenceOf({ ...error, instancePath: error.instancePath || '/body' });
+/** What is wrong with the event of a body, which is one of many forms: only the one that its `type` names is of interest. */
+function eventProblem(value: unknown): string | undefined {
+  const isEvent = (one: unknown): one is { type: string } => typeof one === 'object' && one !== null && 'type' in one;
+  const event = isEvent(value) ? value : (value as { event?: unknown } | null)?.event;
+  if (!isEvent(event)) return undefined;
+  const form = EVENT_FORMS.find(({ properties }) => properties.type.const === event.type);
+  if (form === undefined)
+    return `type must be one of ${EVENT_FORMS.map(({ properties }) => properties.type.const).join(', ')}.`;
+  const [first] = Compile(form).Errors(event);
+  return first && sentenceOf(first);
 }

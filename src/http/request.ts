@@ -69,21 +69,30 @@ export function jsonOf(request: FastifyRequest): unknown {
 
 /**
  * Reads bodies that are one JSON object of this form.
+ * @param options.prepare changes the value in place before it is checked
+ * @param options.problemOf says of a form that is one of several what is wrong; undefined where it does not know
  * @throws ProblemError 400 or 415, with what is wrong
  */
-export function jsonReader<T extends TSchema>(schema: T): (request: FastifyRequest) => Static<T> {
+export function jsonReader<T extends TSchema>(
+  schema: T,
+  options: { prepare?(value: unknown): void; problemOf?(value: unknown): string | undefined } = {},
+): (request: FastifyRequest) => Static<T> {
   const checker = Compile(schema);
   return (request) => {
     const value = jsonOf(request);
+    options.prepare?.(value);
     if (checker.Check(value)) return value;
-    const [first] = checker.Errors(value);
-    throw new ProblemError(400, first === undefined ? 'The body has another form.' : sentenceOf(first));
+    throw new ProblemError(400, options.problemOf?.(value) ?? sentenceOf(checker.Errors(value)[0]!));
   };
 }
 
-/** What is wrong with a parameter, in words: `limit must be <= 500.` */
+/** What is wrong with a parameter or a body, in words: `limit must be <= 500.` */
 export function sentenceOf({ instancePath, keyword, params, message }: FastifySchemaValidationError): string {
   const name = instancePath.slice(1) || 'The body';
+  // The validator of queries names one, that of bodies all of them.
+  if (keyword === 'required') {
+    return `${[params.missingProperty ?? params.requiredProperties].flat().join(', ')} is missing.`;
+  }
   if (keyword === 'additionalProperties') return `There is no parameter ${params.additionalProperty}.`;
   // The same in the words of the validator of WebSocket queries.
   if (keyword === 'boolean') return `There is no parameter ${name}.`;
