@@ -128,7 +128,5 @@ describe.skipIf(chromiumPath === undefined)('the churn panel (skipped where no C
     );
     expect(states[1 + moved]).toContain(`${psi}\t${names.changed}`);
     expect(await seriousViolations(page)).toEqual([]);
-    const into = process.env['RINGFENCE_PICTURES'];
-    if (into !== undefined) await page.screenshot({ path: join(into, `churn-${language}.png`), fullPage: true });
   });
 });

@@ -9,7 +9,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
 import { addPeople, pagesForEach, signIn } from './pages.ts';
-import { alertsIn, endProcesses, type Serving, send, startServe, temporaryFolder, until } from './serving.ts';
+import {
+  alertsIn,
+  callsFrom,
+  endProcesses,
+  type Serving,
+  send,
+  startServe,
+  temporaryFolder,
+  until,
+} from './serving.ts';
 
 const HOSTILE = '<img src=x onerror=alert(1)> \u202e{{7*7}} "; DROP TABLE';
 const RULE = 'fraud.calls';
@@ -37,20 +46,7 @@ tests:
     steps: [{ repeat: 10, every: 1s, record: { recordType: voice, direction: mo, otherNumber: "37112345678", durationSec: 5 } }]
     expect: [{ severity: warning, reason: "10 calls" }]
 `;
-const begin = Date.now() - 3_600_000;
-const calls = (servedMsisdn: string, from: number, to: number) =>
-  Array.from({ length: to - from }, (_, index) => ({
-    subject: 'usage.0.voice',
-    body: JSON.stringify({
-      recordId: `${servedMsisdn}-${from + index}`,
-      recordType: 'voice',
-      eventTime: begin + (from + index) * 1_000,
-      servedMsisdn,
-      direction: 'mo',
-      otherNumber: '8613700000000',
-      durationSec: 5,
-    }),
-  }));
+const calls = callsFrom(Date.now() - 3_600_000);
 
 beforeAll(buildIfStale);
 

@@ -10,6 +10,7 @@ import type { BackTestResult } from '../src/rule-changes/change-event.ts';
 import {
   alertsIn,
   brokerForEach,
+  callsFrom,
   rulesVersion,
   run,
   type Serving,
@@ -50,20 +51,7 @@ tests:
     expect: [{ severity: warning }]
 `;
 const RULE = 'fraud.calls';
-const BEGIN = Date.now() - 3 * 3_600_000;
-const calls = (servedMsisdn: string, from: number, to: number) =>
-  Array.from({ length: to - from }, (_, index) => ({
-    subject: 'usage.0.voice',
-    body: JSON.stringify({
-      recordId: `${servedMsisdn}-${from + index}`,
-      recordType: 'voice',
-      eventTime: BEGIN + (from + index) * 1_000,
-      servedMsisdn,
-      direction: 'mo',
-      otherNumber: '8613700000000',
-      durationSec: 5,
-    }),
-  }));
+const calls = callsFrom(Date.now() - 3 * 3_600_000);
 
 const rulesFolder = (): string => {
   const path = stand.newFolder();

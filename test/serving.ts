@@ -474,6 +474,21 @@ export function writePopulation(
   return lines.end();
 }
 
+/** Calls of a subscriber as messages, numbered `from` up to `to`, one a second from `begin` on. */
+export const callsFrom = (begin: number) => (servedMsisdn: string, from: number, to: number) =>
+  Array.from({ length: to - from }, (_, index) => ({
+    subject: 'usage.0.voice',
+    body: JSON.stringify({
+      recordId: `${servedMsisdn}-${from + index}`,
+      recordType: 'voice',
+      eventTime: begin + (from + index) * 1_000,
+      servedMsisdn,
+      direction: 'mo',
+      otherNumber: '8613700000000',
+      durationSec: 5,
+    }),
+  }));
+
 /** A file line by line, without holding it. */
 export function createLineWriter(path: string): { write(line: string): void; end(): number } {
   const file = openSync(path, 'w');

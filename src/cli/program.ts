@@ -1,8 +1,10 @@
 /**
  * The command line: composition root and exit codes. Data goes to standard output, everything else to standard error.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { DEFAULTS, type Flag, loadConfig } from '../config.ts';
+import { DEFAULTS, type Flag, loadConfig, projectFolder } from '../config.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import { auditCommand } from './audit.ts';
 import { benchCommand } from './bench.ts';
@@ -20,6 +22,7 @@ import { whatifCommand } from './whatif.ts';
 
 const program = new Command('ringfence')
   .description('Real-time fraud, arrears and churn rules over telecom usage records on NATS JetStream.')
+  .version(JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8')).version, '--version')
   .showHelpAfterError('(--help shows the options)')
   .exitOverride();
 

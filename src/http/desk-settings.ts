@@ -1,7 +1,7 @@
 /**
  * Saved views and routing of a desk over HTTP. A view is its owner's to change, a shared one also a lead's; which one the desk
- * opens with, and routing, are a lead's.
- * What somebody keeps for themselves nobody else sees. Every change is an event of the desk and an entry of the audit log.
+ * opens with, and routing, are a lead's. What somebody keeps for themselves nobody else sees. Every change is an event of the
+ * desk and an entry of the audit log.
  */
 import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';

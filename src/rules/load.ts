@@ -108,7 +108,7 @@ export function readRuleFiles(directory: string): { file: string; text: string }
     throw new RingfenceError({
       code: 'rules.folder',
       message: `The rules folder ${directory} cannot be read: ${(error as Error).message}.`,
-      hint: 'Give the folder that holds the rule files with --rules.',
+      hint: 'Name the folder that holds the rule files: as an argument of `ringfence rules`, with --rules elsewhere.',
       cause: error,
     });
   }
@@ -116,7 +116,7 @@ export function readRuleFiles(directory: string): { file: string; text: string }
     throw new RingfenceError({
       code: 'rules.empty',
       message: `There is no rule file (*.yaml) in ${directory}.`,
-      hint: 'Give the folder that holds the rule files with --rules.',
+      hint: 'Name the folder that holds the rule files: as an argument of `ringfence rules`, with --rules elsewhere.',
     });
   }
   return files;
