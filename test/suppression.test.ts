@@ -192,7 +192,12 @@ describe('a rule inhibited by another', () => {
   });
 
   test('a timer of the subscriber knows its account and its card', () => {
-    for (const key of ['account', 'imsi'] as const) {
+    // One without an account is its own.
+    for (const [key, accountId] of [
+      ['account', 'A'],
+      ['account', ''],
+      ['imsi', 'A'],
+    ] as const) {
       const silence = ruleWith({
         id: 'fraud.silence',
         features: { lastAt: { aggregate: 'lastAt' } },
@@ -201,7 +206,7 @@ describe('a rule inhibited by another', () => {
         inhibitedBy: ['fraud.parent'],
       });
       const engine = engineWith([parent({ key }), silence]);
-      applyAll(engine, [long(0, { accountId: 'A', servedImsi: '460000000000001' }), call(0, { servedMsisdn: OTHER })]);
+      applyAll(engine, [long(0, { accountId, servedImsi: '460000000000001' }), call(0, { servedMsisdn: OTHER })]);
       expect(lines(pass(engine, 20 * MINUTE_MS))).toEqual([`silence ${OTHER} warning firing`]);
     }
   });
