@@ -372,6 +372,7 @@ export function createEngine(options: EngineOptions): Engine {
     f64: cursor.f64,
     u32: cursor.u32,
     find(subscriber, operator) {
+      if (donor !== undefined) settleBeside(SUBSCRIBER, subscriber);
       // The block of the record's own subscriber is bound already.
       if (cursor.address !== 0 && ownerTypeOf(cursor) === HOST_TYPE && ownerOf(cursor) === subscriber) {
         segments.f64 = cursor.f64;
@@ -533,6 +534,7 @@ export function createEngine(options: EngineOptions): Engine {
   const notedSender = (eventTime: number): number => {
     if (!find(SUBSCRIBER, subscriberKey)) return 0;
     const key = ruleSet.senderNote?.read(cursor, eventTime) ?? 0;
+    if (donor !== undefined) settleBeside(SENDER_RANGE, key);
     return key === 0 || tables[SENDER_RANGE]!.get(key) === 0 ? 0 : key;
   };
 
@@ -1544,6 +1546,24 @@ export function createEngine(options: EngineOptions): Engine {
     if (theirKey !== 0 && state.find(keyType, theirKey)) takeOverKey(keyType, key);
   };
 
+  /** The same of a key that is only asked about, while another one is looked at. */
+  const settleBeside = (keyType: number, key: number): void => {
+    const { now } = scope;
+    const isBound = cursor.address !== 0;
+    const boundType = isBound ? keyTypeOf(cursor) : 0;
+    const bound = isBound ? keyOf(cursor) : 0;
+    settle(keyType, key);
+    if (isBound) find(boundType, bound);
+    scope.now = now;
+  };
+
+  /** Our number of a composite key that has this one there; 0 where it has been forgotten. */
+  const ourPair = (theirKey: number): number => {
+    const { names: theirNames } = donor!.state;
+    const text = theirNames.textOf(theirKey);
+    return theirNames.findPair(text) === theirKey ? names.pairNamed(text) : 0;
+  };
+
   /** Of the key that is selected there: brings its fresh windows in, and sets the timers that they ask for. */
   const takeOverKey = (keyType: number, key: number): void => {
     const { state, watermark: swappedAt } = donor!;
@@ -1580,6 +1600,7 @@ export function createEngine(options: EngineOptions): Engine {
         const units = theirs.segmentUnits[id]!;
         const segment = blocks.resize(id, units);
         cursor.f64.set(theirs.f64.subarray(at, at + units), segment);
+        if (id === ruleSet.senderNote?.id) ruleSet.senderNote.renumber(cursor, ourPair);
       } else {
         (ruleSet.operators.get(id) as Panes).merge(cursor, blocks, theirs, columns);
       }

@@ -162,3 +162,66 @@ test('a look that falls due while windows are taken over comes with the same rec
   expect(courses[1]).toEqual(courses[0]);
   expect(courses[0]!.flat()).toEqual([`${other} ${61 * MINUTE_MS}`]);
 });
+
+test('what a condition asks of a subscriber is known before the subscriber has been taken over', () => {
+  const other = '861390000002';
+  const account = (servedMsisdn: string): UsageRecord =>
+    recordAt(0, {
+      recordId: `a${servedMsisdn}`,
+      servedMsisdn,
+      recordType: 'account',
+      event: 'activated',
+      attributes: {},
+    });
+  const before = [SUBSCRIBER, other].map(account);
+  const call = recordAt(MINUTE_MS, { recordId: 'call', direction: 'mo', otherNumber: other, cellId: 'c1' });
+  for (const where of ["profile.status == 'active'", 'other.known']) {
+    const rule = ruleWith({
+      id: 'fraud.asks',
+      key: 'cell',
+      where,
+      features: { calls: { aggregate: 'count', window: '1h' } },
+      bands: [{ severity: 'info', score: 1, if: 'calls == 1' }],
+    });
+    const engine = engineWith([]);
+    const alerts: AlertData[] = [];
+    for (const record of before) engine.apply(record, alerts);
+    swapFilled(engine, [rule], before, alerts);
+    engine.apply(call, alerts);
+    expect(
+      alerts.map(({ triggerRecordId }) => triggerRecordId),
+      where,
+    ).toEqual(['call']);
+  }
+});
+
+test('the sender of the last message is known after a back-fill as well', () => {
+  const rule = ruleWith({
+    id: 'fraud.sender',
+    key: 'sender+range',
+    on: 'account',
+    features: { messages: { aggregate: 'count', window: '1h', on: 'sms' } },
+    bands: [{ severity: 'info', score: 1, if: 'messages == 1' }],
+  });
+  const sms = recordAt(0, { recordId: 'sms', recordType: 'sms', direction: 'mt', otherNumber: 'BANK' });
+  const confirmed = recordAt(MINUTE_MS, {
+    recordId: 'otp',
+    recordType: 'account',
+    event: 'otpConfirmed',
+    attributes: {},
+  });
+  const other = ruleWith({ id: 'fraud.pairs', key: 'imsi+servingPlmn' });
+  const named = recordAt(0, { recordId: 'pair', servedImsi: '460000000000001', servingPlmn: '26201' });
+  const whole = engineWith([other, rule]);
+  const engine = engineWith([other]);
+  const alerts: AlertData[] = [];
+  for (const each of [whole, engine]) for (const record of [named, sms]) each.apply(record, alerts);
+  swapFilled(engine, [other, rule], [named, sms], alerts);
+  const after = [whole, engine].map((each) => {
+    alerts.length = 0;
+    each.apply(confirmed, alerts);
+    return alerts.map(({ key }) => key);
+  });
+  expect(after[0]).toHaveLength(1);
+  expect(after[1]).toEqual(after[0]);
+});

@@ -38,7 +38,7 @@ let expected: AlertData[] = [];
 beforeAll(async () => {
   ({ expected } = await writeFew(file));
   lines = linesOf(file);
-}, MINUTE_MS);
+}, 5 * MINUTE_MS);
 let broker: Broker;
 let data = '';
 const freshPath = freshForEach(folder, {

@@ -85,7 +85,7 @@ let fewAlerts: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
   ({ records: few, expected: fewAlerts } = await writeFew(fewFile));
-}, MINUTE_MS);
+}, 5 * MINUTE_MS);
 let data = '';
 const freshPath = freshForEach(folder, {
   take(fresh) {

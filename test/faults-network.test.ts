@@ -45,7 +45,7 @@ const freshPath = freshForEach(folder, {
 });
 beforeAll(async () => {
   ({ records } = await writeFew(file));
-}, MINUTE_MS);
+}, 5 * MINUTE_MS);
 
 interface Network {
   url: string;

@@ -61,7 +61,7 @@ let expected: AlertData[] = [];
 let broker: Broker;
 beforeAll(async () => {
   ({ records, expected } = await writeFew(file));
-}, MINUTE_MS);
+}, 5 * MINUTE_MS);
 let data = '';
 const freshPath = freshForEach(folder, {
   take(fresh) {

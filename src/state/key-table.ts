@@ -153,7 +153,7 @@ export function borrowNames(names: Names): BorrowedNames {
   return {
     ...names,
     pairNamed,
-    pairOf: (first, second) => pairNamed(`${first}>${second}`),
+    pairOf: (first, second, sign = '>') => pairNamed(first + sign + second),
     releasePair(number) {
       pairNumbers.delete(own.textOf(number + NAMES_MAX));
       own.releasePair(number + NAMES_MAX);

@@ -21,6 +21,8 @@ export const senderRangeOf = (names: Names, record: SeenRecord): number =>
 export interface SenderNote extends Operator {
   /** What is noted for the bound subscriber and still holds at `eventTime`, else 0. */
   read(cursor: Cursor, eventTime: number): number;
+  /** The note of the bound subscriber comes from an engine in which keys have other numbers. */
+  renumber(cursor: Cursor, numberOf: (key: number) => number): void;
 }
 
 export function createSenderNote(options: { id: number; signature: string; names: Names }): SenderNote {
@@ -40,6 +42,10 @@ export function createSenderNote(options: { id: number; signature: string; names
       if (record.eventTime < cursor.f64[segment + 1]!) return;
       cursor.f64[segment] = key;
       cursor.f64[segment + 1] = record.eventTime;
+    },
+    renumber({ segmentAt, f64 }, numberOf) {
+      const segment = segmentAt[id]!;
+      f64[segment] = numberOf(f64[segment]!);
     },
     read({ segmentAt, f64 }, eventTime) {
       const segment = segmentAt[id]!;
