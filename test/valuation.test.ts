@@ -153,6 +153,14 @@ describe('stages', () => {
     expect(stageAfter(daily(0, 30, () => 1))).toBe('mature');
   });
 
+  test('acquisition ends with the ninetieth day, to the millisecond', () => {
+    const known = (tenureMs: number): string | null => {
+      const profile = recordAt(0, { recordType: 'account', event: 'profile', servedMsisdn: number(1) });
+      return stageAfter([{ ...profile, attributes: { activatedAt: profile.eventTime - tenureMs } }]);
+    };
+    expect([known(90 * DAY_MS), known(90 * DAY_MS + 1)]).toEqual(['acquisition', 'mature']);
+  });
+
   test('growth where 30 days bring 10 % more twice running, mature where they do so once', () => {
     expect(stageAfter(daily(0, 95, (day) => 10 + Math.floor(day / 30) * 3))).toBe('growth');
     expect(stageAfter(daily(0, 95, (day) => (day < 62 ? 10 : 13)))).toBe('mature');
