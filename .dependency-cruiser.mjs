@@ -88,7 +88,7 @@ const pattern = (path) => `^src/${path.replaceAll('.', '[.]')}${path.endsWith('/
 const anyOf = (paths) => paths.map(pattern).join('|');
 
 /** Tools that live beside the console but run under Node, and the places where a program starts. */
-const consoleTools = '^src/console/(vite[.]config|screenshots)[.]ts$';
+const consoleTools = '^src/console/(vite[.]config|chromium|pictures|screenshots)[.]ts$';
 const entries = ['^src/main[.]ts$', '^src/console/main[.]tsx$', consoleTools, '[.]d[.]ts$'];
 
 const tableRules = mayImport.flatMap(({ module, values, types }) => {

@@ -34,6 +34,13 @@ const SECONDS_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 const RECENT_ALERT_MS = 10_000;
 const RECENT_ALERTS_MAX = 4_096;
 
+/** `catalogueCount`: different catalogue numbers among the rules. */
+export interface RulesInForce {
+  version: string;
+  count: number;
+  catalogueCount: number;
+}
+
 export interface Metrics {
   /** Adds to `ringfence_records_total`; cheap enough for every record. */
   countRecords(type: RecordTypeLabel, result: RecordResult, count?: number): void;
@@ -100,9 +107,9 @@ export interface Metrics {
   httpRequestsTotal: Counter<'route' | 'method' | 'status'>;
   httpRequestSeconds: Histogram<'route'>;
   /** Starts the series of each rule at 0, so that `rate()` sees the first alert; sets `ringfence_rules_info`. */
-  declareRules(version: string, rules: { id: string; desk: Desk; shadow?: boolean }[]): void;
+  declareRules(version: string, rules: { id: string; desk: Desk; catalogue?: string; shadow?: boolean }[]): void;
   /** What was declared last. */
-  rulesInForce(): { version: string; count: number };
+  rulesInForce(): RulesInForce;
   /** Shows a bounded queue, map or ring next to its limit: `ringfence_queue_items` and `ringfence_queue_limit`. */
   trackQueue(name: string, limit: number, items: () => number): void;
   /** Runs before each scrape, to set gauges from what its owner knows. */
@@ -342,7 +349,7 @@ export function createMetrics(): Metrics {
     for (const read of scrapeReaders) read();
   };
   let checkpoint: { finishedAt: number; durationSec: number } | null = null;
-  let rulesDeclared = { version: '', count: 0 };
+  let rulesDeclared: RulesInForce = { version: '', count: 0, catalogueCount: 0 };
   /** A ring: publication time and delay of the newest alerts. */
   const recentAt = new Float64Array(RECENT_ALERTS_MAX).fill(Number.NEGATIVE_INFINITY);
   const recentDelay = new Float64Array(RECENT_ALERTS_MAX);
@@ -431,7 +438,9 @@ export function createMetrics(): Metrics {
     httpRequestsTotal,
     httpRequestSeconds,
     declareRules(version, rules) {
-      rulesDeclared = { version, count: rules.length };
+      // A detection that is kept for two kinds of keys is two rules of one catalogue number.
+      const numbers = new Set(rules.map(({ id, catalogue }) => catalogue ?? id));
+      rulesDeclared = { version, count: rules.length, catalogueCount: numbers.size };
       rulesInfo.reset();
       rulesInfo.set({ version }, 1);
       for (const rule of rules) {

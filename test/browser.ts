@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import { projectFolder } from '../src/config.ts';
-import { findChromium, startChromium } from '../src/console/screenshots.ts';
+import { findChromium, startChromium } from '../src/console/chromium.ts';
 
 export const builtConsole = join(projectFolder, 'dist/console');
 export const chromiumPath = findChromium();

@@ -74,6 +74,9 @@ describe.skipIf(chromiumPath === undefined)('a new user and the demo (skipped wh
       await page.locator('table.alerts tbody tr', { hasText: alert }).first().getByRole('link').click();
       await page.getByRole('heading', { name: alert, level: 2 }).waitFor();
       await page.locator('table.evidence code', { hasText: 'calls60s' }).waitFor();
+      // What its rule says of it stands beside.
+      for (const name of [r.falsePositives, r.runbook])
+        await page.getByRole('heading', { name, exact: true }).waitFor();
       await isInLanguage();
       expect(await seriousViolations(page)).toEqual([]);
       await link(t.panel.toCases).click();

@@ -844,6 +844,23 @@ describe('the audit log', () => {
     ]);
   });
 
+  it('has the view that the desk opened with, and the one that it opens with now', async () => {
+    const headers = { ...person(['lead']), 'content-type': 'application/json' };
+    const put = (path: string, body: object) =>
+      fetch(`${url}/v1/desks/fraud/${path}`, { method: 'PUT', headers, body: JSON.stringify(body) });
+    expect((await put('views/d1', { name: 'Opening', shared: true, filters: {} })).status).toBe(200);
+    const { length } = entries();
+    expect((await put('default-view', { viewId: 'd1' })).status).toBe(200);
+    expect((await put('default-view', { viewId: null })).status).toBe(200);
+    // What is refused has changed nothing.
+    expect((await put('default-view', { viewId: 'e9' })).status).toBe(422);
+    const done = { action: 'putDefaultView', object: { desk: 'fraud' }, who: { kind: 'user', id: `person-${people}` } };
+    expect(entries().slice(length)).toMatchObject([
+      { ...done, result: 'done', before: { defaultViewId: null }, after: { defaultViewId: 'd1' } },
+      { ...done, result: 'done', before: { defaultViewId: 'd1' }, after: { defaultViewId: null } },
+    ]);
+  });
+
   it('and the letter itself say who has replayed a rejected record', async () => {
     // What was ahead of the clock when it came, and is not any more.
     const parties = { servedMsisdn: MSISDN, direction: 'mo', otherNumber: OTHER };

@@ -112,7 +112,7 @@ describe('metrics', () => {
       checkpoint: { lastSuccessAt: null, durationSec: null },
       ready: true,
       natsConnected: false,
-      rules: { version: 'r1', count: 1 },
+      rules: { version: 'r1', count: 1, catalogueCount: 1 },
     });
     for (const ms of [1, 2, 3, 4, 1000]) metrics.observeEventToAlert(ms / 1000);
     metrics.observeCheckpoint(0.25);

@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { transformSync } from '@swc/core';
 import { afterAll, describe, expect, test } from 'vitest';
+import { PAGES } from '../src/console/pages.ts';
+import { PICTURES } from '../src/console/pictures.ts';
 
 const root = join(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -281,5 +283,22 @@ describe('imports', () => {
       'source-imports: source/file.ts -> main.ts',
       'state-imports-types-only: state/window.ts -> reference/plan.ts',
     ]);
+  });
+});
+
+describe('pictures of the console', () => {
+  const names = Object.values(PICTURES)
+    .flat()
+    .map(({ name }) => name);
+
+  test('there is one of every page, each under a name of its own', () => {
+    expect(PAGES.filter((page) => PICTURES[page].length === 0)).toEqual([]);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('those of the readme are among them', () => {
+    const shown = [...read('README.md').matchAll(/screenshots\/([\w-]+?)-(?:en|zh-CN)-(?:light|dark)\.png/g)];
+    expect(shown.length).toBeGreaterThan(0);
+    expect(shown.map(([, name]) => name).filter((name) => !names.includes(name!))).toEqual([]);
   });
 });

@@ -15,7 +15,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Page } from 'playwright-core';
 import { type AlertData, alertEvent, alertSubject, SEVERITIES } from '../../src/alerts/alert.ts';
 import { projectFolder } from '../../src/config.ts';
-import { findChromium, startChromium } from '../../src/console/screenshots.ts';
+import { findChromium, startChromium } from '../../src/console/chromium.ts';
 import { startBroker } from '../../src/source/broker.ts';
 import { quantile, type Report } from '../measurement.ts';
 import { startServer } from './end-to-end.ts';

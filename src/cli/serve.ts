@@ -170,7 +170,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       const { version, rules } = partitions[0]!.engine.ruleSet();
       metrics.declareRules(
         version,
-        rules.map(({ rule }) => ({ id: rule.id, desk: rule.desk, shadow: isShadow(rule) })),
+        rules.map(({ rule }) => ({ ...rule, shadow: isShadow(rule) })),
       );
     };
 

@@ -17,6 +17,7 @@ import { actionName, enablerName, fraudTypeName, keyTypeName, stageName, tierNam
 import { SubscriberSection } from './subscriber-section.tsx';
 import { useSubscriber } from './subscriber-source.ts';
 
+const AlertRuleNotes = later(async () => (await import('./alert-rule-notes.tsx')).AlertRuleNotes);
 const ContributingRecords = later(async () => (await import('./contributing-records.tsx')).ContributingRecords);
 
 export interface AlertPanelProps {
@@ -65,6 +66,9 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
         {shown !== undefined && <AlertDetails alert={shown} />}
         {alert?.subscriberRef !== undefined && may('revealAlert') && (
           <RevealForm key={alert.alertId} alert={alert} isShown={shown === revealed} onRevealed={setRevealed} />
+        )}
+        {alert !== undefined && may('getRule') && (
+          <AlertRuleNotes ruleId={alert.ruleId} ruleVersion={alert.ruleVersion} />
         )}
         {alert !== undefined && may('listAlertRecords') && (
           <ContributingRecords key={alert.alertId} alertId={alert.alertId} />

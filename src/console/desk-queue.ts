@@ -88,6 +88,8 @@ export interface DeskQueue {
   waiting(): number;
   counts(): QueueCounts;
   rules(): QueueRule[];
+  /** Undefined where it has no alert here. */
+  ruleTitle(ruleId: string): AlertData['title'] | undefined;
 }
 
 export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue {
@@ -317,6 +319,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
     rows: () => rows,
     waiting: () => waiting.length,
     counts: () => counts,
+    ruleTitle: (ruleId) => rules.get(ruleId)?.title,
     rules: () =>
       [...rules.values()]
         .map(({ ruleId, title, alerts }) => ({ ruleId, title, alerts }))

@@ -13,6 +13,7 @@ import { type AlertFeed, type CaseFrame, type FeedState, openAlertFeed } from '.
 import { completeAlert } from './alert-intake.ts';
 import { type AlertListFilter, ApiError, getAlerts, liveAddress, probe } from './api.ts';
 import { createDeskQueue, type DeskQueue, QUEUE_ALERTS_MAX } from './desk-queue.ts';
+import { locale } from './locale.ts';
 import { place } from './location.ts';
 import { ownDesks, session } from './session.ts';
 
@@ -55,6 +56,15 @@ export const liveDesks: Record<Desk, LiveDesk> = {
   arrears: createLiveDesk(),
   retention: createLiveDesk(),
 };
+
+/** The title of a rule of which this page has seen an alert; undefined otherwise. */
+export function ruleTitle(ruleId: string): string | undefined {
+  for (const desk of DESKS) {
+    const title = liveDesks[desk].queue.ruleTitle(ruleId);
+    if (title !== undefined) return title[locale.value];
+  }
+  return undefined;
+}
 
 export const feedState = signal<FeedState>({ kind: 'connecting' });
 

@@ -18,6 +18,7 @@ import { signal } from '@preact/signals';
 import { DESKS, type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
 import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
 import { NO_FILTERS, type QueueFilters, type QueueSort } from './desk-queue.ts';
+import { PAGES, type PageName } from './pages.ts';
 
 export const LOCALES = ['en', 'zh-CN'] as const;
 export type Locale = (typeof LOCALES)[number];
@@ -100,10 +101,8 @@ const NO_CASE_FILTERS: CaseFilters = {
   columns: COLUMNS_SHOWN,
 };
 
-const PAGES = ['desk', 'cases', 'records', 'rules', 'lists', 'deadletters', 'operations', 'audit', 'admin'] as const;
-
 export interface Place {
-  page: (typeof PAGES)[number];
+  page: PageName;
   desk: Desk;
   filters: QueueFilters;
   sort: QueueSort;

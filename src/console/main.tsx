@@ -1,4 +1,7 @@
-/** Entry of the console: asks who is signed in, starts the live alerts and puts the page on the screen. */
+/**
+ * Entry of the console: asks who is signed in, starts the live alerts and puts the page on the screen. Pictures of every page in both
+ * languages and themes: `npm run screenshots -- FOLDER`.
+ */
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { retryFeed, startLiveAlerts } from './live-alerts.ts';

@@ -18,6 +18,9 @@ const READINGS_MAX = 600;
 const GAP_MS = 5 * POLL_MS;
 const CHART_HEIGHT_PX = 172;
 /** Of the hash of the rule set: enough to tell two sets apart. */
+/** Longer times read better in seconds, and in hours and days. */
+const LONG_MS = 10_000;
+const LONG_SEC = 36_000;
 const RULES_VERSION_LETTERS = 8;
 
 const COLUMNS = [
@@ -132,7 +135,7 @@ export function OperationsPage() {
     },
     {
       heading: t.latency,
-      format: f.milliseconds,
+      format: (ms) => (ms < LONG_MS ? f.milliseconds(ms) : f.value(ms / 1_000, 's')),
       columns: [
         { column: 'p50', label: t.p50, color: '--series-1', area: true },
         { column: 'p99', label: t.p99, color: '--series-3', dash: [6, 3] },
@@ -152,12 +155,12 @@ export function OperationsPage() {
     },
     {
       heading: t.watermark,
-      format: f.secondsRounded,
+      format: (sec) => (sec < LONG_SEC ? f.secondsRounded(sec) : f.value(sec, 's')),
       columns: [{ column: 'watermark', label: t.watermarkSeries, color: '--series-1', area: true }],
     },
     {
       heading: t.checkpoint,
-      format: f.secondsRounded,
+      format: (sec) => (sec < LONG_SEC ? f.secondsRounded(sec) : f.value(sec, 's')),
       columns: [{ column: 'checkpointAge', label: t.checkpointAge, color: '--series-1', area: true }],
     },
     {
@@ -211,7 +214,10 @@ function Tiles({ view }: { view: OperationsView }) {
         <span class={view.natsConnected ? 'good' : 'bad'}>{view.natsConnected ? t.natsConnected : t.natsAway}</span>
       </Tile>
       <Tile name={t.uptime}>{f.span(view.uptimeSec * 1000)}</Tile>
-      <Tile name={t.rules} detail={t.rulesVersion(view.rules.version.slice(0, RULES_VERSION_LETTERS))}>
+      <Tile
+        name={t.rules}
+        detail={t.rulesVersion(f.number(view.rules.catalogueCount), view.rules.version.slice(0, RULES_VERSION_LETTERS))}
+      >
         {f.number(view.rules.count)}
       </Tile>
       <Tile name={t.recordsTotal}>

@@ -5,6 +5,7 @@ import type { SubscriberView } from '../http/schemas.ts';
 import type { FeatureView } from './api.ts';
 import { Fact } from './fact.tsx';
 import { SeverityIcon } from './icons.tsx';
+import { ruleTitle } from './live-alerts.ts';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
 import { may } from './session.ts';
@@ -243,6 +244,12 @@ function LedgerBlock({ ledger }: { ledger: SubscriberView['ledger'] }) {
   );
 }
 
+/** A score of alerts is named after its desk, and is made of rules; the others are those of models. */
+function scoreName(name: string): string {
+  const desk = DESKS.find((known) => known === name);
+  return desk === undefined ? scorePartName(name) : messages.value.subscriber.alertScore(messages.value.nav[desk]);
+}
+
 function ScoresBlock({ scores }: { scores: SubscriberView['scores'] }) {
   const t = messages.value.subscriber;
   const f = format.value;
@@ -254,7 +261,7 @@ function ScoresBlock({ scores }: { scores: SubscriberView['scores'] }) {
         <table class="data" key={score.name}>
           <thead>
             <tr>
-              <th scope="col">{scorePartName(score.name)}</th>
+              <th scope="col">{scoreName(score.name)}</th>
               <th scope="col" class="numeric">
                 {f.decimal(score.value, 3)}
               </th>
@@ -263,7 +270,7 @@ function ScoresBlock({ scores }: { scores: SubscriberView['scores'] }) {
           <tbody>
             {score.contributions.map((contribution) => (
               <tr key={contribution.name}>
-                <th scope="row">{scorePartName(contribution.name)}</th>
+                <th scope="row">{ruleTitle(contribution.name) ?? scorePartName(contribution.name)}</th>
                 <td class="numeric">{f.signed(contribution.value)}</td>
               </tr>
             ))}
@@ -302,7 +309,7 @@ function OpenAlertsBlock({ view, openAlertId }: { view: SubscriberView; openAler
                     go(destination);
                   }}
                 >
-                  <code>{alert.ruleId}</code>
+                  {ruleTitle(alert.ruleId) ?? <code>{alert.ruleId}</code>}
                 </a>
                 <span class="muted">{t.nav[desk]}</span>
                 <time dateTime={new Date(alert.since).toISOString()}>{format.value.time(alert.since)}</time>

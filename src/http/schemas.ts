@@ -439,7 +439,11 @@ export const OperationsSchema = Type.Object(
     inFlightAlerts: Type.Integer(),
     ready: Type.Boolean(),
     natsConnected: Type.Boolean(),
-    rules: Type.Object({ version: Type.String(), count: Type.Integer() }),
+    rules: Type.Object({
+      version: Type.String(),
+      count: Type.Integer(),
+      catalogueCount: Type.Integer({ description: 'Different catalogue numbers among them.' }),
+    }),
     uptimeSec: Type.Number(),
   },
   { $id: 'Operations', description: 'Totals since the process started; rates are differences between two of these.' },
