@@ -70,7 +70,7 @@ export function AuditPage() {
                 <tr>
                   {(['at', 'who', 'action', 'object', 'result', 'details'] as const).map((column) => (
                     <th key={column} scope="col" class={`c-${column}`}>
-                      {t[column]}
+                      {column === 'at' ? t.at(format.value.zone()) : t[column]}
                     </th>
                   ))}
                 </tr>
@@ -118,7 +118,7 @@ function Row({ entry }: { entry: AuditEntryView }) {
   return (
     <tr>
       <td class="c-at">
-        <time dateTime={at}>{format.value.dateTime(Date.parse(at))}</time>
+        <time dateTime={at}>{format.value.second(Date.parse(at))}</time>
       </td>
       <td class="c-who">{who.id === '' ? t.nobody : <bdi>{who.id}</bdi>}</td>
       <td class="c-action">
