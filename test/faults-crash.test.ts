@@ -111,8 +111,8 @@ const allTaken = (serving: Serving): Promise<boolean> =>
     'the end of the stream',
     async () => {
       const { value } = await scrape(serving.ops);
-      const inFlight = value('ringfence_queue_items', { queue: 'alerts_in_flight' });
-      return value('ringfence_stream_lag_messages') === 0 && inFlight === 0;
+      const waiting = ['pulled_messages', 'alerts_in_flight'].map((queue) => value('ringfence_queue_items', { queue }));
+      return value('ringfence_stream_lag_messages') === 0 && waiting.every((items) => items === 0);
     },
     PASS_LIMIT_MS,
   );
@@ -180,11 +180,11 @@ fault(
       const stored = await countIn(broker.url, 'ALERTS');
       await until('all alerts at the client', () => follower.frames.length >= stored, PASS_LIMIT_MS);
       took('client');
-      expectSame((await serving.end()).code, 0);
       const dumped = await dump();
       took('dump');
       const expected = await replayed(dumped);
       took('replay');
+      expectSame((await serving.end()).code, 0);
       figures['connections'] = follower.connections();
       figures['resyncs'] = follower.resyncs();
       compareAlerts(figures, await alertsIn(broker.url), expected);
