@@ -4,6 +4,7 @@ import type { Desk } from '../alerts/alert.ts';
 import type { CaseSummary } from './case-api.ts';
 import { SeverityIcon } from './icons.tsx';
 import { type ListLayout, ListRow, ListTable, type RowPlace } from './list-table.tsx';
+import { ruleTitle } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
 import { type CaseColumn, formatPlace, place } from './location.ts';
 
@@ -13,13 +14,20 @@ export const ENDING_SOON_MS = 3_600_000;
 /** What is left where there is little room. */
 const NARROW: readonly CaseColumn[] = ['severity', 'due', 'case', 'subject', 'status'];
 const NARROW_PX = 840;
+/** More columns than these need more width than most screens have. */
+const COLUMNS_WITH_ROOM = 9;
 
 /** Names of the columns are those of their classes. */
 function layoutsOf(columns: readonly CaseColumn[]): ListLayout[] {
   const named = (some: readonly CaseColumn[]): string[] => ['choose', ...some.map((column) => `case-${column}`)];
   const narrow = NARROW.filter((column) => columns.includes(column));
   return [
-    { fromPx: NARROW_PX, rowPx: ROW_PX, columns: named(columns) },
+    {
+      fromPx: NARROW_PX,
+      rowPx: ROW_PX,
+      columns: named(columns),
+      ...(columns.length > COLUMNS_WITH_ROOM && { look: 'many' }),
+    },
     { fromPx: 0, rowPx: ROW_PX, columns: named(narrow), look: 'narrow' },
   ];
 }
@@ -159,7 +167,7 @@ function Cell({ column, row }: { column: CaseColumn; row: CaseSummary }) {
     case 'alerts':
       return <>{f.number(row.alerts)}</>;
     case 'rules':
-      return <code title={row.ruleIds.join(', ')}>{row.ruleIds.join(', ')}</code>;
+      return <span title={row.ruleIds.join(', ')}>{f.list(row.ruleIds.map((id) => ruleTitle(id) ?? id))}</span>;
     case 'tags':
       return <bdi>{row.tags.join(', ')}</bdi>;
     case 'lane':

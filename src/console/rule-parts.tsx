@@ -3,6 +3,7 @@ import { askName, myName } from './case-work.ts';
 import { format, locale } from './locale.ts';
 import type { DraftView, RuleChangesView, RuleDetail } from './rule-api.ts';
 import { ruleText } from './rule-text.ts';
+import './rules.css';
 
 /** Only where nobody has to sign in can a name be missing. */
 export function NameNote() {
