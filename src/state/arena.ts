@@ -25,8 +25,10 @@ const SLAB_PAGES_MAX = 32;
 /** Blocks that were kept lie in pieces of 4 MiB, as close as they fit. */
 const KEPT_PIECE_UNITS = 524_288;
 const KEPT_PIECE_BYTES = KEPT_PIECE_UNITS * 8;
-/** Pieces that are held for the next cut, if the state is as large as that; the rest is given back when a cut ends. */
-const KEPT_PIECES_MAX = 64;
+/** Pieces that are made ready for the first cut, if the state is as large as that; later ones have what those before needed. */
+const KEPT_PIECES_FIRST = 64;
+/** From cut to cut by so much less is held than was needed at most, so that one busy hour is not remembered for ever. */
+const KEPT_FADE = 7 / 8;
 /** While a cut is open, so many more are made ready before the pipeline comes to them: 50 ms at 100,000 records a second. */
 const KEPT_PIECES_AHEAD = 4;
 /** Word of a block that nobody has copied, and of one that the writer has; any other is its place among the kept ones, from 1 on. */
@@ -199,6 +201,8 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
   /** From cut to cut. */
   let words = new Int32Array(new SharedArrayBuffer(0));
   const spare: Uint8Array[] = [];
+  /** Pieces that cuts needed so far, the later the more it counts. */
+  let keptBefore = 0;
 
   // Address 0 means "none" everywhere, so the first block of the first page is never handed out.
   const classOf = (units: number): number => {
@@ -215,9 +219,12 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
 
   /** Of the slab that begins with this page. */
   const slabBytes = (page: number): number => Math.min(SLAB_PAGES_MAX, Math.max(1, page)) * PAGE_BYTES;
-  /** Three quarters of the state: what records that come as fast as they can touch before the writer comes to it. */
+  /** At most three quarters of the state: what records that come as fast as they can touch before the writer comes to it. */
   const piecesWanted = (): number =>
-    Math.min(KEPT_PIECES_MAX, Math.floor((pagesF64.length * PAGE_BYTES * 0.75) / KEPT_PIECE_BYTES));
+    Math.min(
+      Math.max(KEPT_PIECES_FIRST, Math.ceil(keptBefore)),
+      Math.floor((pagesF64.length * PAGE_BYTES * 0.75) / KEPT_PIECE_BYTES),
+    );
 
   /** A page of blocks of this class, none of them handed out. */
   const addPage = (sizeClass: number): number => {
@@ -469,7 +476,9 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
           // A release that comes twice must not end the cut of somebody else.
           if (open !== cut) return;
           open = undefined;
-          for (const piece of kept) if (spare.length < piecesWanted()) spare.push(piece);
+          keptBefore = Math.max(kept.length, keptBefore * KEPT_FADE);
+          spare.push(...kept);
+          spare.length = Math.min(spare.length, piecesWanted());
         },
       };
     },
