@@ -117,6 +117,13 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
 
     await page.getByText('10 of 10 records').waitFor();
     expect(await rows(page).first().innerText()).toMatch(/Call.*Trigger.*Outgoing.*37112345679/s);
+    await page.locator('.record-summary summary').click();
+    expect(await page.getByRole('table', { name: 'Most frequent numbers' }).innerText()).toContain('37112345679');
+    expect(await page.getByRole('table', { name: 'Handsets, newest first' }).innerText()).toContain(
+      'None in these records.',
+    );
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.locator('.record-summary summary').click();
     expect(await page.locator('table.records').innerText()).toContain(HOSTILE);
     await page.getByLabel('Direction').selectOption('mt');
     await page.getByText('1 of 10 records').waitFor();

@@ -5,6 +5,7 @@ import { ApiError } from './api.ts';
 import { type Feedback, getFeedback } from './case-api.ts';
 import { Fact } from './fact.tsx';
 import { Icon } from './icons.tsx';
+import { ruleTitle } from './live-alerts.ts';
 import { format, messages } from './locale.ts';
 
 export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void }) {
@@ -73,7 +74,7 @@ export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void 
               {rules.map((rule) => (
                 <tr key={rule.ruleId}>
                   <th scope="row">
-                    <code>{rule.ruleId}</code>
+                    <span title={rule.ruleId}>{ruleTitle(rule.ruleId) ?? <code>{rule.ruleId}</code>}</span>
                   </th>
                   <td>{f.number(rule.closed)}</td>
                   {desk !== 'retention' && (

@@ -35,6 +35,7 @@ import {
   volumeOf,
   volumeText,
 } from './record-source.ts';
+import { RecordSummary } from './record-summary.tsx';
 import { may } from './session.ts';
 import { useShortcuts } from './shortcuts.tsx';
 import './records.css';
@@ -124,6 +125,7 @@ export function RecordsPage() {
           {alertId === '' && !msisdn.startsWith('s_') && <span class="number">{msisdn}</span>}
         </header>
         <Toolbar subject={subject} filters={filters} search={search} />
+        {rows.length > 0 && <RecordSummary records={rows} />}
         <div class="queue-body">
           <ListTable
             label={heading}
