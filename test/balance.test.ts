@@ -92,7 +92,7 @@ describe('in rules and for people', () => {
     engine.apply(recordAt(0, { recordType: 'topup', amountMicros: 5 * MICROS, outcome: 'done' }), alerts);
     expect(engine.inspectSubscriber(SUBSCRIBER)!.balance).toBe(5);
     engine.apply(recordAt(1_000, { chargeMicros: 3.5 * MICROS }), alerts);
-    expect(alerts.map(({ reason }) => reason.en)).toEqual(['1.5 left']);
+    expect(alerts.map(({ reason }) => reason.en)).toEqual(['1.50 left']);
     expect(engine.inspectSubscriber(SUBSCRIBER)!.balance).toBe(1.5);
   });
 

@@ -74,7 +74,7 @@ export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void 
               {rules.map((rule) => (
                 <tr key={rule.ruleId}>
                   <th scope="row">
-                    <span title={rule.ruleId}>{ruleTitle(rule.ruleId) ?? <code>{rule.ruleId}</code>}</span>
+                    {ruleTitle(rule.ruleId)} <code>{rule.ruleId}</code>
                   </th>
                   <td>{f.number(rule.closed)}</td>
                   {desk !== 'retention' && (
