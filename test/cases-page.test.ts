@@ -167,7 +167,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await page.getByText('1 case closed.').waitFor();
     await page.getByRole('button', { name: 'Outcomes' }).click();
     const figures = page.getByRole('dialog').getByRole('row', { name: 'arrears.snoozed' });
-    expect((await figures.innerText()).split(/\s+/)).toEqual(['arrears.snoozed', '1', '0', '1', '0%']);
+    expect((await figures.innerText()).split(/\s+/).slice(-5)).toEqual(['arrears.snoozed', '1', '0', '1', '0%']);
     expect(await seriousViolations(page)).toEqual([]);
   });
 
