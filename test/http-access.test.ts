@@ -43,6 +43,7 @@ const ruleOf = (desk: Desk): RuleDetail => ({
   key: 'subscriber',
   title: { en: desk, 'zh-CN': desk },
   features: [],
+  featureTitles: {},
   description: null,
   falsePositives: [],
   runbook: null,

@@ -61,6 +61,7 @@ function ruleShelf() {
     status: 'stable',
     shadow: false,
     features: [],
+    featureTitles: {},
     key: 'subscriber',
     title: { en: id, 'zh-CN': id },
     description: null,

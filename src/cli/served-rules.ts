@@ -25,6 +25,7 @@ import type { ChangeAuthor, ORIGINS, RuleText } from '../rule-changes/change-eve
 import { type Layer, layered } from '../rule-changes/layers.ts';
 import type { RuleDesk } from '../rule-changes/rule-desk.ts';
 import { observedFeatures } from '../rules/compiled-rule.ts';
+import { featureTitles } from '../rules/feature-titles.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
 import {
   describeProblem,
@@ -323,7 +324,18 @@ export function createServedRules(options: {
       .ruleSet()
       .rules.find(({ rule: one }) => one.id === id);
     const features = compiled === undefined || isOff(rule) ? [] : observedFeatures(compiled);
-    return { id, version, catalogue, desk: ownDesk, status, shadow: isShadow(rule), key, title, features };
+    return {
+      id,
+      version,
+      catalogue,
+      desk: ownDesk,
+      status,
+      shadow: isShadow(rule),
+      key,
+      title,
+      features,
+      featureTitles: featureTitles(rule, compiled),
+    };
   };
   const detailOf = (source: RuleSource): RuleDetail => {
     const { description, falsePositives, runbook } = source.rule;

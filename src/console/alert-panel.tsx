@@ -7,6 +7,7 @@ import { ApiError, revealAlert } from './api.ts';
 import { CopyButton } from './copy-button.tsx';
 import { NO_FILTERS } from './desk-queue.ts';
 import { Fact } from './fact.tsx';
+import { FeatureName, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
 import { later } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
@@ -154,7 +155,7 @@ function AlertDetails({ alert }: { alert: AlertData }) {
 
       <section aria-labelledby="evidence-heading">
         <h3 id="evidence-heading">{t.evidence}</h3>
-        <EvidenceTable evidence={alert.evidence} />
+        <EvidenceTable alert={alert} />
       </section>
 
       {alert.suggestedActions.length > 0 && (
@@ -229,7 +230,7 @@ function CaseLink({ alert }: { alert: AlertData }) {
   );
 }
 
-function EvidenceTable({ evidence }: { evidence: Evidence[] }) {
+function EvidenceTable({ alert: { ruleId, evidence } }: { alert: AlertData }) {
   const t = messages.value.panel;
   return (
     <table class="data evidence">
@@ -252,15 +253,15 @@ function EvidenceTable({ evidence }: { evidence: Evidence[] }) {
         {evidence.map((item) => (
           <tr key={`${item.feature} ${item.window}`}>
             <th scope="row">
-              <code>{item.feature}</code>
+              <FeatureName ruleId={ruleId} feature={item.feature} />
             </th>
-            <td>{item.window}</td>
-            <td class="numeric strong">{format.value.value(item.value, item.unit)}</td>
+            <td>{windowText(item.window)}</td>
+            <td class="numeric strong">{valueText(item.feature, item.value, item.unit)}</td>
             <td class="numeric">
               {item.threshold === null ? (
                 <span class="muted">{t.noThreshold}</span>
               ) : (
-                format.value.value(item.threshold, item.unit)
+                valueText(item.feature, item.threshold, item.unit)
               )}
             </td>
             <td class="c-bar">

@@ -4,9 +4,9 @@ import type { Desk } from '../alerts/alert.ts';
 import type { CaseSummary } from './case-api.ts';
 import { SeverityIcon } from './icons.tsx';
 import { type ListLayout, ListRow, ListTable, type RowPlace } from './list-table.tsx';
-import { ruleTitle } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
 import { type CaseColumn, formatPlace, place } from './location.ts';
+import { ruleTitle } from './rule-names.ts';
 
 const ROW_PX = 34;
 /** A snooze that ends within this time is said so. */

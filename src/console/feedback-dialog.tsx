@@ -5,8 +5,8 @@ import { ApiError } from './api.ts';
 import { type Feedback, getFeedback } from './case-api.ts';
 import { Fact } from './fact.tsx';
 import { Icon } from './icons.tsx';
-import { ruleTitle } from './live-alerts.ts';
 import { format, messages } from './locale.ts';
+import { ruleTitle } from './rule-names.ts';
 
 export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void }) {
   const t = messages.value.feedback;

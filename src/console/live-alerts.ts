@@ -8,12 +8,11 @@
  * count, until somebody goes there.
  */
 import { batch, computed, effect, type Signal, signal, untracked } from '@preact/signals';
-import { DESKS, type Desk } from '../alerts/alert.ts';
+import { type AlertData, DESKS, type Desk } from '../alerts/alert.ts';
 import { type AlertFeed, type CaseFrame, type FeedState, openAlertFeed } from './alert-feed.ts';
 import { completeAlert } from './alert-intake.ts';
 import { type AlertListFilter, ApiError, getAlerts, liveAddress, probe } from './api.ts';
 import { createDeskQueue, type DeskQueue, QUEUE_ALERTS_MAX } from './desk-queue.ts';
-import { locale } from './locale.ts';
 import { place } from './location.ts';
 import { ownDesks, session } from './session.ts';
 
@@ -58,10 +57,10 @@ export const liveDesks: Record<Desk, LiveDesk> = {
 };
 
 /** The title of a rule of which this page has seen an alert; undefined otherwise. */
-export function ruleTitle(ruleId: string): string | undefined {
+export function alertedRuleTitle(ruleId: string): AlertData['title'] | undefined {
   for (const desk of DESKS) {
     const title = liveDesks[desk].queue.ruleTitle(ruleId);
-    if (title !== undefined) return title[locale.value];
+    if (title !== undefined) return title;
   }
   return undefined;
 }

@@ -78,6 +78,8 @@ export interface Format {
   milliseconds(value: number): string;
   /** A value in a unit of the features: `s`, `bytes`, `currency`, `count`, `ratio` and so on. */
   value(value: number | string | null, unit: string): string;
+  /** The length of a window as a rule writes it, 90m or 7d; what is none is given back as it is. */
+  duration(text: string): string;
 }
 
 function createFormat(language: Locale): Format {
@@ -130,6 +132,14 @@ function createFormat(language: Locale): Format {
   const millisecond = unit('millisecond', 1);
   const speed = unit('kilometer-per-hour', 0, 'short');
   const [hours, days] = [unit('hour', 1), unit('day', 1)];
+  const lengths: Readonly<Record<string, (value: number) => string>> = {
+    ms: millisecond,
+    s: second,
+    m: unit('minute', 1),
+    h: hours,
+    d: days,
+    w: unit('week', 1),
+  };
   /** Call seconds stay seconds, as thresholds are written; silences and due dates read better in hours and days. */
   const duration = (sec: number): string => {
     if (Math.abs(sec) < 36_000) return second(sec);
@@ -194,6 +204,10 @@ function createFormat(language: Locale): Format {
       if (unitName === 'currency') return money(value);
       if (unitName === 'share') return percent(value);
       return decimal(value, Math.abs(value) < 10 ? 3 : 1);
+    },
+    duration(text) {
+      const [, amount, name = ''] = /^([0-9.]+)(ms|[smhdw])$/.exec(text) ?? [];
+      return lengths[name]?.(Number(amount)) ?? text;
     },
   };
 }

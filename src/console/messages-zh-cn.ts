@@ -424,6 +424,15 @@ export const zhCn: Messages = {
     'carrier+country': '运营商与国家',
     'sender+range': '发送方与号段',
   },
+  words: {
+    true: '是',
+    false: '否',
+    consumer: '个人',
+    business: '企业',
+    prepaid: '预付费',
+    postpaid: '后付费',
+    shift: '本班次',
+  },
   tiers: { vip: '贵宾', standard: '普通', high: '高', medium: '中', low: '低' },
   worth: {
     lifecycleSince: '阶段起始',

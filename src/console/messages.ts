@@ -438,6 +438,15 @@ export const en = {
     'carrier+country': 'Carrier and country',
     'sender+range': 'Sender and range',
   },
+  words: {
+    true: 'Yes',
+    false: 'No',
+    consumer: 'Consumer',
+    business: 'Business',
+    prepaid: 'Prepaid',
+    postpaid: 'Postpaid',
+    shift: 'This shift',
+  },
   tiers: { vip: 'VIP', standard: 'Standard', high: 'High', medium: 'Medium', low: 'Low' },
   worth: {
     lifecycleSince: 'Stage since',

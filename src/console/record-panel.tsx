@@ -5,8 +5,9 @@ import { Fact } from './fact.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
-import { directionText, recordText, type UsageRecordView } from './record-source.ts';
+import { directionText, recordText, type UsageRecordView, wordText } from './record-source.ts';
 
+const WORDS: readonly string[] = ['causeForTerm', 'outcome', 'channel', 'event', 'reason'];
 const UNITS: Readonly<Record<string, string>> = {
   durationSec: 's',
   bytesUp: 'bytes',
@@ -30,6 +31,7 @@ export function RecordPanel(props: {
     if (name === 'eventTime' || name === 'storedAt') return f.dateTime(Number(value));
     if (name === 'direction') return directionText(record);
     if (typeof value === 'number') return f.value(value, UNITS[name] ?? '');
+    if (WORDS.includes(name)) return wordText(value);
     return (
       <>
         <bdi class="number">{value}</bdi>

@@ -144,6 +144,13 @@ export function directionText({ direction }: UsageRecordView): string {
   const names: Record<string, string> = recordText.value.directions;
   return direction === undefined ? '' : (names[direction] ?? direction);
 }
+/** A word that the record form knows, in the language of the page; others are shown as they are. */
+export function wordText(word: string): string {
+  const { words } = recordText.value;
+  return Object.hasOwn(words, word) ? words[word as keyof typeof words] : word;
+}
 /** What a record without another number says: an event, a reason, a channel. */
-export const saidText = ({ event, reason, channel, invoiceId }: UsageRecordView): string =>
-  event ?? reason ?? channel ?? invoiceId ?? '';
+export function saidText({ event, reason, channel, invoiceId }: UsageRecordView): string {
+  const word = event ?? reason ?? channel;
+  return word === undefined ? (invoiceId ?? '') : wordText(word);
+}

@@ -34,6 +34,7 @@ import {
   useRecords,
   volumeOf,
   volumeText,
+  wordText,
 } from './record-source.ts';
 import { RecordSummary } from './record-summary.tsx';
 import { may } from './session.ts';
@@ -343,7 +344,7 @@ function Row(props: { place: RowPlace; record: UsageRecordView; onOpen(recordId:
       case 'place':
         return <bdi>{record.cellId ?? record.servingPlmn}</bdi>;
       case 'detail':
-        return <bdi>{saidText(record) || record.causeForTerm}</bdi>;
+        return <bdi>{saidText(record) || (record.causeForTerm && wordText(record.causeForTerm))}</bdi>;
     }
   };
   return (

@@ -7,6 +7,7 @@ import { stepFrom } from './list-table.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, go, place } from './location.ts';
 import { getProposals, getRules, type ProposalHead, type RuleSummary } from './rule-api.ts';
+import { rememberRules } from './rule-names.ts';
 import { RulePanel } from './rule-panel.tsx';
 import { ruleText, statusName } from './rule-text.ts';
 import { may, ownDesks, session } from './session.ts';
@@ -32,6 +33,7 @@ function useRules(): { listed: Listed; refresh(): void } {
     const poll = async (): Promise<void> => {
       try {
         const [rules, proposals] = await Promise.all([getRules(stopped.signal), getProposals(stopped.signal)]);
+        rememberRules(rules);
         setListed({ rules, proposals, loading: false, failure: '' });
       } catch (error) {
         if (stopped.signal.aborted) return;

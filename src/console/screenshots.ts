@@ -40,8 +40,8 @@ const OPERATIONS_READINGS_MS = 30_000;
 /** For what follows a change on the page: loading a chart, drawing it. */
 const SETTLE_MS = 500;
 const LOCATOR_LIMIT_MS = 60_000;
-/** The demo fills eighty days first, and its live cases come one after the other. */
-const DEMO_LIMIT_MS = 180_000;
+/** The demo fills eighty days first, which takes minutes where others work too, and its live cases come one after the other. */
+const DEMO_LIMIT_MS = 600_000;
 const POLL_MS = 1_000;
 const PASSWORD = 'one that nobody else uses';
 const DAY_MS = 86_400_000;

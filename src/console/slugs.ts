@@ -12,6 +12,7 @@ type SlugCatalogue =
   | 'scoreParts'
   | 'fraudTypes'
   | 'enablers'
+  | 'words'
   | 'actions';
 
 function nameOf(catalogue: SlugCatalogue, slug: string): string {
@@ -28,4 +29,11 @@ export const scorePartName = (slug: string): string => nameOf('scoreParts', slug
 export const stageName = (slug: string): string => nameOf('stages', slug);
 export const fraudTypeName = (slug: string): string => nameOf('fraudTypes', slug);
 export const enablerName = (slug: string): string => nameOf('enablers', slug);
+/** What a rule's value says where it is no number: yes or no, the tier of a customer, its stage. */
+export function wordName(slug: string): string {
+  const found = (['words', 'tiers', 'stages'] as const).find((catalogue) =>
+    Object.hasOwn(messages.value[catalogue], slug),
+  );
+  return found === undefined ? slug : nameOf(found, slug);
+}
 export const actionName = (slug: string): string => nameOf('actions', slug);

@@ -4,10 +4,11 @@ import { DESKS, type Evidence, SEVERITIES } from '../alerts/alert.ts';
 import type { SubscriberView } from '../http/schemas.ts';
 import type { FeatureView } from './api.ts';
 import { Fact } from './fact.tsx';
+import { FeatureName, featureText, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon } from './icons.tsx';
-import { ruleTitle } from './live-alerts.ts';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
+import { ruleTitle } from './rule-names.ts';
 import { may } from './session.ts';
 import { keyTypeName, scorePartName, stageName, tierName, worthName } from './slugs.ts';
 import type { SubscriberState } from './subscriber-source.ts';
@@ -137,7 +138,7 @@ function UsageChart({ features, evidence, clockAt }: UsageChartProps) {
         >
           {charted.map((feature) => (
             <option key={featureKey(feature)} value={featureKey(feature)}>
-              {t.windowOption(feature.feature, feature.window)}
+              {t.windowOption(featureText(feature), windowText(feature.window))}
             </option>
           ))}
         </select>
@@ -155,8 +156,8 @@ function UsageChart({ features, evidence, clockAt }: UsageChartProps) {
         )}
       </p>
       <TimePlot
-        label={t.chart(shown.feature, shown.window, total)}
-        series={[{ label: shown.feature, color: '--series-1', kind: 'bars' }]}
+        label={t.chart(featureText(shown), windowText(shown.window), total)}
+        series={[{ label: featureText(shown), color: '--series-1', kind: 'bars' }]}
         data={data}
         heightPx={CHART_HEIGHT_PX}
         formatValue={(value) => f.value(value, shown.unit)}
@@ -322,12 +323,6 @@ function OpenAlertsBlock({ view, openAlertId }: { view: SubscriberView; openAler
   );
 }
 
-/** By convention a feature that ends in `At` is a time. */
-function featureValue({ feature, value, unit }: FeatureView): string {
-  const isTime = unit === 'none' && feature.endsWith('At') && typeof value === 'number';
-  return isTime ? format.value.time(value) : format.value.value(value, unit);
-}
-
 function FeaturesBlock({ features }: { features: FeatureView[] }) {
   const t = messages.value;
   // Rules ask for more than any one subscriber does: what has no value yet says nothing.
@@ -351,20 +346,20 @@ function FeaturesBlock({ features }: { features: FeatureView[] }) {
           {known.map((feature) => (
             <tr key={featureKey(feature)}>
               <th scope="row">
-                <code>{feature.feature}</code>
+                <FeatureName ruleId={feature.ruleIds[0] ?? ''} feature={feature.feature} />
                 {feature.keyType !== 'subscriber' && (
                   <span class="under">
                     {keyTypeName(feature.keyType)} <span class="number">{feature.keyValue}</span>
                   </span>
                 )}
               </th>
-              <td>{feature.window}</td>
-              <td class="numeric strong">{featureValue(feature)}</td>
+              <td>{windowText(feature.window)}</td>
+              <td class="numeric strong">{valueText(feature.feature, feature.value, feature.unit)}</td>
               <td>
                 {feature.ruleIds.map((ruleId) => (
-                  <code key={ruleId} class="rule-id">
-                    {ruleId}
-                  </code>
+                  <span key={ruleId} class="rule-id" title={ruleId}>
+                    {ruleTitle(ruleId) ?? <code>{ruleId}</code>}
+                  </span>
                 ))}
               </td>
             </tr>

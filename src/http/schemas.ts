@@ -385,6 +385,9 @@ const ruleSummary = {
     }),
     { description: 'What the rule keeps of the records.' },
   ),
+  featureTitles: Type.Record(Type.String(), localizedText, {
+    description: 'What people read in place of the names in its evidence, by name.',
+  }),
 };
 export const RuleSummarySchema = Type.Object(ruleSummary, { $id: 'RuleSummary' });
 export type RuleSummary = Static<typeof RuleSummarySchema>;

@@ -152,6 +152,11 @@ const membership = Type.Object(
 
 const feature = Type.Object(
   {
+    title: Type.Optional(
+      localized(
+        'What people read in place of the name, without the window, which stands beside it. Default: the name.',
+      ),
+    ),
     aggregate: Type.Optional(Type.Enum([...AGGREGATES], { description: 'What is kept of the records.' })),
     of: Type.Optional(expression('The value that is summed, compared, counted once or remembered.')),
     value: Type.Optional(expression('Instead of an aggregate: a value made from other features of this rule.')),
