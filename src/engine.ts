@@ -1356,12 +1356,12 @@ export function createEngine(options: EngineOptions): Engine {
    * then, and is left out.
    */
   const resolvedReason = (band: CompiledBand, heldAt: number): LocalizedText => {
-    const at = new Date(heldAt).toISOString().slice(0, 16).replace('T', ' ');
-    if (band.saysRecord) return { en: `over, last true ${at} UTC`, 'zh-CN': `已解除，最后成立于${at} UTC` };
+    const at = localTime.written(heldAt);
+    if (band.saysRecord) return { en: `over, last true ${at}`, 'zh-CN': `已解除，最后成立于${at}` };
     const now = reasonOf(band);
     return {
-      en: `over, last true ${at} UTC; now: ${now.en}`,
-      'zh-CN': `已解除，最后成立于${at} UTC；目前：${now['zh-CN']}`,
+      en: `over, last true ${at}; now: ${now.en}`,
+      'zh-CN': `已解除，最后成立于${at}；目前：${now['zh-CN']}`,
     };
   };
 

@@ -46,6 +46,7 @@ const environment: Environment = {
   isNight: (epochMs) => epochMs < 6 * HOUR_MS,
   contactTime: (_scope, at, { fromMs }) => at + fromMs,
   timeOfDayMs: (epochMs) => epochMs % (24 * HOUR_MS),
+  written: () => '',
   list: (name) => lists.get(name),
   listNames: () => lists.names(),
 };

@@ -113,6 +113,7 @@ export async function startBench(options: { partitions?: number; maxPayloadBytes
         partitions,
         deadLetters,
         inspectSubscriber: () => undefined,
+        timeZone: 'UTC',
         records,
         rules: {
           list: () => [],

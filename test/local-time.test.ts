@@ -51,6 +51,7 @@ test.each([
 describe.each(ZONES)('%s', (zone) => {
   /** Asks Intl each time, and shares nothing with the source. */
   const format = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, dateStyle: 'short', timeStyle: 'medium' });
+  const withOffset = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'shortOffset' });
   const wallOf = (at: number): number => Date.parse(`${format.format(at).replace(' ', 'T')}Z`);
 
   test('agrees with Intl at drawn instants, in any order', () => {
@@ -63,6 +64,9 @@ describe.each(ZONES)('%s', (zone) => {
           expect(local.dayNumber(at)).toBe(Math.floor(wall.getTime() / 86_400_000));
           expect(local.minuteOfDay(at)).toBe(wall.getUTCHours() * 60 + wall.getUTCMinutes());
           expect(local.dayOfWeek(at)).toBe(wall.getUTCDay());
+          const offset = withOffset.formatToParts(at).find(({ type }) => type === 'timeZoneName')!.value;
+          const minute = format.format(at).slice(0, 16);
+          expect(local.written(at)).toBe(`${minute} ${zone === 'UTC' ? 'UTC' : offset}`);
         }
       }),
       { numRuns: 60 },

@@ -2,12 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ACCOUNT_EVENTS } from '../src/record/schema.ts';
 import { RECORD_TYPES } from '../src/record/usage-record.ts';
+import { localTime } from '../src/reference/local-time.ts';
 import type { Binding, Environment, ValueType } from '../src/rules/compile.ts';
 import { spoken } from '../src/rules/spoken.ts';
 import { compileTemplate, formatNumber, formatValue, singular } from '../src/rules/template.ts';
 import { createKeyState } from './key-state.ts';
 
 const { scope } = createKeyState();
+const { written } = localTime('UTC');
 const bindings: Record<string, Binding> = {
   calls: { type: 'number', evaluate: () => 12 },
   sum: { type: 'number', evaluate: () => 1_234.567 },
@@ -21,6 +23,7 @@ const environment: Environment = {
   isNight: () => false,
   contactTime: () => Number.NaN,
   timeOfDayMs: () => 0,
+  written,
   list: () => undefined,
   listNames: () => [],
 };
@@ -62,8 +65,8 @@ describe('a value in a sentence', () => {
     [8.64e15 + 1, 'time', 'none', 'n/a', '无'],
     [-1e20, 'time', 'none', 'n/a', '无'],
   ])('%s as %s in %s', (value, type, unit, english, chinese) => {
-    expect(formatValue(value, type, unit, 'en')).toBe(english);
-    expect(formatValue(value, type, unit, 'zh-CN')).toBe(chinese);
+    expect(formatValue(value, type, unit, 'en', written)).toBe(english);
+    expect(formatValue(value, type, unit, 'zh-CN', written)).toBe(chinese);
   });
 
   test('no number of any type and unit throws', () => {
@@ -73,7 +76,7 @@ describe('a value in a sentence', () => {
         fc.constantFrom<ValueType>('number', 'time', 'duration'),
         fc.constantFrom(undefined, 's', 'bytes', 'share', 'currency', 'count', 'none'),
         (value, type, unit) => {
-          expect(formatValue(value, type, unit, 'en')).not.toMatch(/NaN|Infinity/);
+          expect(formatValue(value, type, unit, 'en', written)).not.toMatch(/NaN|Infinity/);
         },
       ),
       { numRuns: 1_000 },

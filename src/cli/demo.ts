@@ -26,7 +26,13 @@ const LIVE_EVERY_MS = 200;
 const ORPHAN_CHECK_MS = 500;
 
 /** Runs until a signal; resolves when every process has ended and the folder is gone. */
-async function demo(flags: { listen: string; opsListen: string; seed: string; rate: string }): Promise<void> {
+async function demo(flags: {
+  listen: string;
+  opsListen: string;
+  timeZone: string;
+  seed: string;
+  rate: string;
+}): Promise<void> {
   const { endedEarly, serve } = await import('./serve.ts');
   const folder = mkdtempSync(join(tmpdir(), 'ringfence-demo-'));
   const stopping = new AbortController();
@@ -42,7 +48,16 @@ async function demo(flags: { listen: string; opsListen: string; seed: string; ra
   const log = createLog({ level: 'warn' });
   const serveOn = (listen: string, opsListen: string): Promise<Serving> =>
     serve(
-      loadConfig({ flags: { nats: broker.url, data: join(folder, 'data'), listen, opsListen, logLevel: 'warn' } }),
+      loadConfig({
+        flags: {
+          nats: broker.url,
+          data: join(folder, 'data'),
+          listen,
+          opsListen,
+          timeZone: flags.timeZone,
+          logLevel: 'warn',
+        },
+      }),
       { signal: stopping.signal, log },
     );
   const anyPort = (address: string): string => `${parseAddress(address).host}:0`;
@@ -144,6 +159,11 @@ export function demoCommand(): Command {
     .description('Private NATS server, engine, console and a live sample feed, all in a temporary folder.')
     .option('--listen <address>', 'HOST:PORT of the console; another port where it is taken', DEFAULTS.listen)
     .option('--ops-listen <address>', 'HOST:PORT of the metrics', DEFAULTS.opsListen)
+    .option(
+      '--time-zone <zone>',
+      'IANA zone of nights, weekends and every time that is shown',
+      new Intl.DateTimeFormat().resolvedOptions().timeZone,
+    )
     .option('--seed <n>', 'seed of the sample population', '1')
     .option('--rate <n>', 'live records per second', '250')
     .action(demo);

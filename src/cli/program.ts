@@ -36,7 +36,10 @@ program
   .option('--listen <address>', `HOST:PORT of API and console, port 0 for a free one (default ${DEFAULTS.listen})`)
   .option('--ops-listen <address>', `HOST:PORT of metrics and health (default ${DEFAULTS.opsListen})`)
   .option('--log-level <level>', `least level of a log line (default ${DEFAULTS.logLevel})`)
-  .option('--time-zone <zone>', `IANA zone of nights and weekends (default ${DEFAULTS.timeZone})`)
+  .option(
+    '--time-zone <zone>',
+    `IANA zone of nights, weekends and every time that people read (default ${DEFAULTS.timeZone})`,
+  )
   .option('--partitions <n>', 'partitions of the usage stream (default 1)')
   .option('--checkpoint-interval-sec <n>', `seconds between checkpoints (default ${DEFAULTS.checkpointIntervalSec})`)
   .option('--resident-keys-max <n>', 'keys in memory, colder ones are on disk (default 0: no limit)')

@@ -272,6 +272,7 @@ export async function serve(config: Config, options: { signal?: AbortSignal; log
       operations: createOperations({ metrics, ready: () => opsListener.ready(), natsConnected }),
       access,
       oidc,
+      timeZone: config.timeZone,
       metrics,
       log,
       consoleDir,

@@ -10,6 +10,7 @@ import { type CaseSummary, getListNames } from './case-api.ts';
 import { Icon } from './icons.tsx';
 import { format, locale, messages } from './locale.ts';
 import { MergeTarget } from './merge-target.tsx';
+import { fieldOf, momentOf } from './zone.ts';
 
 /** Outcomes by desk, in the order in which they are asked for; the server refuses any other. */
 const OUTCOMES = {
@@ -233,7 +234,7 @@ function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
         ...number('cost'),
       } as CaseEventInput;
     case 'snooze': {
-      const until = said('until') === '' ? Date.now() + Number(said('snoozeMs')) : new Date(said('until')).getTime();
+      const until = said('until') === '' ? Date.now() + Number(said('snoozeMs')) : momentOf(said('until'));
       return { type: 'snooze', until, reason: said('reason') };
     }
     case 'assign':
@@ -252,7 +253,7 @@ function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
       } as CaseEventInput;
     case 'promise':
       // To the end of that day, as the one who promised would say.
-      return { type: 'promise', promiseAt: new Date(`${said('promiseAt')}T23:59:59`).getTime(), ...number('amount') };
+      return { type: 'promise', promiseAt: momentOf(`${said('promiseAt')}T23:59:59`), ...number('amount') };
     case 'listEntry':
       return {
         type: 'listEntry',
@@ -265,10 +266,6 @@ function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
       return { type: 'reopen', reason: said('reason') };
   }
 }
-
-/** A moment as the field wants it: of this place, to the minute. */
-const momentOf = (at: number): string =>
-  new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 
 function FieldInput(props: { field: Field; value: string; onInput(name: string, value: string): void }) {
   const { field, value, onInput } = props;
@@ -322,7 +319,7 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
           lang={locale.value}
           name={name}
           required={!optional}
-          min={kind === 'date' ? momentOf(Date.now()).slice(0, 10) : momentOf(Date.now())}
+          min={kind === 'date' ? fieldOf(Date.now()).slice(0, 10) : fieldOf(Date.now())}
           value={value}
           onInput={given}
         />

@@ -6,6 +6,7 @@ import { computed, effect, signal } from '@preact/signals';
 import { go, LOCALES, type Locale, place } from './location.ts';
 import { en, type Messages } from './messages.ts';
 import { zhCn } from './messages-zh-cn.ts';
+import { session } from './session.ts';
 
 const STORAGE_KEY = 'ringfence.locale';
 const CATALOGUES: Record<Locale, Messages> = { en, 'zh-CN': zhCn };
@@ -26,7 +27,9 @@ const fallback = signal<Locale>(rememberedLocale() ?? 'en');
 
 export const locale = computed<Locale>(() => place.value.locale || fallback.value);
 export const messages = computed<Messages>(() => CATALOGUES[locale.value]);
-export const format = computed(() => createFormat(locale.value));
+/** The operator's, in which reasons are written too; until the server has said, and for who opens a page without it, that of the browser. */
+export const timeZone = computed(() => session.value?.timeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone);
+export const format = computed(() => createFormat(locale.value, timeZone.value));
 
 effect(() => {
   document.documentElement.lang = locale.value;
@@ -82,13 +85,13 @@ export interface Format {
   duration(text: string): string;
 }
 
-function createFormat(language: Locale): Format {
+function createFormat(language: Locale, timeZone: string): Format {
   const numbers = (options: Intl.NumberFormatOptions): ((value: number) => string) => {
     const formatter = new Intl.NumberFormat(language, options);
     return (value) => formatter.format(value);
   };
   const dates = (options: Intl.DateTimeFormatOptions): ((atMs: number) => string) => {
-    const formatter = new Intl.DateTimeFormat(language, { hourCycle: 'h23', ...options });
+    const formatter = new Intl.DateTimeFormat(language, { hourCycle: 'h23', timeZone, ...options });
     return (atMs) => formatter.format(atMs);
   };
   const unit = (
@@ -110,6 +113,7 @@ function createFormat(language: Locale): Format {
   const signed = numbers({ maximumFractionDigits: 3, signDisplay: 'exceptZero' });
   const minutes = new Intl.DateTimeFormat(language, {
     hourCycle: 'h23',
+    timeZone,
     month: 'short',
     day: 'numeric',
     hour: '2-digit',
@@ -127,7 +131,7 @@ function createFormat(language: Locale): Format {
     second: '2-digit',
   } as const;
   const full = dates({ ...toSecond, timeZoneName: 'short' });
-  const zone = new Intl.DateTimeFormat(language, { timeZoneName: 'short' });
+  const zone = new Intl.DateTimeFormat(language, { timeZone, timeZoneName: 'short' });
 
   const millisecond = unit('millisecond', 1);
   const speed = unit('kilometer-per-hour', 0, 'short');

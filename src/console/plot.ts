@@ -21,6 +21,8 @@ export interface PlotOptions {
   series: PlotSeries[];
   heightPx: number;
   language: string;
+  /** IANA name. */
+  timeZone: string;
   formatValue(value: number): string;
   /** Values are whole numbers: no tick lies between two of them. */
   integers?: boolean;
@@ -55,7 +57,7 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
   const gridColor = color('--line');
 
   const times = (form: Intl.DateTimeFormatOptions): Intl.DateTimeFormat =>
-    new Intl.DateTimeFormat(options.language, { hourCycle: 'h23', ...form });
+    new Intl.DateTimeFormat(options.language, { hourCycle: 'h23', timeZone: options.timeZone, ...form });
   const withSeconds = times({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
   const withMinutes = times({ hour: '2-digit', minute: '2-digit' });
   const withDay = times({ month: 'short', day: 'numeric' });
@@ -66,6 +68,7 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
       width: Math.max(host.clientWidth, 1),
       height: options.heightPx,
       ms: 1,
+      tzDate: (atMs) => uPlot.tzDate(new Date(atMs), options.timeZone),
       padding: [8, 8, 0, 0],
       legend: { show: false },
       // Dragging would zoom, which says nothing on a chart that moves on by itself.

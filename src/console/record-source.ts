@@ -3,7 +3,7 @@ import { computed } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 import type { UsageRecordView } from '../evidence/record-view.ts';
 import { ApiError, get, getText } from './api.ts';
-import { format, locale } from './locale.ts';
+import { format, locale, timeZone } from './locale.ts';
 import type { RecordAge } from './location.ts';
 import { recordMessages } from './record-messages.ts';
 import { recordMessagesZhCn } from './record-messages-zh-cn.ts';
@@ -115,8 +115,8 @@ export async function exportRecords(
   age: RecordAge,
   filters: { recordType: string; direction: string; other: string },
 ): Promise<boolean> {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  const { text, headers } = await getText(`${pathOf(subject)}.csv?${queryOf(age, { ...filters, timeZone })}`);
+  const query = queryOf(age, { ...filters, timeZone: timeZone.value });
+  const { text, headers } = await getText(`${pathOf(subject)}.csv?${query}`);
   const address = URL.createObjectURL(new Blob([text], { type: 'text/csv' }));
   const link = document.createElement('a');
   link.href = address;

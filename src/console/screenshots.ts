@@ -66,7 +66,8 @@ interface Demo {
 
 async function startDemo(): Promise<Demo> {
   const folder = mkdtempSync(join(tmpdir(), 'ringfence-screenshots-'));
-  const child = spawn(process.execPath, [program, 'demo', '--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'], {
+  const args = ['demo', '--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0', '--time-zone', 'Asia/Shanghai'];
+  const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -176,7 +177,7 @@ async function addPeople(data: string): Promise<Record<string, string>> {
 }
 
 async function newTab(browser: Browser): Promise<Tab> {
-  const context = await browser.newContext({ deviceScaleFactor: PIXEL_RATIO, timezoneId: 'Asia/Shanghai' });
+  const context = await browser.newContext({ deviceScaleFactor: PIXEL_RATIO });
   // Who works here, where nobody has to sign in.
   await context.addInitScript(`localStorage.setItem('ringfence.name', 'Bo')`);
   const tab = await context.newPage();

@@ -1,6 +1,6 @@
 /** A chart in the page: brings the plotting code when it is first needed and redraws on new data, theme or language. */
 import { useEffect, useRef } from 'preact/hooks';
-import { locale } from './locale.ts';
+import { locale, timeZone } from './locale.ts';
 import type { Plot, PlotData, PlotSeries } from './plot.ts';
 import { shownTheme } from './theme.ts';
 
@@ -35,6 +35,7 @@ export function TimePlot(props: TimePlotProps) {
         series,
         heightPx,
         language,
+        timeZone: timeZone.peek(),
         formatValue: (value) => latest.current.formatValue(value),
         onCursor: (index) => latest.current.onCursor(index),
         ...(integers === undefined ? {} : { integers }),

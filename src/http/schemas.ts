@@ -500,6 +500,9 @@ export const SessionSchema = Type.Object(
       password: Type.Boolean({ description: 'There are local users.' }),
       oidc: nullable(Type.String({ description: 'Name of the identity provider.' })),
     }),
+    timeZone: Type.String({
+      description: "IANA name of the operator's time zone: that of shifts, and of times in reasons.",
+    }),
   },
   { $id: 'Session' },
 );

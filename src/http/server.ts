@@ -97,6 +97,8 @@ export interface GatewayOptions {
   access: AccessStore;
   /** An identity provider beside the local users; its label stands on the button. */
   oidc?: (OidcSettings & { label: string }) | undefined;
+  /** IANA name; every time that people read is told by its clock. */
+  timeZone: string;
   /** Folder for the alert index and the cases, or `:memory:`. */
   dataDir: string;
   /** Times of the SLA clock and share of the control group. */
@@ -327,7 +329,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   addDeadLetterRoutes(routes, { deadLetters: openDeadLetters({ nc, js, jsm, partitions }), natsConnected, metrics });
   addOperationsRoutes(routes, options.operations);
   addChurnRoutes(routes, options.churn);
-  addSessionRoutes(app, routes, { gate, store: access, oidcLabel: oidc?.label, metrics });
+  addSessionRoutes(app, routes, { gate, store: access, oidcLabel: oidc?.label, timeZone: options.timeZone, metrics });
   addAdministrationRoutes(routes, { gate, store: access });
   addOidcRoutes(app, routes, { signIn: oidcSignIn, gate, store: access, metrics, log });
   addDocumentRoutes(routes);

@@ -34,10 +34,11 @@ export function addSessionRoutes(
     store: AccessStore;
     /** Name of the identity provider for the button of the console; undefined where there is none. */
     oidcLabel: string | undefined;
+    timeZone: string;
     metrics: Metrics;
   },
 ): void {
-  const { gate, store, oidcLabel, metrics } = options;
+  const { gate, store, oidcLabel, timeZone, metrics } = options;
   const readSignIn = jsonReader(SignInSchema);
   const readPasswordChange = jsonReader(PasswordChangeSchema);
   const perMinute = { timeWindow: 60_000, cache: NAMES_REMEMBERED_MAX };
@@ -66,6 +67,7 @@ export function addSessionRoutes(
       person: kind === 'user' || kind === 'key' ? { ...person, kind: kind, mustChangePassword, expiresAt } : null,
       may: operationsOf(principal),
       providers: { password: store.users().length > 0, oidc: oidcLabel ?? null },
+      timeZone,
     };
   };
 

@@ -57,6 +57,8 @@ export interface LocalTime {
    * A weekend is one shift, from Friday evening to Monday morning.
    */
   shiftNumber(epochMs: number, holidays: ReadonlySet<number>): number;
+  /** To the minute with the zone, as texts of alerts have it: 2026-03-02 18:20 GMT+8, or UTC. '' where the time is not known. */
+  written(epochMs: number): string;
 }
 
 /** Local days of dates such as 2026-01-31. */
@@ -161,7 +163,20 @@ export function localTime(timeZone: string): LocalTime {
           return Number.NaN;
       }
     },
+    written: (epochMs) => {
+      const wallMs = wall(epochMs);
+      if (wallMs !== wallMs) return '';
+      const minute = new Date(wallMs).toISOString().slice(0, -':00.000Z'.length).replace('T', ' ');
+      return `${minute} ${timeZone === 'UTC' ? 'UTC' : offsetText(wallMs - epochMs)}`;
+    },
   };
+}
+
+/** GMT+8, GMT-3:30, GMT+0: what people call a difference; zones of the past had seconds, which are left out. */
+function offsetText(aheadMs: number): string {
+  const minutes = Math.trunc(Math.abs(aheadMs) / MINUTE_MS);
+  const behindColon = minutes % 60 === 0 ? '' : `:${String(minutes % 60).padStart(2, '0')}`;
+  return `GMT${aheadMs <= -MINUTE_MS ? '-' : '+'}${Math.floor(minutes / 60)}${behindColon}`;
 }
 
 /** A function that asks Intl how far the zone is ahead of UTC, in milliseconds. */

@@ -48,6 +48,8 @@ export interface Environment {
   contactTime(scope: Scope, at: number, hours: ContactHours): number;
   /** Since local midnight, ms. */
   timeOfDayMs(epochMs: number): number;
+  /** A time as texts have it, by the operator's clock; '' where no calendar has it. */
+  written(epochMs: number): string;
   /** The reference list of this name, and which there are. */
   list(name: string): ReferenceList | undefined;
   listNames(): string[];

@@ -131,6 +131,7 @@ export function draftRuleSet(options: CompileOptions): SetDraft {
         return contactTime(at, hours, { localTime, holidays }, mixed / 0x1_0000_0000);
       },
       timeOfDayMs: localTime.timeOfDayMs,
+      written: localTime.written,
       list: (name) => (lists === undefined ? EMPTY_LIST : lists.get(name)),
       listNames: () => lists?.names() ?? [],
     },

@@ -24,9 +24,6 @@ const WORDS = {
   },
 } as const;
 
-/** Beyond, no calendar has a date; a rule may well calculate such a time from a wrong record. */
-const CALENDAR_END_MS = 8.64e15;
-
 /**
  * At most two decimals, no trailing zeros; the same on every machine, because the text is part of the alert. What is too small for
  * two decimals keeps two digits: a price of 0.004 is not nothing.
@@ -66,15 +63,19 @@ function formatDuration(ms: number, words: (typeof WORDS)[Language]): string {
   return sign + text.join(words.between);
 }
 
-export function formatValue(value: Value, type: ValueType, unit: string | undefined, language: Language): string {
+/** @param written a time as the operator's clock has it; '' where no calendar has it, as a rule may calculate from a wrong record */
+export function formatValue(
+  value: Value,
+  type: ValueType,
+  unit: string | undefined,
+  language: Language,
+  written: (epochMs: number) => string,
+): string {
   const words = WORDS[language];
   if (typeof value === 'boolean') return value ? words.yes : words.no;
   if (typeof value === 'string') return value === '' ? words.unknown : value;
   if (!Number.isFinite(value)) return words.unknown;
-  if (type === 'time')
-    return Math.abs(value) > CALENDAR_END_MS
-      ? words.unknown
-      : `${new Date(value).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  if (type === 'time') return written(value) || words.unknown;
   if (type === 'duration') return formatDuration(value, words);
   if (unit === 'share') return `${formatNumber(value * 100)}%`;
   if (unit === 's') return formatNumber(value) + words.seconds;
@@ -159,7 +160,8 @@ export function compileTemplate(
     const afterOne = language === 'en' && unit === 'count' ? singular(after) : after;
     parts.push((scope) => {
       const value = binding.evaluate(scope);
-      const said = spoken(name, value, language) ?? formatValue(value, binding.type, unit, language);
+      const said =
+        spoken(name, value, language) ?? formatValue(value, binding.type, unit, language, environment.written);
       return said + (value === 1 ? afterOne : after);
     });
     index = close + 1 + after.length;
