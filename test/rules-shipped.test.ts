@@ -7,6 +7,8 @@ import { en } from '../src/console/messages.ts';
 import { zhCn } from '../src/console/messages-zh-cn.ts';
 import { createEngine } from '../src/engine.ts';
 import { runRuleTests } from '../src/rule-changes/rule-test.ts';
+import { BUILT_IN_TITLES, featureTitles } from '../src/rules/feature-titles.ts';
+import { LEDGER_NAMES } from '../src/rules/ledger-values.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
 import { describeProblem, KEY_GROUPS, type RuleSource, type RuleTest } from '../src/rules/rule.ts';
 import { numberingPlan, utc } from './rule-engine.ts';
@@ -35,6 +37,27 @@ describe('the shipped rules', () => {
     for (const { file, text } of lists!.files) {
       expect([file, text.startsWith('# EXAMPLE, to be replaced')]).toEqual([file, true]);
     }
+  });
+
+  test('call every value in their evidence by a name that people read, in both languages', () => {
+    const engine = createEngine({ numberingPlan, localTime: utc, horizonRecords: 1_024 });
+    engine.useRules(sources, 'shipped');
+    for (const compiled of engine.ruleSet().rules) {
+      const titles = featureTitles(compiled.rule, compiled);
+      for (const { name } of compiled.features) {
+        const { en: english = '', 'zh-CN': chinese = '' } = titles[name] ?? {};
+        expect([compiled.rule.id, name, english !== '', hasChinese(chinese)]).toEqual([
+          compiled.rule.id,
+          name,
+          true,
+          true,
+        ]);
+      }
+    }
+    const builtIn = ['now', 'knownFor', 'lastSeenAt', 'balance', ...LEDGER_NAMES.map((name) => `ledger.${name}`)];
+    const { valuation, debt } = engine.ruleSet();
+    for (const name of [...builtIn, ...valuation!.names.keys(), ...debt!.names.keys()])
+      expect([name, BUILT_IN_TITLES.has(name)]).toEqual([name, true]);
   });
 
   test('carry each catalogue id once, ids named after desk and folder', () => {
