@@ -31,7 +31,9 @@ const configSchema = Type.Object(
     opsListen: Type.String({ description: 'HOST:PORT of metrics and health.' }),
     logLevel: Type.Enum([...LOG_LEVELS]),
     partitions: Type.Integer({ minimum: 1, maximum: 256, description: 'Partitions of the usage stream.' }),
-    timeZone: Type.String({ description: 'IANA zone of nights, weekends and shifts, and of every time that people read.' }),
+    timeZone: Type.String({
+      description: 'IANA zone of nights, weekends and shifts, and of every time that people read.',
+    }),
     homePlmns: Type.Array(Type.String({ pattern: '^[0-9]{5,6}$' }), {
       maxItems: 100,
       description:
