@@ -32,6 +32,10 @@ describe('the shipped plan', () => {
     ['78091234567', 'RU', '7809', 'premium'],
     ['442079460000', 'GB', '44', 'geographic'],
     ['447400123456', 'GB', '447', 'mobile'],
+    ['447700900123', 'GB', '447', 'mobile'],
+    ['447700312345', 'JE', '4477003', 'mobile'],
+    ['15551234567', 'US', '1555', 'geographic'],
+    ['23480312345', 'NG', '234', 'mobile'],
     ['441534123456', 'JE', '441534', 'geographic'],
     ['441481123456', 'GG', '441481', 'geographic'],
     ['441624123456', 'IM', '441624', 'geographic'],
@@ -69,6 +73,7 @@ describe('the shipped plan', () => {
     ['19995551234', 'an area code that is not in use'],
     ['21012345678', 'a country code that is not in use'],
     ['1212555', 'too few digits for the area'],
+    ['2125551234', 'an American number without its country code, too short for Morocco'],
     ['4420794600001234', 'more than 15 digits'],
   ])('%j is no destination: %s', (number) => {
     expect(plan.lookup(number)).toBeUndefined();

@@ -10,6 +10,11 @@
  *
  *  - The North American plan gives one row an area code, whatever its country, and none for codes that are not in use:
  *    its mobile numbers cannot be told from fixed ones, and a national number in the wrong form must not look American.
+ *    Area 555 has a row, because examples and fiction live there.
+ *  - Digits that nobody has been given are of the country that leads the code: the numbers of fiction in Great Britain
+ *    (07700 900) lie between ranges of Jersey.
+ *  - A number of eleven digits is long enough for every country: fewer are those of a national number in the wrong form,
+ *    more would only lose numbers that a sender has cut.
  *  - Fixed and mobile are told apart for `DEPTH_MAX_LINE` digits behind the country code only. Beyond that the split
  *    costs thousands of rows and no rule asks for it. Countries and the paid classes are followed for `DEPTH_MAX` digits.
  *  - Satellite and other networks without a country get the class `satellite` and the country `ZZ`.
@@ -26,7 +31,10 @@ const DEPTH_MAX = 5;
 const DEPTH_MAX_LINE = 3;
 /** Of the North American plan. */
 const AREA_CODE_DIGITS = 3;
+const EXAMPLE_AREA = 555;
 const DIGITS_MIN = 7;
+/** So many are never too few. */
+const DIGITS_ENOUGH = 11;
 /** A country behind a shared code, or a network without one. */
 const NO_COUNTRY = 'ZZ';
 
@@ -250,8 +258,10 @@ function grow(candidates: Candidate[], depth: number, ranks: readonly string[]):
   // A node says what most of the lines behind it are, so that the fewest rows are needed below it. It never says that
   // all of it is of a paid class because some of it is: digits that nobody has been given would become premium numbers.
   const ordered = [...shares].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
-  const most = ordered.find(isLine);
-  const oneCountry = new Set(ordered.map((name) => name.slice(0, 2))).size === 1;
+  const countries = new Set(ordered.map((name) => name.slice(0, 2)));
+  const oneCountry = countries.size === 1;
+  const leader = ranks.find((country) => countries.has(country))!;
+  const most = ordered.find((name) => isLine(name) && name.startsWith(leader));
   const settled =
     ordered.length === 1
       ? most !== undefined || children.size === 10
@@ -272,11 +282,13 @@ interface Row {
   note: string;
 }
 
+const digitsMin = (code: string, country: Country): number =>
+  Math.min(DIGITS_ENOUGH, Math.max(DIGITS_MIN, code.length + Math.min(...lengthsOf(country))));
+
 function rowsOfCode(code: string, countries: readonly string[]): Row[] {
   const rows: Row[] = [];
   const emit = (prefix: string, country: string, numberClass: NumberClass): void => {
-    const shortest = Math.min(...lengthsOf(metadata.countries[country]));
-    rows.push({ prefix, country, numberClass, digitsMin: Math.max(DIGITS_MIN, code.length + shortest), note: '' });
+    rows.push({ prefix, country, numberClass, digitsMin: digitsMin(code, metadata.countries[country]), note: '' });
   };
   const candidates = countries.flatMap((country) =>
     patternsOf(metadata.countries[country]).flatMap((pattern, index): Candidate[] => {
@@ -295,6 +307,7 @@ function rowsOfCode(code: string, countries: readonly string[]): Row[] {
           states: [...String(area)].reduce((at, digit) => step(at, Number(digit)), each.states),
         }))
         .filter((each) => each.states.size > 0);
+      if (area === EXAMPLE_AREA) emit(`${code}${area}`, countries[0], 'geographic');
       if (here.length === 0) continue;
       const paid = here.find(({ numberClass }) => numberClass !== 'geographic' && numberClass !== 'mobile');
       const fixed = here.find(({ numberClass }) => numberClass === 'geographic');
@@ -323,12 +336,13 @@ const rows = [
     metadata.nonGeographic[code] === undefined ? rowsOfCode(code, countries) : [],
   ),
   ...Object.keys(metadata.nonGeographic).map((code): Row => {
-    const digitsMin = code.length + Math.min(...lengthsOf(metadata.nonGeographic[code]));
-    return { prefix: code, country: NO_COUNTRY, digitsMin, ...GLOBAL_SERVICES[code] };
+    const service = metadata.nonGeographic[code];
+    return { prefix: code, country: NO_COUNTRY, digitsMin: digitsMin(code, service), ...GLOBAL_SERVICES[code] };
   }),
   ...Object.entries(GLOBAL_NETWORKS).map(([prefix, note]): Row => {
-    const digitsMin = 3 + Math.min(...lengthsOf(metadata.nonGeographic[prefix.slice(0, 3)]));
-    return { prefix, country: NO_COUNTRY, numberClass: 'satellite', digitsMin, note };
+    const code = prefix.slice(0, 3);
+    const least = digitsMin(code, metadata.nonGeographic[code]);
+    return { prefix, country: NO_COUNTRY, numberClass: 'satellite', digitsMin: least, note };
   }),
 ].sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
 
