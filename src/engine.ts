@@ -36,7 +36,7 @@ import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { CompiledBand, CompiledRule } from './rules/compiled-rule.ts';
 import type { PreparedRules } from './rules/message.ts';
-import type { BackfillSpan, Registry, RegistryEntry } from './rules/registry.ts';
+import { type BackfillSpan, isEpisodeSignature, type Registry, type RegistryEntry } from './rules/registry.ts';
 import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
 import { compileRuleSet, observingOnly, type RuleSet } from './rules/rule-set.ts';
 import { type Arena, type ArenaCut, createArena, type Memory } from './state/arena.ts';
@@ -69,6 +69,7 @@ import {
   wakeAtOf,
 } from './state/block.ts';
 import { type CalibrationState, createCalibration } from './state/calibration.ts';
+import type { PageMemory } from './state/checkpoint.ts';
 import { createColdest } from './state/coldest.ts';
 import { createDuplicates, HORIZON_RECORDS_DEFAULT } from './state/duplicates.ts';
 import {
@@ -184,6 +185,8 @@ export interface EngineMeta {
   calibration?: CalibrationState;
   /** Where the keys are that were not in memory; absent where all were. */
   spilled?: SpilledCut;
+  /** How large the key tables were, those of hosts behind the others, so that they need not grow again; absent in older ones. */
+  tableSizes?: number[];
 }
 
 export interface EngineCut {
@@ -301,6 +304,11 @@ export interface Engine {
     duplicates: Uint8Array[],
     spilled?: SpilledLabels,
   ): RuleProblem[];
+  /**
+   * Where pages are best read to before `restore`: what each says of keys is learned while the next ones are read. Empty again
+   * after `clear`.
+   */
+  pageMemory: PageMemory<EngineMeta>;
   arena: Arena;
 }
 
@@ -1648,6 +1656,65 @@ export function createEngine(options: EngineOptions): Engine {
     return true;
   };
 
+  // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
+  let isLearning = false;
+  const isEpisode = new Uint8Array(OPERATORS_MAX);
+  const learnedEpisodes: { episode: number; ownerType: number; owner: number; mates: number[] }[] = [];
+
+  const know = (ownerType: number, owner: number, queuedAt: number, housemate: (keyType: number) => number): void => {
+    if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, ownerType, owner);
+    if (ownerType !== HOST_TYPE) return;
+    for (let keyType = 0; keyType < HOUSEMATES; keyType++) {
+      const key = housemate(keyType);
+      if (key === 0) continue;
+      housemates[keyType]!++;
+      if (keyType !== HOST_TYPE && !(keyType === ACCOUNT && key === owner)) hosts[keyType]!.set(key, owner);
+    }
+  };
+  const housemateHere = (keyType: number): number => housemateOf(cursor, keyType);
+  const learn = (address: number): void => {
+    blocks.bind(address);
+    const owner = ownerOf(cursor);
+    const ownerType = ownerTypeOf(cursor);
+    tables[ownerType]!.set(owner, address);
+    know(ownerType, owner, queuedAtOf(cursor), housemateHere);
+    for (let index = segmentCountOf(cursor) - 1; index >= 0; index--) {
+      const episode = blocks.segmentIdAt(index);
+      if (isEpisode[episode] === 0) continue;
+      const mates = Array.from({ length: HOUSEMATES }, (_, keyType) => housemateHere(keyType));
+      learnedEpisodes.push({ episode, ownerType, owner, mates });
+    }
+  };
+  const forgetLearned = (): void => {
+    blocks.unbind();
+    for (const table of [...tables, ...hosts]) table.clear();
+    housemates.fill(0);
+    timers.clear();
+    isEpisode.fill(0);
+    learnedEpisodes.length = 0;
+    duplicates.clear();
+    isLearning = false;
+  };
+  const beginLearning = ({ registry: saved, tableSizes = [] }: EngineMeta, savedDuplicates: Uint8Array[]): void => {
+    forgetLearned();
+    isLearning = true;
+    duplicates.restore(savedDuplicates);
+    for (const [signature, { id }] of saved) if (isEpisodeSignature(signature)) isEpisode[id] = 1;
+    for (const [index, table] of [...tables, ...hosts].entries()) table.reserve(tableSizes[index] ?? 0);
+  };
+  const pageMemory: PageMemory<EngineMeta> = {
+    begin(content, pages) {
+      arena.expectPages(pages);
+      beginLearning(content.meta, content.duplicates);
+    },
+    addPage: arena.addPage,
+    checked: () => arena.pageRestored(learn),
+    clear() {
+      arena.clear();
+      forgetLearned();
+    },
+  };
+
   return {
     arena,
     apply,
@@ -1767,6 +1834,7 @@ export function createEngine(options: EngineOptions): Engine {
           rankings: rankings.snapshot(),
           calibration: calibration.snapshot(),
           ...(spilledBlocks > 0 && { spilled: spill!.store.cut() }),
+          tableSizes: [...tables, ...hosts].map((table) => table.size()),
         },
         names: names.snapshot(),
         duplicates: horizon.parts,
@@ -1777,11 +1845,14 @@ export function createEngine(options: EngineOptions): Engine {
         },
       };
     },
+    pageMemory,
     restore(meta, sources, savedNames, savedDuplicates, spilledLabels) {
       if (meta.spilled !== undefined && spilledLabels === undefined)
         throw new Error('the keys that this checkpoint has spilled are not at hand');
+      if (!isLearning) beginLearning(meta, savedDuplicates);
+      isLearning = false;
+      arena.restored(learn);
       names.restore(savedNames);
-      duplicates.restore(savedDuplicates);
       registry.clear();
       for (const [signature, entry] of meta.registry) registry.set(signature, entry);
       watermark = meta.watermark ?? Number.NEGATIVE_INFINITY;
@@ -1792,39 +1863,13 @@ export function createEngine(options: EngineOptions): Engine {
       rankings.restore(meta.rankings ?? []);
       if (meta.calibration !== undefined) calibration.restore(meta.calibration);
       settleAt = Number.NEGATIVE_INFINITY;
-      arena.restored();
       // Rules and lists of a checkpoint were in force together, so the lists of it are right; or it had been made without any.
       const { lists } = parseLists(meta.rules);
       const problems = useRules(sources, meta.ruleSetVersion, [], lists.files.length === 0 ? undefined : lists);
-      // Neither key tables nor timers nor the keys with open alerts are stored: every block names its own.
-      const know = (
-        ownerType: number,
-        owner: number,
-        queuedAt: number,
-        housemate: (keyType: number) => number,
-      ): void => {
-        if (queuedAt < Number.POSITIVE_INFINITY) timers.push(queuedAt, ownerType, owner);
-        if (ownerType !== HOST_TYPE) return;
-        for (let keyType = 0; keyType < HOUSEMATES; keyType++) {
-          const key = housemate(keyType);
-          if (key === 0) continue;
-          housemates[keyType]!++;
-          if (keyType !== HOST_TYPE && !(keyType === ACCOUNT && key === owner)) hosts[keyType]!.set(key, owner);
-        }
-      };
-      arena.walk((address) => {
-        blocks.bind(address);
-        const owner = ownerOf(cursor);
-        const ownerType = ownerTypeOf(cursor);
-        tables[ownerType]!.set(owner, address);
-        know(ownerType, owner, queuedAtOf(cursor), (keyType) => housemateOf(cursor, keyType));
-        for (let index = segmentCountOf(cursor) - 1; index >= 0; index--) {
-          const id = blocks.segmentIdAt(index);
-          const rule = ruleSet.rulesByEpisode[id];
-          if (rule !== undefined)
-            openKeysOf(id).set(ownerType === HOST_TYPE ? housemateOf(cursor, rule.keyType) : owner, 1);
-        }
-      });
+      for (const { episode, ownerType, owner, mates } of learnedEpisodes.splice(0)) {
+        const rule = ruleSet.rulesByEpisode[episode];
+        if (rule !== undefined) openKeysOf(episode).set(ownerType === HOST_TYPE ? mates[rule.keyType]! : owner, 1);
+      }
       spilledLabels?.((reference, label) => {
         const ownerType = label[0]! % 256;
         const owner = label[1]!;

@@ -30,6 +30,16 @@ export function isDiskTrouble(error: unknown): boolean {
   return DISK_TROUBLE.has(code) || (code === 'ERR_SQLITE_ERROR' && SQLITE_TROUBLE.has(errcode & 0xff));
 }
 
+/** What a disk says of a file that it has and cannot give back, a folder in its place included: damage like any other. */
+const UNREADABLE: ReadonlySet<string> = new Set(['EIO', 'EBADMSG', 'EISDIR']);
+
+/** What a read that failed says of the file, where another copy of its content may be used instead; rethrows anything else. */
+export function unreadable(error: unknown): string {
+  const { code = '' } = error as { code?: string };
+  if (!(error instanceof Error) || !UNREADABLE.has(code)) throw error;
+  return `it cannot be read (${code})`;
+}
+
 export class RingfenceError extends Error {
   /** Stable, lower-case, dotted: `config.unknown-key`. Documents and tests refer to it. */
   readonly code: string;

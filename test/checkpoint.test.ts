@@ -9,6 +9,7 @@ import {
   CHECKPOINT_FORMAT,
   type CheckpointContent,
   type Disk,
+  type DiskFile,
   GENERATIONS_KEPT,
   loadCheckpoint,
   OLDEST_FORMAT,
@@ -156,7 +157,7 @@ describe('a damaged checkpoint', () => {
   const expectOlder = async (directory: string): Promise<void> => {
     const { checkpoint, rejected } = await loadCheckpoint<Meta>(directory);
     expect(checkpoint).toMatchObject({ number: 1, meta: { note: 'older' }, position: position(1) });
-    expect(rejected).toEqual([{ number: 2, reason: expect.stringMatching(/^(it is|a checksum|sections)/) }]);
+    expect(rejected).toEqual([{ number: 2, reason: expect.stringMatching(/^(it is|it cannot|a checksum|sections)/) }]);
   };
 
   test('is passed over, whichever bit has flipped', async () => {
@@ -265,6 +266,35 @@ describe('a damaged checkpoint', () => {
     const { checkpoint, rejected } = await loadCheckpoint(directory);
     expect(checkpoint!.number).toBe(1);
     expect(rejected).toEqual([{ number: 2, reason: 'its format is older than any that was released' }]);
+  });
+
+  test('is passed over where the disk cannot give it back', async () => {
+    const { directory, path, bytes } = await damaged();
+    for (const [code, at] of [
+      ['EIO', 0],
+      ['EIO', bytes.length - 100],
+      ['EBADMSG', 2_000],
+    ] as const) {
+      const disk: Disk = {
+        ...{ writer: 'test', mkdir, readdir, rename, rm },
+        async open(name, flags) {
+          const file = await open(name, flags);
+          const read = file.read.bind(file) as DiskFile['read'];
+          const failing: DiskFile['read'] = async (into, offset, length, position) => {
+            if (name === path && position <= at && at < position + length)
+              throw Object.assign(new Error(`${code}: read`), { code, syscall: 'read' });
+            return read(into, offset, length, position);
+          };
+          return Object.assign(file, { read: failing });
+        },
+      };
+      const { checkpoint, rejected } = await loadCheckpoint<Meta>(directory, undefined, undefined, disk);
+      expect(checkpoint).toMatchObject({ number: 1, meta: { note: 'older' } });
+      expect(rejected).toEqual([{ number: 2, reason: `it cannot be read (${code})` }]);
+    }
+    await rm(path);
+    await mkdir(path);
+    await expectOlder(directory);
   });
 
   test('of a newer program is refused by name, not passed over', async () => {

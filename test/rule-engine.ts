@@ -113,10 +113,9 @@ export async function restartedFromDisk(engine: Engine, horizonRecords = 1_024):
     const cut = engine.cut();
     await writeCheckpoint(directory, { stream: 'USAGE', streamCreated: '', sequence: 1 }, cut);
     cut.release();
-    const { checkpoint } = await loadCheckpoint<EngineMeta>(directory);
-    const { pages, meta, names, duplicates } = checkpoint!;
     const next = createEngine({ numberingPlan, localTime: utc, horizonRecords });
-    for (const { sizeClass, used, bytes } of pages) next.arena.restorePage(sizeClass, used, bytes);
+    const { checkpoint } = await loadCheckpoint<EngineMeta>(directory, next.pageMemory);
+    const { meta, names, duplicates } = checkpoint!;
     expect(next.restore(meta, engine.ruleSet().sources, names, duplicates)).toEqual([]);
     return next;
   } finally {

@@ -15,6 +15,7 @@ import type { UsageRecord } from '../src/record/usage-record.ts';
 import { parseLists } from '../src/reference/lists.ts';
 import type { Rule, RuleSource } from '../src/rules/rule.ts';
 import { GENERATIONS_KEPT, loadCheckpoint, writeCheckpoint } from '../src/state/checkpoint.ts';
+import { realDisk, type SpillDisk } from '../src/state/spill-disk.ts';
 import { openSpillStore, type SpilledLabels, type SpillStore } from '../src/state/spill-store.ts';
 import { DRAWN_SEED, drawnCase } from './drawn-case.ts';
 import { CELL_LIST } from './oracle-patterns.ts';
@@ -83,7 +84,7 @@ async function start(directory: string, { sources, latenessMs }: World, blocksMa
   const spill = { store, blocksMax, bytesMax: Number.POSITIVE_INFINITY };
   const engine = createEngine({ numberingPlan, localTime: utc, latenessMs, horizonRecords: 1_024, spill });
   let labels: SpilledLabels | undefined;
-  const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory, engine.arena, async (_, meta) => {
+  const { checkpoint, rejected } = await loadCheckpoint<EngineMeta>(directory, engine.pageMemory, async (_, meta) => {
     labels = undefined;
     const loaded = await store.load(meta.spilled ?? { segments: [] });
     if ('damage' in loaded) return loaded.damage;
@@ -258,6 +259,34 @@ describe('the store', () => {
     store.put(label, label.length, block(8, 9), 0, 8);
     expect(() => store.take(references[0]!)).toThrow(expect.objectContaining({ code: 'spill.damaged' }));
     await store.close();
+  });
+
+  test('takes what the disk cannot give back for damage: when a block comes back, when it is read ahead, and at a start', async () => {
+    const directory = freshFolder();
+    let isBroken = false;
+    const orFail = <Result>(result: Result): Result => {
+      if (isBroken) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+      return result;
+    };
+    const disk: SpillDisk = {
+      ...realDisk,
+      readSync: (...read) => orFail(realDisk.readSync(...read)),
+      read: async (...read) => orFail(await realDisk.read(...read)),
+    };
+    const store = openSpillStore(directory, { disk, segmentBytes: 2_048 });
+    const references = [1, 2, 3].map((n) => store.put(label, label.length, block(300, n), 0, 300));
+    await store.flush();
+    // Entries wait in memory until the next segment is begun.
+    store.put(label, label.length, block(8, 9), 0, 8);
+    const cut = store.cut();
+    isBroken = true;
+    const damaged = expect.objectContaining({ code: 'spill.damaged', message: expect.stringContaining('EIO') });
+    expect(() => store.take(references[0]!)).toThrow(damaged);
+    await expect(store.fetch(references)).rejects.toEqual(damaged);
+    await store.close();
+    const next = openSpillStore(directory, { disk });
+    expect(await next.load(cut)).toEqual({ damage: 'segment 1 of the spilled keys: it cannot be read (EIO)' });
+    await next.close();
   });
 
   test('keeps a segment as long as one of the checkpoints needs it, and no longer', async () => {

@@ -42,7 +42,7 @@ export interface PartitionOptions {
   checkpoints: {
     /** The newest one that is whole and not refused; puts its pages into the memory. */
     load(
-      memory: PageMemory,
+      memory: PageMemory<EngineMeta>,
       refuse: Refusal<EngineMeta>,
     ): Promise<{
       checkpoint: LoadedCheckpoint<EngineMeta> | undefined;
@@ -206,7 +206,7 @@ async function chooseCheckpoint(
     return undefined;
   };
   const { checkpoint, rejected } = await checkpoints.load(
-    engine.arena,
+    engine.pageMemory,
     async (position, meta) => (await lossBefore(position)) ?? (await loadSpilled(meta)),
   );
   for (const { number: bad, reason } of rejected)
@@ -222,7 +222,7 @@ async function chooseCheckpoint(
   const lost = losses.find(({ found }) => found === 'lost');
   if (lost !== undefined && !options.allowDataLoss) throw lostBefore(lost.mark);
   log.error({ partition: number, lost: losses[0]!.mark }, 'going on without what the broker has lost');
-  const newest = await checkpoints.load(engine.arena, (_, meta) => loadSpilled(meta));
+  const newest = await checkpoints.load(engine.pageMemory, (_, meta) => loadSpilled(meta));
   const goesOn = newest.checkpoint;
   if (goesOn !== undefined) {
     const isLost = ({ stream }: StreamMark): boolean => losses.some(({ mark }) => mark.stream === stream);

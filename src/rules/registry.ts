@@ -27,6 +27,11 @@ export interface RegistryEntry {
 /** Ids of operators by signature; part of the checkpoint. */
 export type Registry = Map<string, RegistryEntry>;
 
+/** What an open alert of a rule takes of a key's block stands there like an operator. */
+const EPISODE = 'episode|';
+export const episodeSignature = (of: string): string => EPISODE + of;
+export const isEpisodeSignature = (signature: string): boolean => signature.startsWith(EPISODE);
+
 /** What the records that are read again cover. */
 export interface BackfillSpan {
   /** Event time since which all of them have been read; 0: from the first one on. */

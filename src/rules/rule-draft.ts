@@ -8,6 +8,7 @@ import type { CompiledFeature, CompiledRule } from './compiled-rule.ts';
 import { canonical, ExpressionError, type Node, namesIn, parseDuration, parseExpression } from './expression.ts';
 import { RECORD_NAMES, type RecordBinding } from './names.ts';
 import type { Predicate } from './plan.ts';
+import { episodeSignature } from './registry.ts';
 import { KEY_GROUPS, type KeyType, type Rule, type RuleSource } from './rule.ts';
 import { always, type Condition, keyIndex, type SetDraft, type Step } from './set-draft.ts';
 import type { SharedOperators } from './shared-operators.ts';
@@ -146,7 +147,7 @@ export function draftRule(
     rule: source.rule,
     key,
     keyType: keyIndex(key),
-    episode: set.registry.entryOf(`episode|${rule.id}${isGroup ? `|${key}` : ''}`, ['alert']).id,
+    episode: set.registry.entryOf(episodeSignature(isGroup ? `${rule.id}|${key}` : rule.id), ['alert']).id,
     bands: [],
     features: [],
     operatorIds: [],

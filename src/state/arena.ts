@@ -104,8 +104,12 @@ export interface Arena {
   /** Takes a page as `ArenaCut` handed it out; its blocks are to be written to the memory that is returned. On an empty arena. */
   addPage(sizeClass: number, used: number): Uint8Array;
   restorePage(sizeClass: number, used: number, bytes: Uint8Array): void;
-  /** After the last page: rebuilds the free lists. */
-  restored(): void;
+  /** So many pages will be added: their memory is made ready meanwhile. */
+  expectPages(count: number): void;
+  /** The content of the next added page is in it: counts its blocks and calls `visit` with the address of each that is in use. */
+  pageRestored(visit: (address: number) => void): void;
+  /** After the last page; those that were not yet said to be restored are now. */
+  restored(visit?: (address: number) => void): void;
   /** Forgets all pages. */
   clear(): void;
 }
@@ -197,6 +201,9 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
   const openPage = new Int32Array(SIZE_CLASSES.length).fill(-1);
   let usedUnits = 0;
   let usedBlocks = 0;
+  /** Between `expectPages` and `restored`; pages that are restored so far. */
+  let isRestoring = false;
+  let pagesRestored = 0;
   let open: OpenCut | undefined;
   /** From cut to cut. */
   let words = new Int32Array(new SharedArrayBuffer(0));
@@ -242,7 +249,8 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
       slabs.push(slab);
       slabUsed = 0;
       memory.prepare(slabBytes(page + slab.byteLength / PAGE_BYTES), 1);
-      memory.prepare(KEPT_PIECE_BYTES, piecesWanted() - spare.length);
+      // Pages of a checkpoint come as fast as the system gives memory, and no cut before the last of them.
+      if (!isRestoring) memory.prepare(KEPT_PIECE_BYTES, piecesWanted() - spare.length);
     }
     pagesF64.push(new Float64Array(slab, slabUsed, PAGE_UNITS));
     pagesU32.push(new Uint32Array(slab, slabUsed, PAGE_UNITS * 2));
@@ -400,6 +408,19 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
     for (let page = 0; page < pagesF64.length; page++) forEachBlockOf(page, visit);
   };
 
+  const pageRestored = (visit: (address: number) => void): void => {
+    const page = pagesRestored++;
+    const size = SIZE_CLASSES[pageClass[page]!]!;
+    forEachBlockOf(page, (address, live) => {
+      if (live) {
+        usedUnits += size;
+        usedBlocks++;
+        pageLive[page]!++;
+        visit(address);
+      } else noteFree(page, address);
+    });
+  };
+
   const takePageBack = (sizeClass: number, used: number): Uint8Array => {
     const page = addPage(sizeClass);
     pageUsed[page] = used;
@@ -486,18 +507,19 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
     restorePage(sizeClass, used, bytes) {
       takePageBack(sizeClass, used).set(bytes);
     },
-    restored() {
-      usedUnits = 0;
-      usedBlocks = 0;
-      forEachBlock((address, live) => {
-        const page = address >>> PAGE_BITS;
-        if (live) {
-          usedUnits += SIZE_CLASSES[pageClass[page]!]!;
-          usedBlocks++;
-          pageLive[page]!++;
-        } else noteFree(page, address);
-      });
+    expectPages(count) {
+      isRestoring = true;
+      let largest = 0;
+      for (let page = 0; page < count; page += slabBytes(page) / PAGE_BYTES)
+        if (slabBytes(page) === SLAB_PAGES_MAX * PAGE_BYTES) largest++;
+      memory.prepare(SLAB_PAGES_MAX * PAGE_BYTES, largest);
+    },
+    pageRestored,
+    restored(visit = () => {}) {
+      while (pagesRestored < pagesF64.length) pageRestored(visit);
       for (let page = pagesF64.length - 1; page >= 0; page--) if (pageLive[page] === 0) emptyPage(page);
+      isRestoring = false;
+      memory.prepare(KEPT_PIECE_BYTES, piecesWanted() - spare.length);
     },
     clear() {
       for (const list of [pagesF64, pagesU32, pageClass, pageUsed, pageLive, pageFree, pageReused, slabs])
@@ -505,6 +527,8 @@ export function createArena(memory: Memory = PLAIN_MEMORY): Arena {
       for (const pages of withFree) pages.length = 0;
       emptyPages.length = 0;
       hasGrown = false;
+      isRestoring = false;
+      pagesRestored = 0;
       leaving = -1;
       openPage.fill(-1);
       usedUnits = 0;

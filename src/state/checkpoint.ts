@@ -17,7 +17,7 @@
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { RingfenceError } from '../errors.ts';
+import { RingfenceError, unreadable } from '../errors.ts';
 import { PAGE_UNITS, SIZE_CLASSES } from './arena.ts';
 
 /** Format of the files; an engine that finds a newer one says so instead of guessing. In format 2 no key was ever spilled. */
@@ -38,6 +38,11 @@ const WRITE_BYTES = 2 * 1024 * 1024;
 const SYNC_BYTES = 32 * 1024 * 1024;
 /** Read beyond a page, for what stands between it and the next one. */
 const READ_AHEAD_BYTES = 4 * 1024;
+/**
+ * Pages that are read at once, in threads of their own: a page of memory that nobody has written to yet costs more than what is
+ * read into it. Node has four such threads, and one is for the heads.
+ */
+const PAGES_UNDER_WAY = 3;
 const SECTION_HEAD_BYTES = 8;
 const SECTION_TAIL_BYTES = 4;
 const PAGE_BYTES = PAGE_UNITS * 8;
@@ -122,10 +127,14 @@ export interface LoadedCheckpoint<Meta> {
   pages: { sizeClass: number; used: number; bytes: Uint8Array }[];
 }
 
-/** Where pages are read to. */
-export interface PageMemory {
+/** Where a checkpoint is read to. */
+export interface PageMemory<Meta = unknown> {
+  /** All but the pages has been read; so many of them follow. */
+  begin?(content: Pick<LoadedCheckpoint<Meta>, 'meta' | 'names' | 'duplicates'>, pages: number): void;
   /** Memory for the blocks of the next page. */
   addPage(sizeClass: number, used: number): Uint8Array;
+  /** This page, counted from 0, is in the memory and right; the ones behind it are still being read. */
+  checked?(page: number): void;
   /** Forgets all pages: the checkpoint that they are of turned out to be broken. */
   clear(): void;
 }
@@ -263,14 +272,14 @@ export type Refusal<Meta> = (position: Position, meta: Meta) => Promise<string |
  */
 export async function loadCheckpoint<Meta>(
   directory: string,
-  memory: PageMemory = memoryOfTheirOwn,
+  memory: PageMemory<Meta> = memoryOfTheirOwn,
   refuse: Refusal<Meta> = async () => undefined,
   disk: Disk = realDisk,
 ): Promise<{ checkpoint: LoadedCheckpoint<Meta> | undefined; rejected: { number: number; reason: string }[] }> {
   const rejected: { number: number; reason: string }[] = [];
   for (const number of generationsOf(await namesIn(directory, disk))) {
     const path = pathOf(directory, number);
-    const result = await read<Meta>(number, path, disk, memory, refuse);
+    const result = await read<Meta>(number, path, disk, memory, refuse).catch(unreadable);
     if (typeof result !== 'string') return { checkpoint: result, rejected };
     memory.clear();
     rejected.push({ number, reason: result });
@@ -286,10 +295,12 @@ async function read<Meta>(
   number: number,
   path: string,
   disk: Disk,
-  memory: PageMemory,
+  memory: PageMemory<Meta>,
   refuse: Refusal<Meta>,
 ): Promise<LoadedCheckpoint<Meta> | string> {
   const file = await disk.open(path, 'r');
+  /** Pages whose content is on its way, in their order. */
+  const underWay: { filling: Promise<boolean>; headSum: number; blocks: Uint8Array; checksum: number }[] = [];
   try {
     const { size } = await file.stat();
     let at = 0;
@@ -347,13 +358,26 @@ async function read<Meta>(
     };
     const duplicateParts: Uint8Array[][] = [];
     let counts: Counts | undefined;
-    /** The page that was read last is summed up while the next one is read. */
-    let unchecked: { head: Buffer; blocks: Uint8Array; checksum: number } | undefined;
-    const isRight = (): boolean => {
-      if (unchecked === undefined) return true;
-      const { head, blocks, checksum } = unchecked;
-      unchecked = undefined;
-      return crc32(blocks, crc32(head)) >>> 0 === checksum;
+    let checked = 0;
+    /** Waits until no more than so many pages are under way; what is wrong with one that has come, or undefined. */
+    const settle = async (left: number): Promise<string | undefined> => {
+      while (underWay.length > left) {
+        const { filling, headSum, blocks, checksum } = underWay[0]!;
+        if (!(await filling)) return 'it is cut short';
+        if (crc32(blocks, headSum) >>> 0 !== checksum) return 'a checksum does not match';
+        underWay.shift();
+        memory.checked?.(checked++);
+      }
+      return undefined;
+    };
+    /** All sections before the pages have been read; false where some are missing. */
+    const beginPages = (): boolean => {
+      loaded.duplicates = duplicateParts.map((parts) => Buffer.concat(parts));
+      const duplicateBytes = loaded.duplicates.map((part) => part.length);
+      if (counts === undefined || loaded.names.length !== counts.names) return false;
+      if (JSON.stringify(duplicateBytes) !== JSON.stringify(counts.duplicateBytes)) return false;
+      memory.begin?.(loaded, counts.pages);
+      return true;
     };
     for (;;) {
       const begin = await take(SECTION_HEAD_BYTES);
@@ -369,18 +393,22 @@ async function read<Meta>(
         const bytes = used * (SIZE_CLASSES[sizeClass] ?? Number.NaN) * 8;
         // What is no page must not take memory before its checksum is known.
         if (bytes !== length - PAGE_HEAD_BYTES || bytes > PAGE_BYTES) return 'a checksum does not match';
+        const wrong = await settle(PAGES_UNDER_WAY - 1);
+        if (wrong !== undefined) return wrong;
+        if (loaded.pages.length === 0 && !beginPages()) return 'sections are missing';
         const blocks = memory.addPage(sizeClass, used).subarray(0, bytes);
         const filling = fill(blocks);
-        const wasRight = isRight();
-        if (!(await filling)) return 'it is cut short';
-        if (!wasRight) return 'a checksum does not match';
+        // An error is met where the page is waited for.
+        filling.catch(() => {});
         const checksum = await take(SECTION_TAIL_BYTES);
         if (checksum === undefined) return 'it is cut short';
-        unchecked = { head: Buffer.concat([begin, pageHead]), blocks, checksum: checksum.readUInt32LE(0) };
+        const headSum = crc32(pageHead, crc32(begin));
+        underWay.push({ filling, headSum, blocks, checksum: checksum.readUInt32LE(0) });
         loaded.pages.push({ sizeClass, used, bytes: blocks });
         continue;
       }
-      if (!isRight()) return 'a checksum does not match';
+      const wrong = await settle(0);
+      if (wrong !== undefined) return wrong;
       const payload = await take(length);
       const checksum = await take(SECTION_TAIL_BYTES);
       if (payload === undefined || checksum === undefined) return 'it is cut short';
@@ -402,14 +430,10 @@ async function read<Meta>(
         break;
       }
     }
-    loaded.duplicates = duplicateParts.map((parts) => Buffer.concat(parts));
-    const found: Counts = {
-      pages: loaded.pages.length,
-      names: loaded.names.length,
-      duplicateBytes: loaded.duplicates.map((part) => part.length),
-    };
-    return JSON.stringify(found) === JSON.stringify(counts) ? loaded : 'sections are missing';
+    if (loaded.pages.length === 0 && !beginPages()) return 'sections are missing';
+    return loaded.pages.length === counts?.pages ? loaded : 'sections are missing';
   } finally {
+    await Promise.allSettled(underWay.map(({ filling }) => filling));
     await file.close();
   }
 }

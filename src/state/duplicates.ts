@@ -38,6 +38,8 @@ export interface Duplicates {
    */
   snapshot(): { parts: Uint8Array[]; release(): void };
   restore(parts: Uint8Array[]): void;
+  /** Forgets all ids. */
+  clear(): void;
 }
 
 export function createDuplicates(horizonRecords: number): Duplicates {
@@ -146,30 +148,38 @@ export function createDuplicates(horizonRecords: number): Duplicates {
       };
     },
     restore(parts) {
-      const load = (starts: Uint8Array, codes: Uint8Array): Generation => {
+      const load = (savedStarts: Uint8Array, savedCodes: Uint8Array): Generation => {
         const generation = emptyGeneration();
         // Copied by the constructor, because a small Buffer lies somewhere in a larger piece of memory, and its `slice` too.
-        const loadedStarts = new Uint32Array(new Uint8Array(starts).buffer);
-        const loadedCodes = new Uint16Array(new Uint8Array(codes).buffer);
+        const loadedStarts = new Uint32Array(new Uint8Array(savedStarts).buffer);
+        const loadedCodes = new Uint16Array(new Uint8Array(savedCodes).buffer);
         // A smaller horizon than the saved one keeps the newest ids, in number and in characters.
         let skip = Math.max(0, loadedStarts.length - 1 - horizonRecords);
         while (loadedStarts.at(-1)! - loadedStarts[skip]! > generation.codes.length) skip++;
+        const { codes, starts, table } = generation;
+        const before = loadedStarts[skip]!;
+        codes.set(loadedCodes.subarray(before, loadedStarts.at(-1)));
         for (let id = skip; id < loadedStarts.length - 1; id++) {
           const from = loadedStarts[id]!;
           const to = loadedStarts[id + 1]!;
-          const start = generation.starts[generation.count]!;
-          generation.codes.set(loadedCodes.subarray(from, to), start);
           const hash = hashOf(loadedCodes, from, to);
-          const slot = slotOf(generation, hash, loadedCodes, from, to);
+          // No id of a generation is there twice, so the next free slot is its own.
+          let slot = hash & mask;
+          while (table[slot * 2 + 1] !== 0) slot = (slot + 1) & mask;
           generation.count++;
-          generation.starts[generation.count] = start + to - from;
-          generation.table[slot * 2] = hash;
-          generation.table[slot * 2 + 1] = generation.count;
+          starts[generation.count] = to - before;
+          table[slot * 2] = hash;
+          table[slot * 2 + 1] = generation.count;
         }
         return generation;
       };
       previous = load(parts[0]!, parts[1]!);
       current = load(parts[2]!, parts[3]!);
+    },
+    clear() {
+      if (current.count + previous.count === 0) return;
+      previous = emptyGeneration();
+      current = emptyGeneration();
     },
   };
 }

@@ -201,6 +201,8 @@ export interface KeyTable {
   keys(): number[];
   size(): number;
   bytes(): number;
+  /** Room for so many keys at once, so that they need not move again and again. On an empty table. */
+  reserve(keys: number): void;
   clear(): void;
 }
 
@@ -306,6 +308,13 @@ export function createKeyTable(): KeyTable {
     },
     size: () => total,
     bytes: () => shards.reduce((sum, shard) => sum + (shard === EMPTY_SHARD ? 0 : shard.byteLength), 0),
+    reserve(keys) {
+      // Spread evenly but for a few of them, which grow.
+      const slots = Math.ceil((((keys / SHARDS) * 1.05) / 3) * 4);
+      if (slots < SHARD_CAPACITY_MIN) return;
+      for (let shard = 0; shard < SHARDS; shard++)
+        shards[shard] = new Float64Array(2 * 2 ** Math.ceil(Math.log2(slots)));
+    },
     clear,
   };
 }

@@ -21,7 +21,7 @@
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { isDiskTrouble, RingfenceError } from '../errors.ts';
+import { isDiskTrouble, RingfenceError, unreadable } from '../errors.ts';
 import { PAGE_UNITS } from './arena.ts';
 import { GENERATIONS_KEPT } from './checkpoint.ts';
 import { realDisk, type SpillDisk } from './spill-disk.ts';
@@ -289,14 +289,14 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
 
   const readNow = (segment: Segment, at: number): Float64Array => {
     const begun = performance.now();
-    const fill = (fromUnit: number, toUnit: number): number =>
-      disk.readSync(
-        segment.file,
-        new Uint8Array(scratch.buffer, fromUnit * 8, (toUnit - fromUnit) * 8),
-        0,
-        (toUnit - fromUnit) * 8,
-        (at + fromUnit) * 8,
-      );
+    const fill = (fromUnit: number, toUnit: number): number => {
+      const into = new Uint8Array(scratch.buffer, fromUnit * 8, (toUnit - fromUnit) * 8);
+      try {
+        return disk.readSync(segment.file, into, 0, into.length, (at + fromUnit) * 8);
+      } catch (error) {
+        throw damaged(segment.number, unreadable(error));
+      }
+    };
     const first = fill(0, READ_BYTES / 8);
     if (first < HEAD_BYTES) throw damaged(segment.number, 'it is cut short');
     const units = HEAD_UNITS + new Uint32Array(scratch.buffer)[1]!;
@@ -410,9 +410,10 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
     while (from < units) {
       const wanted = Math.min(piece.length, units - from) * 8;
       while (held < wanted) {
-        const { bytesRead } = await disk.read(file, bytes, held, wanted - held, from * 8 + held);
-        if (bytesRead === 0) return 'it is cut short';
-        held += bytesRead;
+        const read = await disk.read(file, bytes, held, wanted - held, from * 8 + held).catch(unreadable);
+        if (typeof read === 'string') return read;
+        if (read.bytesRead === 0) return 'it is cut short';
+        held += read.bytesRead;
       }
       let at = 0;
       const end = wanted / 8;
@@ -470,11 +471,12 @@ export function openSpillStore(directory: string, options: SpillStoreOptions = {
         if (read === undefined) continue;
         const { segment, reference, entry } = read;
         const at = (reference % SEGMENT_UNITS) * 8;
-        keep(
-          reference,
-          entry,
-          disk.readSync(segment.file, new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES), 0, READ_BYTES, at),
-        );
+        const into = new Uint8Array(entry.buffer, entry.byteOffset, READ_BYTES);
+        try {
+          keep(reference, entry, disk.readSync(segment.file, into, 0, READ_BYTES, at));
+        } catch (error) {
+          throw damaged(segment.number, unreadable(error));
+        }
       }
       const readSome = async (): Promise<void> => {
         while (next < wanted.length) {

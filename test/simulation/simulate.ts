@@ -635,7 +635,7 @@ async function world(
         let labels: SpilledLabels | undefined;
         const { checkpoint } = await loadCheckpoint<EngineMeta>(
           DIRECTORY,
-          restored.arena,
+          restored.pageMemory,
           async (_, { spilled: noted }) => {
             if (noted === undefined) return undefined;
             const loaded = await spill.load(noted);
