@@ -21,7 +21,6 @@ const support = [
   'errors.ts',
   'metrics.ts',
   'log.ts',
-  'clock.ts',
   'projection-file.ts',
   'projection-pages.ts',
   'thread-priority.ts',
@@ -42,7 +41,6 @@ const mayImport = [
   },
   { module: 'metrics.ts', values: ['errors.ts'], types: [] },
   { module: 'log.ts', values: ['errors.ts'], types: [] },
-  { module: 'clock.ts', values: ['errors.ts'], types: [] },
   { module: 'projection-file.ts', values: ['errors.ts', 'projection-pages.ts'], types: [] },
   { module: 'projection-pages.ts', values: [], types: [] },
   {

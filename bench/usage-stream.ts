@@ -23,7 +23,7 @@ const RECORDS_PER_LONG_CALL = 1_000;
  * How fast event time moves, whatever the rate on the wire: so many records of a subscriber in a day are what operators see.
  * At 20,000 records a second of 200,000 subscribers a clock like that of the wall would make everybody's minute that of a fraudster.
  */
-export const RECORDS_PER_SUBSCRIBER_DAY = 100;
+const RECORDS_PER_SUBSCRIBER_DAY = 100;
 export const eventRecordsPerSecond = (subscribers: number): number =>
   (subscribers * RECORDS_PER_SUBSCRIBER_DAY) / 86_400;
 /** What the record ids of long calls begin with; in a filled stream their position follows. */

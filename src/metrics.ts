@@ -21,7 +21,7 @@ export type RecordResult = (typeof RECORD_RESULTS)[number];
 export type RecordTypeLabel = RecordType | 'unknown';
 
 /** Stages of a record's life, in order; src/README.md draws them. */
-export const STAGES = ['next', 'decode', 'apply', 'publish', 'checkpoint'] as const;
+const STAGES = ['next', 'decode', 'apply', 'publish', 'checkpoint'] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** How a spilled block was read when it came back. */

@@ -42,7 +42,7 @@ export const PATTERNS = [
 ] as const;
 
 /** Where the cells of drawn records stand, and the list that says so to the engine: 17 is on no list. */
-export const CELLS: Record<string, [latitude: number, longitude: number]> = {
+const CELLS: Record<string, [latitude: number, longitude: number]> = {
   A: [39.9042, 116.4074],
   B: [40.5, 117.5],
 };

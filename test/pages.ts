@@ -41,7 +41,7 @@ export function pagesForEach(): (options?: BrowserContextOptions) => Promise<Pag
   };
 }
 
-export const PASSWORD = 'a long enough sentence';
+const PASSWORD = 'a long enough sentence';
 
 /** Fills in the form that the page shows and sends it. */
 export async function signIn(page: Page, name: string, password = PASSWORD): Promise<void> {

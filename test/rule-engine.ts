@@ -87,7 +87,10 @@ export function pass(engine: Engine, at: number, latenessMs = 5 * MINUTE_MS): Al
   return alerts;
 }
 
-/** The same state in a new engine, as a restart finds it; with the same rules, or with those that `sourcesOf` makes of the checkpoint. */
+/**
+ * The same state in a new engine, as a restart finds it; with the same rules, or with those that `sourcesOf` makes of the
+ * checkpoint.
+ */
 export function restarted(
   engine: Engine,
   horizonRecords = 1_024,

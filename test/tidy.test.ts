@@ -95,6 +95,14 @@ describe('texts', () => {
 });
 
 describe('code', () => {
+  test('has what a comment speaks of right behind the comment', () => {
+    const banned = { 'a comment about a comment': /^ *\/\*\* .* \*\/\n *\/\*\*/m };
+    expect(findings(sources, read, banned)).toEqual([]);
+    expect(findings(['a.ts'], () => '/** Of b. */\n/** Of a. */\nconst a = 1;\nconst b = 2;\n', banned)).toHaveLength(
+      1,
+    );
+  });
+
   test('makes no code and no regular expression from strings', () => {
     const banned = {
       eval: /\beval\(/,

@@ -149,7 +149,7 @@ export interface AccessStore {
 }
 
 /** Where that copy lies. */
-export const copyOf = (path: string): string => `${path}.copy`;
+const copyOf = (path: string): string => `${path}.copy`;
 
 const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('base64url');
 const KEY_FORM = /^rf_([A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}$/;

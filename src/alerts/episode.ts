@@ -7,8 +7,9 @@
  *                 firing                     resolved
  * ```
  *
- * It fires once; a higher band than any before is a new revision (with `suppress.falls`: than the last one); it resolves when `suppress.for` has passed since the condition last held.
- * At that moment the condition is looked at once more, so a window that is still full keeps the episode open.
+ * It fires once; a higher band than any before is a new revision (with `suppress.falls`: than the last one); it resolves when
+ * `suppress.for` has passed since the condition last held. At that moment the condition is looked at once more, so a window that
+ * is still full keeps the episode open.
  *
  * The episode stands in the key's block under the rule's id, so it is part of every checkpoint and survives a rule change:
  * `[first fired, last held, revision | band, alert id (128 bits)]`.

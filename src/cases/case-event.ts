@@ -18,7 +18,7 @@ export type Verdict = 'right' | 'wrong' | 'none';
  * Outcomes by desk. Fraud and arrears judge the alert. A retention case cannot: whoever was talked to might have stayed
  * anyway, so there the outcomes are compared with those of the control group instead.
  */
-export const OUTCOMES = {
+const OUTCOMES = {
   fraud: { confirmed: 'right', valuableAlert: 'right', falsePositive: 'wrong', inconclusive: 'none' },
   arrears: { paid: 'right', promise: 'right', brokenPromise: 'right', writtenOff: 'right', dispute: 'wrong' },
   retention: { saved: 'none', declined: 'none', unreachable: 'none', releasedByPolicy: 'none', churnedAnyway: 'none' },

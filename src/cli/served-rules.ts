@@ -59,7 +59,7 @@ const withFile = (files: RuleFiles, file: string, text: string): RuleFiles =>
   byName([...files.filter((entry) => entry.file !== file), { file, text }]);
 
 /** Rules, models and lists that an engine has in force, as they stand in a folder. */
-export function filesOf(engine: Engine): RuleFiles {
+function filesOf(engine: Engine): RuleFiles {
   const { sources, lists } = engine.ruleSet();
   const models = sources.find((source) => source.models !== undefined)?.models ?? [];
   const files = [...models, ...sources, ...(lists?.files ?? [])];

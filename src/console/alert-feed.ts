@@ -29,9 +29,9 @@ export type FeedState =
 
 /** The server closes with it where the session has ended. */
 const CLOSE_SIGN_IN = 4401;
-export const RETRY_MIN_MS = 250;
+const RETRY_MIN_MS = 250;
 /** Also the longest time that a page needs to notice that a server is back. */
-export const RETRY_MAX_MS = 8_000;
+const RETRY_MAX_MS = 8_000;
 /** A silent connection may be dead without the browser knowing; after this long it is asked for. */
 const SILENCE_PROBE_MS = 20_000;
 

@@ -1,4 +1,7 @@
-/** How right the churn formula has been, on the operations page: fit, calibration by tenth of the score, drift, and what offers achieve. */
+/**
+ * How right the churn formula has been, on the operations page: fit, calibration by tenth of the score, drift, and what offers
+ * achieve.
+ */
 import { useEffect, useState } from 'preact/hooks';
 import type { Feedback } from '../cases/feedback.ts';
 import type { ChurnReport } from '../rules/churn-report.ts';

@@ -17,10 +17,10 @@ const POLL_MS = 1_000;
 const READINGS_MAX = 600;
 const GAP_MS = 5 * POLL_MS;
 const CHART_HEIGHT_PX = 172;
-/** Of the hash of the rule set: enough to tell two sets apart. */
 /** Longer times read better in seconds, and in hours and days. */
 const LONG_MS = 10_000;
 const LONG_SEC = 36_000;
+/** Of the hash of the rule set: enough to tell two sets apart. */
 const RULES_VERSION_LETTERS = 8;
 
 const COLUMNS = [

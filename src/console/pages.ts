@@ -1,4 +1,4 @@
-/** The pages of the console, as its address names them. Each has its pictures in `screenshots.ts`. */
+/** The pages of the console, as its address names them. Each has its pictures in `pictures.ts`. */
 export const PAGES = [
   'desk',
   'cases',

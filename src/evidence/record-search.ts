@@ -18,7 +18,7 @@ import { recordView, type UsageRecordView } from './record-view.ts';
 /** What one search may read: at 100 MB/s a matter of two seconds. */
 export const SEARCH_BYTES_MAX = 256 * 1024 * 1024;
 export const SEARCH_MESSAGES_MAX = 1_000_000;
-export const SEARCH_LONGEST_MS = 4_000;
+const SEARCH_LONGEST_MS = 4_000;
 /** Records in one answer; what a single message holds beyond it comes with it. */
 export const FOUND_RECORDS_MAX = 2_000;
 

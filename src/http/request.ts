@@ -57,7 +57,7 @@ export function textOf(request: FastifyRequest): string {
  * The JSON of a body, of whatever form.
  * @throws ProblemError 400 or 415, with what is wrong
  */
-export function jsonOf(request: FastifyRequest): unknown {
+function jsonOf(request: FastifyRequest): unknown {
   mediaTypeOf(request, ['application/json']);
   const text = textOf(request);
   try {

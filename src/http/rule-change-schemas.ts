@@ -116,7 +116,6 @@ export const BackTestInputSchema = Type.Object(
   { ...draftOf, days: Type.Integer({ minimum: 1, maximum: BACK_TEST_DAYS_MAX }) },
   { ...closed, $id: 'BackTestInput', description: DRAFT },
 );
-export type BackTestInput = Static<typeof BackTestInputSchema>;
 
 export const BackTestSchema = Type.Object(
   {

@@ -11,7 +11,6 @@ import { RECENT_MAX } from '../state/recent.ts';
 import { SEQUENCE_COUNT_MAX, SEQUENCE_STEPS_MAX } from '../state/sequence.ts';
 import { TOP_MAX } from '../state/top-values.ts';
 import { closestName } from './compile.ts';
-import { parseDuration } from './expression.ts';
 
 /** Larger files are refused before they are parsed. */
 export const RULE_FILE_BYTES_MAX = 256 * 1024;
@@ -89,7 +88,6 @@ export const AGGREGATES = [
   'membersDueAt',
   'membersNextDueAt',
 ] as const;
-export type Aggregate = (typeof AGGREGATES)[number];
 
 /**
  * `experimental` is a draft: it runs beside the live rules, in shadow. `test` (new, watched closely), `stable` and `deprecated`
@@ -628,10 +626,3 @@ function badAlias(document: Document): number {
 
 export const describeProblem = (problem: RuleProblem): string =>
   `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
-
-/** A parameter that is written like a duration is one. */
-export const durationMs = (value: string): number => {
-  const result = parseDuration(value);
-  if (result === undefined) throw new RangeError(`'${value}' is no duration`);
-  return result;
-};

@@ -31,7 +31,7 @@ const BYTES_PER_MB = 1_000_000;
 const MS_PER_MIN = 60_000;
 
 /** Where usage leads; `other`: short codes, names, and numbers that the plan does not know. */
-export const DESTINATIONS = ['national', 'international', 'premium', 'other'] as const;
+const DESTINATIONS = ['national', 'international', 'premium', 'other'] as const;
 export type DestinationKind = (typeof DESTINATIONS)[number];
 const USAGE = ['voice', 'sms', 'data'] as const;
 

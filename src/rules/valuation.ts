@@ -62,7 +62,10 @@ export interface ModelReaders {
   ratios: Reader[];
 }
 
-/** How long a subscriber of whom nothing more comes is still looked at: until it has churned, and for two months or the horizon of a forecast more. */
+/**
+ * How long a subscriber of whom nothing more comes is still looked at: until it has churned, and for two months or the horizon of a
+ * forecast more.
+ */
 export const looksForMs = ({ lifecycle, churn }: Model): number =>
   parseDuration(lifecycle.churnedAfter)! + Math.max(2 * MONTH_MS, parseDuration(churn.monitor?.horizon ?? '0d')!);
 

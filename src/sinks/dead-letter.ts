@@ -42,7 +42,9 @@ export interface DeadLetterSink {
   publish(rejection: Rejection, source: RejectionSource): void;
   /** Resolves when at most LETTERS_IN_FLIGHT_MAX records and LETTER_BYTES_IN_FLIGHT_MAX bytes are under way. */
   room(): Promise<void>;
-  /** Resolves when everything handed over so far is in DEADLETTER, and the broker that has it is there; with a mark of the last one. */
+  /**
+   * Resolves when everything handed over so far is in DEADLETTER, and the broker that has it is there; with a mark of the last one.
+   */
   drained(): Promise<StreamMark[]>;
   /** Looks after these too, which are of the checkpoint that an engine begins with. */
   resume(marks: readonly StreamMark[]): void;

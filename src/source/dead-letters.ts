@@ -96,9 +96,9 @@ export type ReplayResult =
   | { kind: 'missing' }
   /** The letter holds only a part of what was sent, so a whole body must be given. */
   | { kind: 'truncated'; truncatedBytes: number }
-  /** The body would be rejected again. */
   /** What was to be sent holds no record. */
   | { kind: 'empty' }
+  /** The body would be rejected again. */
   | { kind: 'refused'; errors: Rejection[] };
 
 export interface DeadLetters {

@@ -84,7 +84,10 @@ export async function* readLines(path: string): AsyncGenerator<LineChunk, void, 
   else if (unfinished.length > 0) yield { path, firstLine, lines: [unlessBlank(unfinished)], cutFromBytes: 0 };
 }
 
-/** Most lines begin with another byte, so that no further one is looked at. Other control characters are rubbish, and are said to be. */
+/**
+ * Most lines begin with another byte, so that no further one is looked at. Other control characters are rubbish, and are said to
+ * be.
+ */
 function unlessBlank(line: Buffer): Buffer {
   let at = 0;
   while (at < line.length && (line[at] === SPACE || (line[at]! >= TAB && line[at]! <= CARRIAGE_RETURN))) at++;

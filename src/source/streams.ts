@@ -24,7 +24,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { RingfenceError } from '../errors.ts';
 
 export const ALERTS_STREAM = 'ALERTS';
-export const SHADOW_STREAM = 'SHADOW';
+const SHADOW_STREAM = 'SHADOW';
 export const DEADLETTER_STREAM = 'DEADLETTER';
 export const CASES_STREAM = 'CASES';
 export const RULES_STREAM = 'RULES';
@@ -165,7 +165,10 @@ const readyManager = (nc: NatsConnection): Promise<JetStreamManager> =>
     jetstreamManager(nc),
   );
 
-/** Asks again where no answer comes: a server that starts, elects a leader or is busy takes its time. An error that is `final` is one. */
+/**
+ * Asks again where no answer comes: a server that starts, elects a leader or is busy takes its time. An error that is `final` is
+ * one.
+ */
 async function answered<T>(
   nc: NatsConnection,
   limitMs: number,

@@ -59,8 +59,6 @@ const SPARE_FACTOR = 1.35;
 const DIRECTORY_STEP = 8;
 const DIRECTORY_STEP_UNITS = DIRECTORY_STEP / 2;
 const directoryUnits = (segments: number): number => ((segments + DIRECTORY_STEP - 1) >>> 3) * DIRECTORY_STEP_UNITS;
-/** The number of segments has 24 bits in the header; a block could not hold more than this many operators anyway. */
-export const SEGMENTS_MAX = OPERATORS_MAX;
 
 export interface Cursor {
   f64: Float64Array;
@@ -128,8 +126,8 @@ export function createBlocks(arena: Arena): Blocks {
     segmentAt: new Int32Array(OPERATORS_MAX),
     segmentUnits: new Int32Array(OPERATORS_MAX),
   };
-  /** Ids of the bound block's segments in directory order. */
-  const present = new Int32Array(SEGMENTS_MAX);
+  /** Ids of the bound block's segments in directory order: an operator has one in a block at the most. */
+  const present = new Int32Array(OPERATORS_MAX);
   let presentCount = 0;
   let moved: (keyType: number, key: number, address: number) => void = () => {};
 

@@ -69,7 +69,10 @@ export interface StreamMark {
   subject: string;
   /** Of messages whose subject is not theirs alone. */
   messageId?: string;
-  /** When the broker stored it, to the nanosecond as it says: whatever takes the sequence later has another time. Empty until asked. */
+  /**
+   * When the broker stored it, to the nanosecond as it says: whatever takes the sequence later has another time. Empty until
+   * asked.
+   */
   storedAt: string;
 }
 

@@ -19,7 +19,7 @@ import { hashedNumber, type Names } from './key-table.ts';
 import type { Operator, Scope } from './operator.ts';
 
 const HEADER_UNITS = 3;
-export const STATUSES = ['', 'active', 'suspended', 'ceased', 'portedOut'] as const;
+const STATUSES = ['', 'active', 'suspended', 'ceased', 'portedOut'] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** Bits of the fields; only ever appended to. */

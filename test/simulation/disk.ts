@@ -1,7 +1,7 @@
 /**
- * A disk as checkpoints and the store of spilled keys know it, with the difference between what was written and what is safe. After the end of a process
- * all that was written is there. After the end of the machine (`crash`) only what was flushed is sure: of a file that was not,
- * any part may be there, and of the names that were not flushed with their folder, the first few.
+ * A disk as checkpoints and the store of spilled keys know it, with the difference between what was written and what is safe.
+ * After the end of a process all that was written is there. After the end of the machine (`crash`) only what was flushed is sure:
+ * of a file that was not, any part may be there, and of the names that were not flushed with their folder, the first few.
  */
 import { pick, type Random } from '../../src/feed/random.ts';
 import type { Disk, DiskFile } from '../../src/state/checkpoint.ts';
