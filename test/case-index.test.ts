@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { AlertData } from '../src/alerts/alert.ts';
+import { type AlertData, SEVERITIES } from '../src/alerts/alert.ts';
 import { caseKeyOf } from '../src/cases/case-alert.ts';
 import { type CaseEvent, caseIdOf } from '../src/cases/case-event.ts';
 import { type CaseAlert, type CaseIndex, type CaseMessage, openCaseIndex } from '../src/cases/case-index.ts';
-import { createCaseList } from '../src/cases/case-list.ts';
+import { CASE_GROUPINGS, type CasePosition, createCaseList } from '../src/cases/case-list.ts';
 import { CASE_POLICY } from '../src/cases/case-policy.ts';
+import type { CaseSummary } from '../src/cases/case-view.ts';
 import { type CaseWork, FOR_EVER, foldCase, takesAlertAt } from '../src/cases/case-work.ts';
 import { alertWith } from './http-gateway.ts';
 
@@ -491,5 +492,65 @@ describe('work on a case', () => {
       true,
       false,
     ]);
+  });
+});
+
+describe('groups', () => {
+  it.each(CASE_GROUPINGS)('by %s: each says how many it has, and its filter finds them', async (by) => {
+    const index = open();
+    // Without a subscriber: the field must be absent, not undefined.
+    const ofCell = (n: number) => ({ key: { type: 'cell', value: `cell-${n}` }, servedMsisdn: undefined as never });
+    // More cases than are gathered at once, some of several rules, some of no subscriber.
+    const alerts = Array.from({ length: 4_500 }, (_, n) =>
+      alertAt(n, n + 1, 1_000, {
+        ...(n % 9 === 0 ? ofCell(n) : { servedMsisdn: `8613800${String(n % 4_000).padStart(6, '0')}` }),
+        ruleId: `fraud.r${n % 7}`,
+        severity: SEVERITIES[n % 3]!,
+      }),
+    );
+    index.applyAlerts(alerts, alerts.length);
+    const events = alerts.slice(0, 60).flatMap((alert, n) => {
+      const body: Body[] = [
+        { type: 'assign', assignee: `p${n % 4}` },
+        n % 3 === 0 ? { type: 'acknowledge' } : { type: 'snooze', until: NOW * 2, reason: 'later' },
+      ];
+      return body.map((one, part) => eventAt(caseOf(alert), n * 2 + part + 1, 2_000, one));
+    });
+    index.applyEvents(events, events.length);
+    const list = createCaseList(index.tables);
+    const filter = { desk: 'fraud', active: true } as const;
+    const all: CaseSummary[] = [];
+    let after: CasePosition | undefined;
+    do {
+      const page = list.page(filter, { order: 'score', limit: 200, after, now: NOW });
+      all.push(...page.cases);
+      after = page.next ?? undefined;
+    } while (after !== undefined);
+
+    const expected = new Map<string, number>();
+    for (const one of all) {
+      const values = {
+        rule: one.ruleIds,
+        subscriber: one.servedMsisdns.length === 0 ? [''] : one.servedMsisdns,
+        severity: [one.severity],
+        status: [one.status],
+        assignee: [one.assignee ?? ''],
+        lane: [one.lane ?? ''],
+      }[by];
+      for (const value of values) expected.set(value, (expected.get(value) ?? 0) + 1);
+    }
+    const { groups, more } = await list.groups(filter, { by, now: NOW });
+    expect(groups.length + more).toBe(expected.size);
+    for (const { filter: found, cases } of groups)
+      expect([found, cases]).toEqual([found, expected.get(Object.values(found)[0]!)]);
+    for (const { filter: found, cases, overdue } of groups.slice(0, 20)) {
+      expect(list.page({ ...filter, ...found }, { order: 'due', limit: 1, now: NOW }).total).toBe(cases);
+      expect(list.page({ ...filter, ...found, isOverdue: true }, { order: 'due', limit: 1, now: NOW }).total).toBe(
+        overdue,
+      );
+    }
+    if (by === 'severity')
+      expect(groups.map(({ filter: { severity } }) => severity)).toEqual(['critical', 'warning', 'info']);
+    else expect(groups.map(({ cases }) => cases)).toEqual(groups.map(({ cases }) => cases).sort((a, b) => b - a));
   });
 });

@@ -336,6 +336,57 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await page.getByRole('button', { name: 'Take next' }).waitFor();
   });
 
+  test('cases are gathered by what they have in common, and those of a group are worked on as a whole', async () => {
+    const ruleId = 'fraud.gathered';
+    const title = { en: 'Gathered', 'zh-CN': '归并' };
+    const [one, two] = [await publish({ ruleId, title, severity: 'critical' }), await publish({ ruleId, title })];
+    await post(two.caseId, { type: 'assign', assignee: 'Bert', by: 'Bert' });
+    await publish({ title: { en: 'Another', 'zh-CN': '别的' } });
+    const page = await open('#/cases/fraud?age=1h&lang=en');
+    await page.getByRole('combobox', { name: 'Group by' }).selectOption('By rule');
+    const group = page.getByRole('button', { name: 'Gathered 2 cases' });
+    await group.waitFor();
+    expect(await group.getAttribute('aria-expanded')).toBe('false');
+    await group.click();
+    await row(page, one.number).waitFor();
+    await row(page, two.number).waitFor();
+    for (const part of ['age=1h', 'group=rule', `open=${ruleId}`]) expect(page.url()).toContain(part);
+    expect(await seriousViolations(page)).toEqual([]);
+    // What comes in is counted, and what is chosen is of this group alone.
+    const late = await publish({ ruleId, title });
+    await page.getByRole('button', { name: 'Gathered 3 cases' }).waitFor({ timeout: 20_000 });
+    await page.getByRole('button', { name: '1 case is new or back' }).click();
+    await row(page, late.number).waitFor();
+    await page.getByRole('checkbox', { name: 'Choose all' }).check();
+    await page.getByText('3 chosen').waitFor();
+    await page.locator('.bulk-bar').getByRole('button', { name: 'Assign to me' }).click();
+    await page.getByText('3 cases assigned.').waitFor();
+    await page.getByRole('combobox', { name: 'Group by' }).selectOption('By assignee');
+    await page.getByRole('button', { name: /^Anna \d+ case/ }).waitFor();
+    await page.getByRole('button', { name: /^nobody \d+ case/ }).click();
+    expect(page.url()).toContain('open=%7E');
+    await expect.poll(() => row(page, one.number).count()).toBe(0);
+    for (const [by, name] of [
+      ['By subscriber', one.number],
+      ['By severity', 'Critical'],
+      ['By status', 'Open'],
+      ['By lane', 'In no lane'],
+    ] as const) {
+      await page.getByRole('combobox', { name: 'Group by' }).selectOption(by);
+      await page.getByRole('button', { name: new RegExp(`^${name} \\d+ case`) }).waitFor();
+    }
+    // The keyboard goes from group to group, into one and out of it.
+    await page.getByRole('combobox', { name: 'Group by' }).blur();
+    await page.keyboard.press('j');
+    await page.locator('tr.group.active .group-toggle:focus').waitFor();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('j');
+    await page.locator('tr.active a:focus').waitFor();
+    await page.keyboard.press('k');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => page.locator('td.c-choose').count()).toBe(0);
+  });
+
   test('are usable in Chinese and without a mouse or good eyes', async () => {
     const { caseId, number } = await publish({ severity: 'critical' });
     await post(caseId, { type: 'note', note: '已致电', by: '王芳' });

@@ -288,6 +288,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     await publish(alert, bare as unknown as AlertData);
     await rows(page).filter({ hasText: bare.ruleId }).first().waitFor();
     await row(page, alert).getByRole('link').click();
+    await panel(page).getByText(alert.alertId).waitFor();
     const text = await panel(page).innerText();
     for (const part of [alert.title.en, alert.key.value, alert.reason.en, 'constructor', 'javascript:alert(1)']) {
       expect(text).toContain(part);
@@ -318,6 +319,73 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     expect(await page.getByRole('button', { name: /^Critical/ }).getAttribute('aria-pressed')).toBe('true');
     await page.goBack();
     await panel(page).waitFor({ state: 'detached' });
+  });
+
+  test('times and groups narrow the list, are in the address, and are reached by keyboard', async () => {
+    const DAY_MS = 86_400_000;
+    const minute = Math.floor(Date.now() / 60_000) * 60_000;
+    const [old, one, two] = [
+      makeAlert({
+        ruleId: 'fraud.grouped',
+        eventTime: minute - 40 * DAY_MS,
+        title: { en: 'Grouped', 'zh-CN': '分组的' },
+      }),
+      makeAlert({ ruleId: 'fraud.grouped', severity: 'critical', title: { en: 'Grouped', 'zh-CN': '分组的' } }),
+      makeAlert({ ruleId: 'fraud.alone', severity: 'info', title: { en: 'Alone', 'zh-CN': '单独的' } }),
+    ];
+    await publish(old, one, two);
+    const page = await open('#/desk/fraud?lang=en');
+    await row(page, one).waitFor();
+    await page.getByRole('combobox', { name: 'Time' }).selectOption('Last 30 days');
+    await expect.poll(() => row(page, old).count()).toBe(0);
+    expect(await row(page, one).count()).toBe(1);
+    expect(page.url()).toContain('age=30d');
+    // Moments of one's own, written so that they mean the same in any zone.
+    const text = (at: number) => new Date(at).toISOString().slice(0, 16);
+    await page.goto(
+      `${server.url}/#/desk/fraud?from=${text(old.eventTime - 60_000)}Z&to=${text(old.eventTime + 60_000)}Z`,
+    );
+    await page.reload();
+    await row(page, old).waitFor();
+    expect(await rows(page).count()).toBe(1);
+    expect(await page.getByRole('combobox', { name: 'Time' }).inputValue()).toBe('own');
+    await page
+      .getByLabel('From', { exact: true })
+      .fill(text(old.eventTime + 60_000 - new Date().getTimezoneOffset() * 60_000));
+    await page.getByText('No alert matches the filters').waitFor();
+    expect(page.url()).toContain(`from=${text(old.eventTime + 60_000)}Z`);
+
+    await page.goto(`${server.url}/#/desk/fraud?lang=en`);
+    await page.getByRole('combobox', { name: 'Group by' }).selectOption('By rule');
+    const group = (name: string) => page.getByRole('button', { name, expanded: false });
+    await group('Critical Grouped 2 alerts').waitFor();
+    await group('Info Alone 1 alert').waitFor();
+    expect(await row(page, one).count()).toBe(0);
+    await page.keyboard.press('Escape');
+    await page.getByRole('combobox', { name: 'Group by' }).blur();
+    await page.keyboard.press('j');
+    await page.locator('tr.group.active .group-toggle:focus').waitFor();
+    const focused = async () => String(await page.evaluate('document.activeElement.innerText'));
+    for (let step = 0; step < 20 && !(await focused()).includes('Grouped'); step++) await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Critical Grouped 2 alerts', expanded: true }).waitFor();
+    await row(page, one).waitFor();
+    expect(page.url()).toContain('group=rule&open=fraud.grouped');
+    await page.keyboard.press('j');
+    await row(page, one).locator('a:focus').waitFor();
+    await page.keyboard.press('Enter');
+    await panel(page).getByText(one.alertId).waitFor();
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.keyboard.press('j');
+    await panel(page).getByText(old.alertId).waitFor();
+    await page.reload();
+    await row(page, one).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Critical Grouped 2 alerts', expanded: true }).click();
+    await expect.poll(() => row(page, one).count()).toBe(0);
+    for (const by of ['By severity', 'By subject', 'By status'])
+      await page.getByRole('combobox', { name: 'Group by' }).selectOption(by);
+    await page.getByRole('button', { name: /^Critical Firing \d+ alerts$/ }).waitFor();
   });
 
   test('the keyboard does everything', async () => {

@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AlertData, Severity } from '../src/alerts/alert.ts';
 import { createDeskQueue, type DeskQueue, NO_FILTERS, type QueueFilters } from '../src/console/desk-queue.ts';
+import { groupRows, isGroup, rowId } from '../src/console/queue-groups.ts';
+import { ANY_TIME, boundsOf, NO_BOUNDS, readTimeRange, writeTimeRange } from '../src/console/time-range.ts';
 
 function alert(alertId: string, change: Partial<AlertData> = {}): AlertData {
   return {
@@ -160,7 +162,9 @@ describe('a held list', () => {
     status: fc.constantFrom('' as const, 'firing' as const),
     ruleId: fc.constant(''),
     subscriber: fc.constant(''),
+    time: fc.constant(ANY_TIME),
   });
+  const bounds = fc.constantFrom(NO_BOUNDS, { from: 10, to: 40 }, { from: 25, to: Infinity });
 
   test('no row moves while held, and in the end everything that matches is there once', () => {
     fc.assert(
@@ -168,9 +172,10 @@ describe('a held list', () => {
         fc.array(step, { maxLength: 80 }),
         filters,
         fc.constantFrom('newest', 'score'),
-        (steps, filter, sort) => {
+        bounds,
+        (steps, filter, sort, times) => {
           const queue = createDeskQueue();
-          queue.arrange(filter, sort);
+          queue.arrange(filter, sort, times);
           const newest = new Map<string, AlertData>();
           let held = false;
           for (const one of steps) {
@@ -195,15 +200,20 @@ describe('a held list', () => {
           const expected = [...newest.values()]
             .filter((known) => filter.severities.length === 0 || filter.severities.includes(known.severity))
             .filter((known) => filter.status === '' || known.status === filter.status)
+            .filter(({ eventTime }) => eventTime >= times.from && eventTime < times.to)
             .map((known) => known.alertId);
           expect(ids(queue).sort()).toEqual(expected.sort());
           for (const { alert: shown } of queue.rows()) expect(shown).toEqual(newest.get(shown.alertId));
 
           // Laid out anew, the rows are in the order of what they show.
-          queue.arrange(filter, sort);
+          queue.arrange(filter, sort, times);
           const rank = ({ score, eventTime }: AlertData) => (sort === 'score' ? score * 1_000 + eventTime : eventTime);
           const ranks = queue.rows().map((entry) => rank(entry.alert));
           expect(ranks).toEqual([...ranks].sort((a, b) => b - a));
+          // What the chips say is what pressing them would show.
+          const counted = Object.values(queue.counts().severity).reduce((sum, one) => sum + one);
+          queue.arrange({ ...filter, severities: [] }, sort, times);
+          expect(counted).toBe(queue.rows().length);
         },
       ),
     );
@@ -220,6 +230,15 @@ describe('limits and reloads', () => {
     expect([ids(queue)[0], ids(queue)[99]]).toEqual(['a4999', 'a4900']);
   });
 
+  test('of alerts of one time, the first that came go first', () => {
+    const queue = createDeskQueue(100);
+    queue.arrange(NO_FILTERS, 'newest');
+    for (let at = 0; at < 5_000; at++) queue.upsert(alert(`a${at}`, { eventTime: at < 4_950 ? 1 : 2 }));
+    queue.flush();
+    const kept = Array.from({ length: 100 }, (_, at) => `a${4_900 + at}`);
+    expect(ids(queue).sort()).toEqual(kept);
+  });
+
   test('a reload forgets what the server no longer names, but not what came in meanwhile', () => {
     const queue = filled(alert('gone'), alert('kept'));
     queue.beginReload();
@@ -229,5 +248,63 @@ describe('limits and reloads', () => {
     queue.flush();
     expect(ids(queue).sort()).toEqual(['kept', 'live']);
     expect(queue.find('gone')).toBeUndefined();
+  });
+});
+
+describe('groups', () => {
+  const some = [
+    alert('a', { ruleId: 'fraud.b', severity: 'warning', eventTime: 5 }),
+    alert('b', { ruleId: 'fraud.a', severity: 'info', eventTime: 4, status: 'resolved' }),
+    alert('c', { ruleId: 'fraud.b', severity: 'critical', eventTime: 3 }),
+    alert('d', { key: { type: 'cell', value: '460-00-1' }, eventTime: 2, severity: 'info' }),
+    alert('e', { key: { type: 'subscriber', value: '86138****0001' }, subscriberRef: 's_1', eventTime: 1 }),
+    alert('f', { key: { type: 'subscriber', value: '86138****0001' }, subscriberRef: 's_2', eventTime: 0 }),
+  ];
+  const shown = (by: 'rule' | 'severity' | 'entity' | 'status', open = '') =>
+    groupRows(filled(...some).rows(), by, open).map((row) =>
+      isGroup(row) ? `${row.value}: ${row.alerts} ${row.severity}` : rowId(row),
+    );
+
+  test('each says how many it holds, and the one that is open shows them in the order of the list', () => {
+    expect(shown('severity', 'info')).toEqual(['critical: 1 critical', 'warning: 3 warning', 'info: 2 info', 'b', 'd']);
+    expect(shown('status')).toEqual(['firing: 5 critical', 'resolved: 1 info']);
+    expect(shown('rule').slice(0, 1)).toEqual(['fraud.long-call: 3 warning']);
+    expect(shown('rule', 'fraud.b')).toEqual([
+      'fraud.long-call: 3 warning',
+      'fraud.b: 2 critical',
+      'a',
+      'c',
+      'fraud.a: 1 info',
+    ]);
+    expect(shown('rule', 'fraud.nothing')).toEqual(shown('rule'));
+  });
+
+  test('numbers that look the same because they are masked are not gathered', () => {
+    expect(shown('entity', 's_2')).toEqual(expect.arrayContaining(['s_1: 1 warning', 's_2: 1 warning', 'f']));
+  });
+});
+
+describe('times', () => {
+  test.each([
+    [{}, {}],
+    [{ age: '24h' }, { age: '24h' }],
+    [{ from: '2026-03-01T08:00Z' }, { from: '2026-03-01T08:00Z' }],
+    [
+      { from: '2026-03-01T08:00Z', to: '2026-03-02T00:30Z' },
+      { from: '2026-03-01T08:00Z', to: '2026-03-02T00:30Z' },
+    ],
+    // An age says it all; what cannot be understood is as if absent.
+    [{ age: '1h', from: '2026-03-01T08:00Z' }, { age: '1h' }],
+    [{ age: '2h', from: '2026-13-01T08:00Z', to: 'now' }, {}],
+  ])('%j in an address is %j', (texts, expected) => {
+    const written = Object.entries(writeTimeRange(readTimeRange(texts))).filter(([, text]) => text !== '');
+    expect(Object.fromEntries(written)).toEqual(expected);
+  });
+
+  test('an age begins at a whole minute', () => {
+    const nowMs = Date.UTC(2026, 2, 1, 8, 30, 59);
+    expect(boundsOf({ ...ANY_TIME, age: '1h' }, nowMs)).toEqual({ from: Date.UTC(2026, 2, 1, 7, 30), to: Infinity });
+    expect(boundsOf({ age: '', from: 5, to: 7 }, nowMs)).toEqual({ from: 5, to: 7 });
+    expect(boundsOf(ANY_TIME, nowMs)).toEqual(NO_BOUNDS);
   });
 });

@@ -196,6 +196,7 @@ const MATRIX = `
   listAlertRecords      +     +      +       .    .    alerts:read
   exportAlertRecords    +     +      .       .    .    -
   listCases             +     +      +       .    .    cases:read
+  groupCases            +     +      +       .    .    cases:read
   getCase               +     +      +       .    .    cases:read
   postCaseEvent         +     +      +       .    .    cases:write
   previewSnooze         +     +      +       .    .    cases:read

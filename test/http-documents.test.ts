@@ -65,6 +65,7 @@ describe('descriptions', () => {
       [
         'GET /asyncapi.json',
         'GET /v1/cases',
+        'GET /v1/cases/groups',
         'GET /v1/cases/{id}',
         'GET /v1/cases/{id}/snooze-preview',
         'GET /v1/feedback',

@@ -34,6 +34,7 @@ export const ROUTE_ACCESS = {
   // A file leaves the house: not for who sells, and for no key.
   exportAlertRecords: { may: ['analyst', 'lead'], desk: 'object' },
   listCases: { may: desks, scope: 'cases:read', desk: 'filter' },
+  groupCases: { may: desks, scope: 'cases:read', desk: 'filter' },
   getCase: { may: desks, scope: 'cases:read', desk: 'object' },
   postCaseEvent: { may: desks, scope: 'cases:write', desk: 'object' },
   previewSnooze: { may: desks, scope: 'cases:read', desk: 'object' },

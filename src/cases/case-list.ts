@@ -3,6 +3,7 @@
  * the tables of `case-index.ts`; a filter that no index answers looks at one desk's cases, which are thousands, not millions.
  */
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type AlertData, type Desk, SEVERITIES } from '../alerts/alert.ts';
 import {
   ABOUT_ITEMS_MAX,
@@ -21,7 +22,14 @@ const ALERTS_SHOWN_MAX = 200;
 const SUBSCRIBERS_SHOWN_MAX = 20;
 const RULES_SHOWN_MAX = ABOUT_ITEMS_MAX;
 const PREVIEW_ALERTS_MAX = 20;
+/** Groups of a list, the largest of them; the others are counted. */
+export const CASE_GROUPS_MAX = 500;
+/** Cases that are gathered before the loop gets a turn: some milliseconds, beside which records are processed. */
+const GROUPED_AT_ONCE = 2_000;
 const DAY_MS = 86_400_000;
+
+export const CASE_GROUPINGS = ['rule', 'severity', 'subscriber', 'status', 'assignee', 'lane'] as const;
+export type CaseGrouping = (typeof CASE_GROUPINGS)[number];
 
 export const CASE_ORDERS = ['due', 'score', 'newest'] as const;
 export type CaseOrder = (typeof CASE_ORDERS)[number];
@@ -38,10 +46,12 @@ export interface CaseFilter {
   /** Empty: nobody. */
   assignee?: string | undefined;
   outcome?: string | undefined;
+  /** Empty: none. */
   lane?: string | undefined;
   /** In one of these lanes. */
   lanes?: readonly string[] | undefined;
   tag?: string | undefined;
+  /** Empty: without any subscriber. */
   servedMsisdn?: string | undefined;
   keyValue?: string | undefined;
   isControl?: boolean | undefined;
@@ -68,6 +78,14 @@ export interface CaseList {
     filter: CaseFilter,
     options: { order: CaseOrder; limit: number; after?: CasePosition | undefined; now: number },
   ): { cases: CaseSummary[]; next: CasePosition | null; total: number };
+  /**
+   * The cases that match, gathered: the largest groups first, of severities the highest. A case of several rules or subscribers is
+   * in the group of each. Never blocks the loop for more than GROUPED_AT_ONCE cases.
+   */
+  groups(
+    filter: CaseFilter,
+    options: { by: CaseGrouping; now: number },
+  ): Promise<{ groups: CaseGroup[]; more: number }>;
   /** Ids of the cases that match, at most `limit`, in the order of `due`. */
   ids(filter: CaseFilter, options: { limit: number; now: number }): string[];
   summary(caseId: string, now: number): CaseSummary | undefined;
@@ -84,6 +102,34 @@ export interface CaseList {
   preview(caseId: string, ruleId: string, days: number, now: number): SnoozePreview | undefined;
   countByStatus(now: number): { desk: Desk; status: CaseStatus; cases: number }[];
 }
+
+export interface CaseGroup {
+  /** What its cases have in common: finds them beside the filter that they were gathered under. */
+  filter: Pick<CaseFilter, 'ruleId' | 'severity' | 'servedMsisdn' | 'status' | 'assignee' | 'lane'>;
+  cases: number;
+  overdue: number;
+}
+
+/** Behind every id of a case, which are hexadecimal. */
+const BEHIND_ALL = 'z';
+
+/** What a case is gathered by, as a column, and the filter that finds a group. Values are what columns hold; null: none. */
+const GROUPINGS: Record<
+  CaseGrouping,
+  { column: string; ofAlerts?: boolean; filter(value: SQLOutputValue): CaseGroup['filter'] }
+> = {
+  rule: { column: 'a.rule_id', ofAlerts: true, filter: (value) => ({ ruleId: String(value) }) },
+  subscriber: { column: 'a.served_msisdn', ofAlerts: true, filter: (value) => ({ servedMsisdn: textOrNone(value) }) },
+  severity: { column: 'c.severity', filter: (value) => ({ severity: SEVERITIES[Number(value)]! }) },
+  // The one parameter is the time.
+  status: {
+    column: "CASE WHEN c.queue = 'closed' THEN 'closed' WHEN c.snoozed_until > ? THEN 'snoozed' ELSE c.status END",
+    filter: (value) => ({ status: String(value) as CaseStatus }),
+  },
+  assignee: { column: 'c.assignee', filter: (value) => ({ assignee: textOrNone(value) }) },
+  lane: { column: 'c.lane', filter: (value) => ({ lane: textOrNone(value) }) },
+};
+const textOrNone = (value: SQLOutputValue): string => (value === null ? '' : String(value));
 
 export interface CasePosition {
   value: number;
@@ -222,11 +268,13 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
     if (filter.assignee === '') add('c.assignee IS NULL');
     else if (filter.assignee !== undefined) add('c.assignee = ?', filter.assignee);
     if (filter.outcome !== undefined) add('c.outcome = ?', filter.outcome);
-    if (filter.lane !== undefined) add('c.lane = ?', filter.lane);
+    if (filter.lane === '') add('c.lane IS NULL');
+    else if (filter.lane !== undefined) add('c.lane = ?', filter.lane);
     if (filter.lanes !== undefined) add(`c.lane IN (${filter.lanes.map(() => '?').join(', ')})`, ...filter.lanes);
     if (filter.tag !== undefined) add('instr(c.tags, ?) > 0', tagsColumn([filter.tag]));
     if (filter.ruleId !== undefined) add(ofAlerts('a.rule_id = ?'), filter.ruleId);
-    if (filter.servedMsisdn !== undefined) add(ofAlerts('a.served_msisdn = ?'), filter.servedMsisdn);
+    if (filter.servedMsisdn === '') add(`NOT ${ofAlerts('a.served_msisdn IS NOT NULL')}`);
+    else if (filter.servedMsisdn !== undefined) add(ofAlerts('a.served_msisdn = ?'), filter.servedMsisdn);
     if (filter.keyValue !== undefined) add('c.key_value = ?', filter.keyValue);
     if (filter.isControl !== undefined) add('c.control = ?', filter.isControl ? 1 : 0);
     if (filter.isKeyAccount !== undefined) add('c.vip = ?', filter.isKeyAccount ? 1 : 0);
@@ -256,6 +304,43 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
         next: last === undefined ? null : { value: Number(last[column]), caseId: String(last.case_id) },
         total,
       };
+    },
+    async groups(filter, { by, now }) {
+      const { sql, values } = conditionsOf(filter, now);
+      const { column, ofAlerts, filter: filterOf } = GROUPINGS[by];
+      const alertsToo = ofAlerts
+        ? 'JOIN work_case m ON m.root_id = c.case_id LEFT JOIN case_alert a ON a.case_id = m.case_id'
+        : '';
+      const place = '(c.due_at, c.case_id)';
+      const lastOfSlice = prepared(
+        `SELECT c.due_at AS dueAt, c.case_id AS caseId FROM work_case c WHERE ${sql} AND ${place} > (?, ?)
+         ORDER BY c.due_at, c.case_id LIMIT 1 OFFSET ${GROUPED_AT_ONCE - 1}`,
+      );
+      const inSlice = prepared(
+        `SELECT value, count(*) AS cases, sum(overdue) AS overdue FROM (
+           SELECT DISTINCT ${column} AS value, c.case_id, c.due_at < ? AS overdue FROM work_case c ${alertsToo}
+           WHERE ${sql} AND ${place} > (?, ?) AND ${place} <= (?, ?)) GROUP BY value`,
+      );
+      const found = new Map<SQLOutputValue, CaseGroup>();
+      let after: [number, string] = [-1, ''];
+      for (;;) {
+        const last = lastOfSlice.get(...values, ...after);
+        const until: [number, string] = last ? [Number(last.dueAt), String(last.caseId)] : [FOR_EVER, BEHIND_ALL];
+        const given = by === 'status' ? [now, now] : [now];
+        for (const { value, cases, overdue } of inSlice.all(...given, ...values, ...after, ...until)) {
+          const group = found.get(value!) ?? { filter: filterOf(value!), cases: 0, overdue: 0 };
+          group.cases += Number(cases);
+          group.overdue += Number(overdue);
+          found.set(value!, group);
+        }
+        if (last === undefined) break;
+        after = until;
+        await nextTurn();
+      }
+      const rank = ({ filter: { severity }, cases }: CaseGroup): number =>
+        severity === undefined ? cases : SEVERITIES.indexOf(severity as never);
+      const groups = [...found.values()].sort((a, b) => rank(b) - rank(a));
+      return { groups: groups.slice(0, CASE_GROUPS_MAX), more: Math.max(0, groups.length - CASE_GROUPS_MAX) };
     },
     ids(filter, { limit, now }) {
       const { sql, values } = conditionsOf(filter, now);

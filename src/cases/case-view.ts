@@ -117,6 +117,35 @@ export const CasePageSchema = Type.Object(
   { $id: 'CasePage' },
 );
 
+export const CaseGroupsSchema = Type.Object(
+  {
+    groups: Type.Array(
+      Type.Object({
+        filter: Type.Object(
+          {
+            ruleId: Type.Optional(Type.String()),
+            severity: Type.Optional(Type.Enum([...SEVERITIES], { type: 'string' })),
+            servedMsisdn: Type.Optional(Type.String({ description: 'Empty: without any subscriber.' })),
+            subscriberRef: Type.Optional(
+              Type.String({ description: 'In the place of the number where that is masked.' }),
+            ),
+            status: Type.Optional(Type.Enum([...CASE_STATUSES], { type: 'string' })),
+            assignee: Type.Optional(Type.String({ description: 'Empty: nobody.' })),
+            lane: Type.Optional(Type.String({ description: 'Empty: none.' })),
+          },
+          { description: 'What its cases have in common: with it, `GET /v1/cases` finds them.' },
+        ),
+        cases: Type.Integer(),
+        overdue: Type.Integer(),
+      }),
+      { description: 'The largest first, at most 500; of severities the highest first.' },
+    ),
+    more: Type.Integer({ description: 'Groups beyond these.' }),
+  },
+  { $id: 'CaseGroups' },
+);
+export type CaseGroups = Static<typeof CaseGroupsSchema>;
+
 export const CaseFrameSchema = Type.Union(
   [
     Type.Object({ kind: Type.Literal('case'), case: Type.Ref('CaseSummary') }),

@@ -9,7 +9,7 @@ import { NO_FILTERS } from './desk-queue.ts';
 import { Fact } from './fact.tsx';
 import { FeatureName, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
-import { later } from './later.tsx';
+import { later, useIdle } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
@@ -36,6 +36,8 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
   const t = messages.value;
   const subscriber = useSubscriber(msisdn || alert?.subscriberRef || alert?.servedMsisdn || '', alert?.revision ?? 0);
   const [revealed, setRevealed] = useState<AlertData>();
+  // What the alert says is there at once; all around it follows when that is on the screen.
+  const idle = useIdle();
   // A later revision is masked again: what was revealed is this one.
   const shown = revealed?.alertId === alert?.alertId && revealed?.revision === alert?.revision ? revealed : alert;
   const heading =
@@ -65,18 +67,19 @@ export function AlertPanel({ alert, missing, msisdn, panelRef, onClose }: AlertP
       </PanelHeader>
       <div class="panel-body">
         {shown !== undefined && <AlertDetails alert={shown} />}
-        {alert?.subscriberRef !== undefined && may('revealAlert') && (
+        {idle && shown !== undefined && <AlertFacts alert={shown} />}
+        {idle && alert?.subscriberRef !== undefined && may('revealAlert') && (
           <RevealForm key={alert.alertId} alert={alert} isShown={shown === revealed} onRevealed={setRevealed} />
         )}
-        {alert !== undefined && may('getRule') && (
+        {idle && alert !== undefined && may('getRule') && (
           <AlertRuleNotes ruleId={alert.ruleId} ruleVersion={alert.ruleVersion} />
         )}
-        {alert !== undefined && may('listAlertRecords') && (
+        {idle && alert !== undefined && may('listAlertRecords') && (
           <ContributingRecords key={alert.alertId} alertId={alert.alertId} />
         )}
         {alert === undefined && missing && <p class="note">{t.panel.gone}</p>}
         {alert === undefined && !missing && msisdn === '' && <p class="note">{t.queue.loading}</p>}
-        {(alert !== undefined || msisdn !== '') && (
+        {idle && (alert !== undefined || msisdn !== '') && (
           <SubscriberSection
             subscriber={subscriber}
             evidence={alert?.evidence ?? []}
@@ -144,9 +147,6 @@ function RevealForm(props: { alert: AlertData; isShown: boolean; onRevealed(aler
 
 function AlertDetails({ alert }: { alert: AlertData }) {
   const t = messages.value.panel;
-  const f = format.value;
-  const keyType = keyTypeName(alert.key.type);
-  const { value } = alert;
   return (
     <>
       <p class="reason-sentence">{alert.reason[locale.value]}</p>
@@ -157,7 +157,17 @@ function AlertDetails({ alert }: { alert: AlertData }) {
         <h3 id="evidence-heading">{t.evidence}</h3>
         <EvidenceTable alert={alert} />
       </section>
+    </>
+  );
+}
 
+/** What the rule suggests, and where the alert comes from. */
+function AlertFacts({ alert }: { alert: AlertData }) {
+  const t = messages.value.panel;
+  const f = format.value;
+  const { value } = alert;
+  return (
+    <>
       {alert.suggestedActions.length > 0 && (
         <section aria-labelledby="actions-heading">
           <h3 id="actions-heading">{t.actions}</h3>
@@ -170,7 +180,7 @@ function AlertDetails({ alert }: { alert: AlertData }) {
       )}
 
       <dl class="facts">
-        <Fact name={keyType}>
+        <Fact name={keyTypeName(alert.key.type)}>
           <span class="number">{alert.key.value}</span>
           <CopyButton text={alert.key.value} />
         </Fact>

@@ -3,7 +3,7 @@ import type { Desk, Severity } from '../alerts/alert.ts';
 import type { BulkResult } from '../cases/case-desk.ts';
 import type { CaseEvent, CaseEventInput, CaseStatus } from '../cases/case-event.ts';
 import type { CaseDetail, SnoozePreview } from '../cases/case-list.ts';
-import type { CaseSummary } from '../cases/case-view.ts';
+import type { CaseGroups, CaseSummary } from '../cases/case-view.ts';
 import type { Routing, SavedView, ViewBody } from '../cases/desk-settings.ts';
 import type { Feedback } from '../cases/feedback.ts';
 import { get, send, sendJson } from './api.ts';
@@ -31,8 +31,9 @@ export interface CaseQuery {
   isKeyAccount?: boolean;
   isOverdue?: boolean;
   snoozeEndsBefore?: number;
-  /** Opened at that time or later. */
+  /** Opened at that time or later, and before. */
   from?: number;
+  to?: number;
 }
 
 export interface CasePage {
@@ -52,6 +53,14 @@ export function getCases(
   const parameters = new URLSearchParams(given);
   if (cursor !== null) parameters.set('cursor', cursor);
   return get(`v1/cases?${parameters}`, signal) as Promise<CasePage>;
+}
+
+export type CaseGroup = CaseGroups['groups'][number];
+
+/** Counts of cases that have something in common, under the filters of a list. */
+export function getCaseGroups(query: CaseQuery, by: string, signal?: AbortSignal): Promise<CaseGroups> {
+  const given = Object.entries({ ...query, by }).map(([name, value]) => [name, String(value)]);
+  return get(`v1/cases/groups?${new URLSearchParams(given)}`, signal) as Promise<CaseGroups>;
 }
 
 export function getCase(caseId: string, signal?: AbortSignal): Promise<CaseDetail> {

@@ -8,7 +8,7 @@ import type { CaseQuestion } from './case-dialog.tsx';
 import { change, myName, tellFailure, UNNAMED } from './case-work.ts';
 import { Fact } from './fact.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
-import { later } from './later.tsx';
+import { later, useIdle } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { onCaseFrames } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
@@ -36,6 +36,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
   const [found, setFound] = useState<CaseDetail>();
   const [failure, setFailure] = useState('');
   const [seen, setSeen] = useState(0);
+  const idle = useIdle();
   useEffect(() => {
     const stopped = new AbortController();
     getCase(caseId, stopped.signal).then(
@@ -97,8 +98,8 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
             <Actions found={found} onAsk={(kind) => onAsk(kind, found)} onAct={(event) => void act(event)} />
             <Facts found={found} />
             <Offers found={found} />
-            <Alerts found={found} />
-            {found.mergedInto === null && (
+            {idle && <Alerts found={found} />}
+            {idle && found.mergedInto === null && (
               <RuleSnooze key={`${found.caseId} ${found.version}`} found={found} onAct={(event) => void act(event)} />
             )}
             <NoteForm
@@ -109,7 +110,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
                 onChanged();
               }}
             />
-            <Timeline found={found} />
+            {idle && <Timeline found={found} />}
           </>
         )}
       </div>

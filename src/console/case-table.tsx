@@ -1,11 +1,12 @@
 /** The cases of a desk as a list: what its columns are, and what stands in a row. */
-import { useMemo } from 'preact/hooks';
+import { useCallback, useMemo, useRef } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import type { CaseSummary } from './case-api.ts';
+import type { ShownGroup } from './case-groups.ts';
 import { SeverityIcon } from './icons.tsx';
-import { type ListLayout, ListRow, ListTable, type RowPlace } from './list-table.tsx';
+import { GroupRow, type ListLayout, ListRow, ListTable, type RowPlace } from './list-table.tsx';
 import { format, locale, messages, now } from './locale.ts';
-import { type CaseColumn, formatPlace, place } from './location.ts';
+import { type CaseColumn, type CaseGroupChoice, formatPlace, place } from './location.ts';
 import { ruleTitle } from './rule-names.ts';
 
 const ROW_PX = 34;
@@ -33,10 +34,23 @@ function layoutsOf(columns: readonly CaseColumn[]): ListLayout[] {
 }
 const columnOf = (name: string): CaseColumn => name.slice('case-'.length) as CaseColumn;
 
+export type CaseRow = CaseSummary | ShownGroup;
+export const isCaseGroup = (row: CaseRow): row is ShownGroup => 'cases' in row;
+/** Names a row of the list; no id of a case begins like a group. */
+export const groupRowId = (value: string): string => `group ${value}`;
+export const caseRowId = (row: CaseRow): string => (isCaseGroup(row) ? groupRowId(row.value) : row.caseId);
+
 export interface CaseTableProps {
   desk: Desk;
-  rows: readonly CaseSummary[];
+  /** Cases, or groups with the cases of the one that is open. */
+  rows: readonly CaseRow[];
+  /** The cases among them. */
+  cases: readonly CaseSummary[];
   total: number;
+  /** Rows up to which cases have been read. */
+  readTo: number;
+  group: CaseGroupChoice;
+  openGroup: string;
   columns: readonly CaseColumn[];
   activeIndex: number;
   chosen: ReadonlySet<string>;
@@ -45,13 +59,21 @@ export interface CaseTableProps {
   onOpen(caseId: string): void;
   onChoose(caseId: string): void;
   onChooseAll(all: boolean): void;
+  onToggle(group: string): void;
   onMove(step: number): void;
   onEnd(): void;
 }
 
 export function CaseTable(props: CaseTableProps) {
-  const { desk, rows, chosen, columns } = props;
+  const { desk, rows, cases, chosen, columns } = props;
   const t = messages.value.cases;
+  // The same functions for ever, and the address without the case: a row that is as it was is not drawn again.
+  const latest = useRef(props);
+  latest.current = props;
+  const open = useCallback((caseId: string) => latest.current.onOpen(caseId), []);
+  const choose = useCallback((caseId: string) => latest.current.onChoose(caseId), []);
+  const toggle = useCallback((value: string) => latest.current.onToggle(value), []);
+  const address = formatPlace({ ...place.value, caseId: '' });
   const layouts = useMemo(() => layoutsOf(columns), [columns]);
   const head = (column: string) => {
     if (column !== 'choose') return t.columns[columnOf(column)];
@@ -59,7 +81,7 @@ export function CaseTable(props: CaseTableProps) {
       <input
         type="checkbox"
         aria-label={t.chooseAll}
-        checked={rows.length > 0 && chosen.size === rows.length}
+        checked={cases.length > 0 && chosen.size === cases.length}
         onChange={(event) => props.onChooseAll(event.currentTarget.checked)}
       />
     );
@@ -72,21 +94,19 @@ export function CaseTable(props: CaseTableProps) {
       heads={head}
       count={rows.length}
       total={props.total}
-      keyOf={(index) => rows[index]!.caseId}
+      readTo={props.readTo}
+      keyOf={(index) => caseRowId(rows[index]!)}
       activeIndex={props.activeIndex}
       focusRequests={props.focusRequests}
       topRequests={props.topRequests}
       row={(where) => {
         const row = rows[where.index]!;
-        return (
-          <Row
-            place={where}
-            row={row}
-            chosen={chosen.has(row.caseId)}
-            onOpen={props.onOpen}
-            onChoose={props.onChoose}
-          />
-        );
+        if (isCaseGroup(row)) {
+          const isOpen = row.value === props.openGroup;
+          return <Group place={where} by={props.group} group={row} open={isOpen} onToggle={toggle} />;
+        }
+        const isChosen = chosen.has(row.caseId);
+        return <Row place={where} row={row} chosen={isChosen} address={address} onOpen={open} onChoose={choose} />;
       }}
       onMove={props.onMove}
       onEnd={props.onEnd}
@@ -94,15 +114,51 @@ export function CaseTable(props: CaseTableProps) {
   );
 }
 
+interface GroupProps {
+  place: RowPlace;
+  by: CaseGroupChoice;
+  group: ShownGroup;
+  open: boolean;
+  onToggle(value: string): void;
+}
+
+function Group({ place: where, by, group, open, onToggle }: GroupProps) {
+  const { filter, cases, overdue } = group;
+  const t = messages.value.cases;
+  const f = format.value;
+  const names: Record<CaseGroupChoice, () => string> = {
+    '': () => '',
+    rule: () => ruleTitle(filter.ruleId!) ?? filter.ruleId!,
+    severity: () => messages.value.severity[filter.severity!],
+    subscriber: () => filter.servedMsisdn || t.noSubscriber,
+    status: () => messages.value.caseStatuses[filter.status!],
+    assignee: () => filter.assignee || t.nobody,
+    lane: () => filter.lane || t.noLane,
+  };
+  return (
+    <GroupRow place={where} open={open} onToggle={() => onToggle(group.value)}>
+      {filter.severity !== undefined && (
+        <span class={`severity ${filter.severity}`}>
+          <SeverityIcon severity={filter.severity} />
+        </span>
+      )}
+      <bdi class="group-name">{names[by]()}</bdi>
+      <span class="count">{t.groupCount(cases, f.number(cases))}</span>
+      {overdue > 0 && <span class="count alarming">{t.groupOverdue(f.number(overdue))}</span>}
+    </GroupRow>
+  );
+}
+
 interface RowProps {
   place: RowPlace;
   row: CaseSummary;
   chosen: boolean;
+  address: string;
   onOpen(caseId: string): void;
   onChoose(caseId: string): void;
 }
 
-function Row({ place: where, row, chosen, onOpen, onChoose }: RowProps) {
+function Row({ place: where, row, chosen, address, onOpen, onChoose }: RowProps) {
   const t = messages.value.cases;
   const { caseId, severity } = row;
   const title = row.title?.[locale.value] ?? t.case;
@@ -114,7 +170,7 @@ function Row({ place: where, row, chosen, onOpen, onChoose }: RowProps) {
             <input type="checkbox" aria-label={t.choose(title)} checked={chosen} onChange={() => onChoose(caseId)} />
           ) : column === 'case-case' ? (
             <a
-              href={formatPlace({ ...place.value, caseId })}
+              href={`${address}${address.includes('?') ? '&' : '?'}case=${caseId}`}
               tabIndex={where.tabIndex}
               aria-current={where.active ? 'true' : undefined}
             >

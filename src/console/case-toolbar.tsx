@@ -4,17 +4,20 @@ import { myName } from './case-work.ts';
 import { SearchField } from './list-page.tsx';
 import { messages } from './locale.ts';
 import {
-  CASE_AGES,
   CASE_COLUMNS,
   CASE_FILTERS,
+  CASE_GROUP_CHOICES,
   type CaseFilterStatus,
   type CaseFilters,
+  type CaseGroupChoice,
   type CaseWho,
   formatPlace,
   go,
   NO_OPENED,
   place,
 } from './location.ts';
+import { ruleTitle } from './rule-names.ts';
+import { TimeFilter } from './time-filter.tsx';
 
 export interface CaseToolbarProps {
   desk: Desk;
@@ -34,7 +37,9 @@ export function CaseToolbar(props: CaseToolbarProps) {
   const { cases: filters, filters: shared } = place.value;
   const change = (next: Partial<CaseFilters>): void => go({ cases: { ...filters, ...next } }, 'replace');
   const me = myName();
-  const narrowed = [filters.ruleId, filters.tag, filters.lane, filters.age].filter((one) => one !== '').length;
+  const { age, from, to } = filters.time;
+  const isTimed = age !== '' || from !== null || to !== null;
+  const narrowed = [filters.ruleId, filters.tag, filters.lane].filter((one) => one !== '').length + Number(isTimed);
   const marked = [filters.keyAccounts, filters.overdue, filters.endingSoon].filter(Boolean).length;
   const select = <T extends string>(
     label: string,
@@ -83,6 +88,12 @@ export function CaseToolbar(props: CaseToolbarProps) {
         ],
         (severity) => change({ severity }),
       )}
+      {select<CaseGroupChoice>(
+        messages.value.queue.groupLabel,
+        filters.group,
+        CASE_GROUP_CHOICES.map((by) => [by, t.groups[by]]),
+        (group) => go({ cases: { ...filters, group }, openGroup: '' }, 'replace'),
+      )}
       <details class="more-filters">
         <summary class="button">{t.moreFilters(narrowed + marked)}</summary>
         <div class="popover">
@@ -91,7 +102,7 @@ export function CaseToolbar(props: CaseToolbarProps) {
             filters.ruleId,
             [
               ['', messages.value.queue.allRules],
-              ...withNamed(props.knownRules, filters.ruleId).map((id) => [id, id] as const),
+              ...withNamed(props.knownRules, filters.ruleId).map((id) => [id, ruleTitle(id) ?? id] as const),
             ],
             (ruleId) => change({ ruleId }),
           )}
@@ -101,12 +112,12 @@ export function CaseToolbar(props: CaseToolbarProps) {
             [['', t.anyLane], ...withNamed(props.knownLanes, filters.lane).map((name) => [name, name] as const)],
             (lane) => change({ lane }),
           )}
-          {select(
-            t.columns.opened,
-            filters.age,
-            CASE_AGES.map((age) => [age, t.ages[age]]),
-            (age) => change({ age }),
-          )}
+          <TimeFilter
+            label={t.columns.opened}
+            names={t.ages}
+            range={filters.time}
+            onChange={(time) => change({ time })}
+          />
           <input
             aria-label={t.tag}
             placeholder={t.tag}

@@ -2,14 +2,15 @@
  * The cases of a desk: what is due first, with filters and views, take next, and actions on one or many with undo. What changes
  * while somebody reads changes in its row; rows never move by themselves, new ones wait behind a button.
  */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
 import { BULK_CASES_MAX, type CaseQuery, type CaseSummary, getCases, type Subjects, takeNextCase } from './case-api.ts';
 import { CaseDialog, type CaseQuestion } from './case-dialog.tsx';
+import { groupFilter, isInGroup, useCaseGroups } from './case-groups.ts';
 import { CasePanel } from './case-panel.tsx';
-import { CaseTable, ENDING_SOON_MS } from './case-table.tsx';
+import { type CaseRow, CaseTable, caseRowId, ENDING_SOON_MS, groupRowId, isCaseGroup } from './case-table.tsx';
 import { CaseToolbar } from './case-toolbar.tsx';
 import { CaseViews, useDefaultView, useDeskSettings } from './case-views.tsx';
 import { change, lastDone, myName, tellFailure, undo } from './case-work.ts';
@@ -19,26 +20,20 @@ import { goToSearch, ListFooter, StepButtons, usePanelFocus } from './list-page.
 import { stepFrom } from './list-table.tsx';
 import { useCases } from './listed-cases.ts';
 import { format, messages } from './locale.ts';
-import { type CASE_AGES, go, type Place, place } from './location.ts';
+import { go, type Place, place } from './location.ts';
 import { RoutingDialog } from './routing-dialog.tsx';
 import { may } from './session.ts';
 import { useShortcuts } from './shortcuts.tsx';
+import { boundsOf } from './time-range.ts';
 
-const HOUR_MS = 3_600_000;
-const AGES_MS: Record<(typeof CASE_AGES)[number], number> = {
-  '': 0,
-  '1h': HOUR_MS,
-  '24h': 24 * HOUR_MS,
-  '7d': 168 * HOUR_MS,
-  '30d': 720 * HOUR_MS,
-};
 /** Times in a question are cut to this, so that the same filters ask the same question for a while. */
 const STEP_MS = 60_000;
 const ENDING_CHECK_MS = 60_000;
 
 /** What the address asks of the server. */
 function queryOf(desk: Desk, { cases, filters }: Pick<Place, 'cases' | 'filters'>, me: string): CaseQuery {
-  const { status, who, severity, ruleId, tag, lane, age, keyAccounts, overdue, endingSoon } = cases;
+  const { status, who, severity, ruleId, tag, lane, time, keyAccounts, overdue, endingSoon } = cases;
+  const { from, to } = boundsOf(time, Date.now());
   const minute = Math.floor(Date.now() / STEP_MS) * STEP_MS;
   return {
     desk,
@@ -52,21 +47,37 @@ function queryOf(desk: Desk, { cases, filters }: Pick<Place, 'cases' | 'filters'
     ...(keyAccounts && { isKeyAccount: true }),
     ...(overdue && { isOverdue: true }),
     ...(endingSoon && { snoozeEndsBefore: minute + ENDING_SOON_MS }),
-    ...(age !== '' && { from: minute - AGES_MS[age] }),
+    ...(from > -Infinity && { from }),
+    ...(to < Infinity && { to }),
   };
 }
 
 export function CasesPage({ desk }: { desk: Desk }) {
   const t = messages.value.cases;
-  const { cases: wanted, filters, caseId: openId } = place.value;
+  const { cases: wanted, filters, caseId: openId, openGroup } = place.value;
+  const { group: by } = wanted;
   const me = myName();
   // Made anew only when the address changes: the passing of time alone must not read the list again.
-  const asked = JSON.stringify([desk, wanted, filters.subscriber, wanted.who === 'mine' ? me : '']);
+  const asked = JSON.stringify([desk, { ...wanted, columns: [] }, filters.subscriber, wanted.who === 'mine' ? me : '']);
   const query = useRef<{ asked: string; query: CaseQuery }>(undefined);
   if (query.current?.asked !== asked) query.current = { asked, query: queryOf(desk, place.value, me) };
   const order = wanted.status === 'closed' && wanted.order === 'due' ? 'newest' : wanted.order;
-  const { listed, newer, indexOf, more, refresh } = useCases(query.current.query, order);
-  const { rows, total, loading, failure } = listed;
+  /** What the list shows: all that the filters find, or only what is in the group that is open. */
+  const shownQuery = useMemo(() => {
+    const all = query.current!.query;
+    if (by === '') return all;
+    return openGroup === '' ? undefined : { ...all, ...groupFilter(by, openGroup) };
+  }, [query.current, by, openGroup]);
+  const { listed, newer, indexOf, more, refresh } = useCases(
+    shownQuery,
+    order,
+    (found) => by === '' || isInGroup(by, openGroup, found),
+  );
+  const [reads, setReads] = useState(0);
+  const grouped = useCaseGroups(query.current.query, by, reads);
+  const { rows, total } = listed;
+  const loading = by === '' ? listed.loading : grouped.loading;
+  const failure = listed.failure || grouped.failure;
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   /** Not only what has been read, but all that the filters find. */
   const [choosesAll, setChoosesAll] = useState(false);
@@ -76,23 +87,35 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const [showsRouting, setShowsRouting] = useState(false);
   const { settings, set: setSettings } = useDeskSettings(desk);
   useDefaultView(settings);
-  const [reads, setReads] = useState(0);
   const [focusRequests, setFocusRequests] = useState(0);
   const [topRequests, setTopRequests] = useState(0);
   const search = useRef<HTMLInputElement>(null);
   const panelOpen = openId !== '';
   const panel = usePanelFocus(panelOpen);
   const active = openId || highlighted;
-  const activeIndex = active === '' ? -1 : indexOf(active);
+  const groupAt = grouped.groups.findIndex(({ value }) => value === openGroup);
+  /** Rows of cases, among those of groups. */
+  const table = useMemo<readonly CaseRow[]>(() => {
+    if (by === '') return rows;
+    return [
+      ...grouped.groups.slice(0, groupAt + 1),
+      ...(groupAt < 0 ? [] : rows),
+      ...grouped.groups.slice(groupAt + 1),
+    ];
+  }, [by, rows, grouped.groups, groupAt]);
+  /** Row of the active case among the cases; and of what is active in the table. */
+  const caseIndex = active === '' || (by !== '' && groupAt < 0) ? -1 : indexOf(active);
+  const activeIndex =
+    caseIndex >= 0 ? caseIndex + groupAt + 1 : table.findIndex((row) => isCaseGroup(row) && caseRowId(row) === active);
   const chosenRows = chosen.size === 0 ? [] : rows.filter(({ caseId }) => chosen.has(caseId));
   /** What an action is about: what is chosen, else the case that is open or highlighted. */
-  const subject = chosenRows.length > 0 ? chosenRows : rows.slice(Math.max(0, activeIndex), activeIndex + 1);
+  const subject = chosenRows.length > 0 ? chosenRows : rows.slice(Math.max(0, caseIndex), caseIndex + 1);
 
   const choose = (ids: ReadonlySet<string>): void => {
     setChosen(ids);
     setChoosesAll(false);
   };
-  useEffect(() => choose(new Set()), [asked]);
+  useEffect(() => choose(new Set()), [asked, openGroup]);
 
   const open = (caseId: string): void => {
     setHighlighted(caseId);
@@ -103,11 +126,17 @@ export function CasesPage({ desk }: { desk: Desk }) {
     setFocusRequests((count) => count + 1);
   };
   const move = (step: number): void => {
-    const to = rows[stepFrom(activeIndex, step, rows.length)]?.caseId;
-    if (to === undefined) return;
+    const target = table[stepFrom(activeIndex, step, table.length)];
+    // Beside the panel one goes from case to case; a group is none.
+    if (target === undefined || (panelOpen && isCaseGroup(target))) return;
+    const to = caseRowId(target);
     setHighlighted(to);
     if (panelOpen) go({ caseId: to }, 'replace');
     setFocusRequests((count) => count + 1);
+  };
+  const toggleGroup = (value: string): void => {
+    setHighlighted(groupRowId(value));
+    go({ openGroup: value === openGroup ? '' : value }, 'replace');
   };
   const toggle = (caseId: string): void => {
     const next = new Set(chosen);
@@ -124,7 +153,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
     if (subjects.length === 0) return;
     // What nobody has looked at must not be closed with it.
     const seen = event.type === 'outcome' && subjects.length === 1 ? { seenUntil: subjects[0]!.lastAlertAt } : {};
-    const which: Subjects = all ? { kind: 'all', filter: query.current!.query } : { kind: 'named', cases: subjects };
+    const which: Subjects = all ? { kind: 'all', filter: shownQuery! } : { kind: 'named', cases: subjects };
     if ((await change(which, { ...event, ...seen } as CaseEventInput)) !== undefined) changed();
   };
   const takeNext = async (): Promise<void> => {
@@ -146,9 +175,12 @@ export function CasesPage({ desk }: { desk: Desk }) {
   useShortcuts((key, event) => {
     if (key === 'j') move(1);
     else if (key === 'k') move(-1);
-    else if (key === 'Enter' && highlighted !== '') open(highlighted);
-    else if (key === 'Escape' && panelOpen) close();
-    else if (key === 'x' && active !== '') toggle(active);
+    else if (key === 'Enter' && activeIndex >= 0) {
+      const row = table[activeIndex]!;
+      if (isCaseGroup(row)) toggleGroup(row.value);
+      else open(row.caseId);
+    } else if (key === 'Escape' && panelOpen) close();
+    else if (key === 'x' && caseIndex >= 0) toggle(active);
     else if (key === 'a') void act(subject, { type: 'acknowledge' }, choosesAll);
     else if (key === 'e') ask('close');
     else if (key === 's') ask('snooze');
@@ -235,8 +267,12 @@ export function CasesPage({ desk }: { desk: Desk }) {
           )}
           <CaseTable
             desk={desk}
-            rows={rows}
-            total={total}
+            rows={table}
+            cases={rows}
+            total={table.length + total - rows.length}
+            readTo={by === '' ? rows.length : groupAt + 1 + rows.length}
+            group={by}
+            openGroup={openGroup}
             columns={wanted.columns}
             activeIndex={activeIndex}
             chosen={chosen}
@@ -244,11 +280,12 @@ export function CasesPage({ desk }: { desk: Desk }) {
             topRequests={topRequests}
             onOpen={open}
             onChoose={toggle}
+            onToggle={toggleGroup}
             onChooseAll={(all) => choose(new Set(all ? rows.map(({ caseId }) => caseId) : []))}
             onMove={move}
             onEnd={more}
           />
-          {rows.length === 0 && failure === '' && (
+          {table.length === 0 && failure === '' && (
             <div class="empty">
               <p>{loading ? t.loading : t.empty}</p>
               {!loading && <p class="hint">{t.emptyHint}</p>}
@@ -256,7 +293,13 @@ export function CasesPage({ desk }: { desk: Desk }) {
           )}
         </div>
         <ListFooter
-          shown={messages.value.queue.shown(format.value.number(rows.length), format.value.number(total))}
+          shown={[
+            ...(by === '' ? [] : [t.groupsShown(grouped.groups.length, format.value.number(grouped.groups.length))]),
+            ...(grouped.more > 0 ? [t.groupsMore(format.value.number(grouped.more))] : []),
+            ...(shownQuery === undefined
+              ? []
+              : [messages.value.queue.shown(format.value.number(rows.length), format.value.number(total))]),
+          ].join(' · ')}
           failed={failure === '' ? '' : t.failed(failure)}
         >
           <StepButtons previous={t.previous} next={t.next} onMove={move} />

@@ -1,45 +1,63 @@
 /** One desk: filters, the live queue, and beside it the alert or subscriber that is open. */
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
 import { AlertPanel } from './alert-panel.tsx';
 import { AlertTable } from './alert-table.tsx';
 import { QUEUE_ALERTS_MAX, type QueueCounts, type QueueFilters, type QueueRule } from './desk-queue.ts';
 import { Icon, SeverityIcon } from './icons.tsx';
 import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
-import { stepFrom } from './list-table.tsx';
+import { stepFrom, UNTOUCHED_LIST } from './list-table.tsx';
 import { flushDesks, liveDesks } from './live-alerts.ts';
-import { format, locale, messages } from './locale.ts';
+import { format, locale, messages, now } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
+import { ALERT_GROUPINGS, type AlertGrouping, groupRows, isGroup, type QueueRow, rowId } from './queue-groups.ts';
 import { useShortcuts } from './shortcuts.tsx';
+import { TimeFilter } from './time-filter.tsx';
+import { boundsOf } from './time-range.ts';
 
 /** A screen reader is told of new critical alerts at most this often, and of all of them at once. */
 const ANNOUNCE_MS = 10_000;
+const MINUTE_MS = 60_000;
 const MSISDN = /^\d{5,15}$/;
 
 export function DeskPage({ desk }: { desk: Desk }) {
   const { queue, version, loading } = liveDesks[desk];
   version.value;
-  const { filters, sort, alertId, msisdn } = place.value;
+  const { filters, sort, group, openGroup, alertId, msisdn } = place.value;
   const t = messages.value;
   const search = useRef<HTMLInputElement>(null);
   const [highlightedId, setHighlightedId] = useState('');
-  const [touched, setTouched] = useState({ pointer: false, scrolled: false });
+  const [touched, setTouched] = useState(UNTOUCHED_LIST);
   const [focusRequests, setFocusRequests] = useState(0);
   const [topRequests, setTopRequests] = useState(0);
 
-  // Laid out while rendering, so that no frame shows the old order under the new filters.
-  useMemo(() => queue.arrange(filters, sort), [queue, JSON.stringify(filters), sort]);
-
   const activeId = alertId || highlightedId;
   // An alert that the address names is open before the list is there: that must not keep the list from coming.
-  const held = touched.pointer || touched.scrolled || (activeId !== '' && !loading.value);
+  const held = Object.values(touched).includes(true) || (activeId !== '' && !loading.value);
+  // What happened an hour ago falls out of the last hour minute by minute, but not under a hand.
+  const minute = useRef(0);
+  if (!held && filters.time.age !== '') minute.current = Math.floor(now.value / MINUTE_MS);
+  // Laid out while rendering, so that no frame shows the old order under the new filters.
+  useMemo(
+    () => queue.arrange(filters, sort, boundsOf(filters.time, Date.now())),
+    [queue, JSON.stringify(filters), sort, minute.current],
+  );
   useLayoutEffect(() => {
     queue.hold(held);
     if (!held) flushDesks();
   }, [queue, held]);
   useEffect(() => () => queue.hold(false), [queue]);
 
-  const rows = queue.rows();
+  const alerts = queue.rows();
+  const shownVersion = held ? 0 : version.value;
+  const rows = useMemo<readonly QueueRow[]>(
+    () => (group === '' ? alerts : groupRows(alerts, group, openGroup)),
+    [alerts, group, openGroup, shownVersion],
+  );
+  const activeIndex = useMemo(
+    () => (activeId === '' ? -1 : rows.findIndex((row) => rowId(row) === activeId)),
+    [rows, activeId],
+  );
   const counts = queue.counts();
   const panelOpen = alertId !== '' || msisdn !== '';
   const panel = usePanelFocus(panelOpen);
@@ -52,13 +70,23 @@ export function DeskPage({ desk }: { desk: Desk }) {
     go({ alertId: '', msisdn: '' });
     setFocusRequests((count) => count + 1);
   };
+  // The same function for ever: what is open is not drawn again, ten times a second.
+  const latestClose = useRef(close);
+  latestClose.current = close;
+  const closePanel = useCallback(() => latestClose.current(), []);
   const move = (step: number): void => {
-    const from = rows.findIndex((entry) => entry.alert.alertId === activeId);
-    const id = rows[stepFrom(from, step, rows.length)]?.alert.alertId;
-    if (id === undefined) return;
+    const target = rows[stepFrom(activeIndex, step, rows.length)];
+    if (target === undefined) return;
+    // Beside the panel one goes from alert to alert; a group is none.
+    if (panelOpen && isGroup(target)) return;
+    const id = rowId(target);
     setHighlightedId(id);
     if (panelOpen) go({ alertId: id, msisdn: '' }, 'replace');
     setFocusRequests((count) => count + 1);
+  };
+  const toggle = (value: string): void => {
+    setHighlightedId(`group ${value}`);
+    go({ openGroup: value === openGroup ? '' : value }, 'replace');
   };
   const showNew = (): void => {
     queue.admit();
@@ -70,8 +98,11 @@ export function DeskPage({ desk }: { desk: Desk }) {
   useShortcuts((key, event) => {
     if (key === 'j') move(1);
     else if (key === 'k') move(-1);
-    else if (key === 'Enter' && highlightedId !== '') open(highlightedId);
-    else if (key === 'Escape') {
+    else if (key === 'Enter' && highlightedId !== '') {
+      const row = rows[activeIndex];
+      if (row !== undefined && isGroup(row)) toggle(row.value);
+      else open(highlightedId);
+    } else if (key === 'Escape') {
       if (panelOpen) close();
       else {
         setHighlightedId('');
@@ -97,17 +128,22 @@ export function DeskPage({ desk }: { desk: Desk }) {
           <AlertTable
             desk={desk}
             rows={rows}
-            activeId={activeId}
+            group={group}
+            openGroup={openGroup}
+            activeIndex={activeIndex}
             focusRequests={focusRequests}
             topRequests={topRequests}
             onOpen={open}
+            onToggle={toggle}
             onMove={move}
-            onTouched={(change) => {
-              const next = { ...touched, ...change };
-              if (next.pointer !== touched.pointer || next.scrolled !== touched.scrolled) setTouched(next);
-            }}
+            onTouched={(change) =>
+              setTouched((before) => {
+                const next = { ...before, ...change };
+                return JSON.stringify(next) === JSON.stringify(before) ? before : next;
+              })
+            }
           />
-          {rows.length === 0 && (
+          {alerts.length === 0 && (
             <div class="empty">
               {loading.value ? (
                 <p>{t.queue.loading}</p>
@@ -128,7 +164,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
           )}
         </div>
         <footer class="queue-footer">
-          <span>{t.queue.shown(format.value.number(rows.length), format.value.number(counts.total))}</span>
+          <span>{t.queue.shown(format.value.number(alerts.length), format.value.number(counts.total))}</span>
           {counts.total >= QUEUE_ALERTS_MAX && <span>{t.queue.limited(format.value.number(QUEUE_ALERTS_MAX))}</span>}
           {held && <span class="hint">{t.queue.heldHint}</span>}
           <StepButtons previous={t.queue.previous} next={t.queue.next} onMove={move} />
@@ -140,7 +176,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
           alert={alertId === '' ? undefined : queue.find(alertId)?.alert}
           missing={alertId !== '' && !loading.value}
           msisdn={msisdn}
-          onClose={close}
+          onClose={closePanel}
         />
       )}
       <Announcer desk={desk} />
@@ -216,6 +252,18 @@ function Toolbar({ filters, counts, rules, search }: ToolbarProps) {
               {t.ruleWithCount(rule.title[locale.value], format.value.number(rule.alerts))}
             </option>
           ))}
+      </select>
+      <TimeFilter label={t.time} names={t.times} range={filters.time} onChange={(time) => change({ time })} />
+      <select
+        aria-label={t.groupLabel}
+        value={place.value.group}
+        onChange={(event) => go({ group: event.currentTarget.value as AlertGrouping, openGroup: '' }, 'replace')}
+      >
+        {ALERT_GROUPINGS.map((by) => (
+          <option key={by} value={by}>
+            {t.groups[by]}
+          </option>
+        ))}
       </select>
       <SearchField
         field={search}

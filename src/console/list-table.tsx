@@ -7,9 +7,12 @@
  */
 import { type ComponentChildren, Fragment, type VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { Icon } from './icons.tsx';
 
 const HEADER_PX = 32;
 const OVERSCAN_ROWS = 8;
+/** What of the active row takes the focus: its link, or the button of a group. */
+const ACTIVE_CONTROL = 'tr.active :is(a, .group-toggle)';
 
 /** How wide the list must be for a layout, and what it looks like then. The last one is for whatever is narrower. */
 export interface ListLayout {
@@ -27,6 +30,14 @@ export interface RowPlace {
   tabIndex: 0 | -1;
   columns: readonly string[];
 }
+
+/** What keeps a list from moving. */
+export interface Touched {
+  pointer: boolean;
+  scrolled: boolean;
+  focused: boolean;
+}
+export const UNTOUCHED_LIST: Touched = { pointer: false, scrolled: false, focused: false };
 
 export interface ListTableProps {
   label: string;
@@ -46,10 +57,11 @@ export interface ListTableProps {
   topRequests?: number;
   row(place: RowPlace): VNode;
   onMove(step: number): void;
-  /** Whether a person's hand is on the list: pointer over the rows, or scrolled away from the top. */
-  onTouched?(touched: { pointer?: boolean; scrolled?: boolean }): void;
-  /** Called while the end of what has been read is in sight. */
+  /** Whether a person's hand is on the list: pointer over the rows, scrolled away from the top, or the focus in a row. */
+  onTouched?(touched: Partial<Touched>): void;
+  /** Called while the end of what has been read is in sight: the last row, or the one before `readTo`. */
   onEnd?(): void;
+  readTo?: number;
   /** Below the table. */
   children?: ComponentChildren;
 }
@@ -91,7 +103,7 @@ export function ListTable(props: ListTableProps) {
     const bottomPx = topPx + rowPx + HEADER_PX - clientHeight;
     if (topPx < scrollTop) scroller.current!.scrollTop = topPx;
     else if (bottomPx > scrollTop) scroller.current!.scrollTop = bottomPx;
-    scroller.current?.querySelector<HTMLElement>('tr.active a')?.focus({ preventScroll: true });
+    scroller.current?.querySelector<HTMLElement>(ACTIVE_CONTROL)?.focus({ preventScroll: true });
   }, [props.focusRequests]);
 
   useEffect(() => {
@@ -107,9 +119,10 @@ export function ListTable(props: ListTableProps) {
   else if (activeIndex >= to && activeIndex < count) drawn.push(activeIndex);
   const tabStop = activeIndex >= 0 ? activeIndex : 0;
   const lastDrawn = to - 1;
+  const readTo = props.readTo ?? count;
   useEffect(() => {
-    if (lastDrawn >= count - 1 && count > 0) props.onEnd?.();
-  }, [lastDrawn, count]);
+    if (lastDrawn >= readTo - 1 && readTo > 0) props.onEnd?.();
+  }, [lastDrawn, readTo]);
   let drawnTo = 0;
   // The same object for a row that stands as it stood: whoever draws it then has nothing to do.
   const placed = useRef(new Map<string | number, RowPlace>());
@@ -156,6 +169,11 @@ export function ListTable(props: ListTableProps) {
           onPointerMove={(event) => {
             if (event.pointerType === 'mouse') props.onTouched?.({ pointer: true });
           }}
+          onFocusIn={() => props.onTouched?.({ focused: true })}
+          onFocusOut={(event) => {
+            if (!event.currentTarget.contains(event.relatedTarget as Node | null))
+              props.onTouched?.({ focused: false });
+          }}
           onKeyDown={(event) => {
             const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity }[
               event.key
@@ -168,8 +186,10 @@ export function ListTable(props: ListTableProps) {
           {drawn.map((index) => {
             const gapPx = (index - drawnTo) * rowPx;
             drawnTo = index + 1;
+            // By place and not by what stands there: another filter then changes words in rows that there are, which costs a
+            // fraction of making them anew.
             return (
-              <Fragment key={keyOf(index)}>
+              <Fragment key={index}>
                 {gapPx > 0 && <Gap px={gapPx} columns={columns.length} />}
                 {props.row(placeOf(index))}
               </Fragment>
@@ -211,6 +231,35 @@ export function ListRow(props: { place: RowPlace; look: string; onOpen(): void; 
       }}
     >
       {props.children}
+    </tr>
+  );
+}
+
+/** A row that stands for those that have something in common, and shows or hides them. */
+export function GroupRow(props: {
+  place: RowPlace;
+  open: boolean;
+  onToggle(): void;
+  /** What the rows have in common, and how many they are. */
+  children: ComponentChildren;
+}) {
+  const { place, open, onToggle } = props;
+  return (
+    <tr
+      aria-rowindex={place.index + 2}
+      class={place.active ? 'group active' : 'group'}
+      onClick={(event) => {
+        if (window.getSelection()?.type === 'Range') return;
+        event.preventDefault();
+        onToggle();
+      }}
+    >
+      <td colSpan={place.columns.length}>
+        <button type="button" class="group-toggle" tabIndex={place.tabIndex} aria-expanded={open}>
+          <Icon name={open ? 'down' : 'next'} />
+          {props.children}
+        </button>
+      </td>
     </tr>
   );
 }

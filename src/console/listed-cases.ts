@@ -26,9 +26,11 @@ const NOTHING: ListedCases = { rows: [], next: null, total: 0, loading: true, fa
 const mapOf = (rows: readonly CaseSummary[]): Map<string, number> =>
   new Map(rows.map(({ caseId }, index) => [caseId, index]));
 
+/** @param query undefined: nothing is listed. @param mayBelong whether a case that has changed may be one of the list */
 export function useCases(
-  query: CaseQuery,
+  query: CaseQuery | undefined,
   order: string,
+  mayBelong: (found: CaseSummary) => boolean,
 ): {
   listed: ListedCases;
   /** Cases that are not in the list and may belong there. */
@@ -46,6 +48,8 @@ export function useCases(
   const latest = useRef(listed);
   latest.current = listed;
   const asked = JSON.stringify([query, order]);
+  const belongs = useRef(mayBelong);
+  belongs.current = mayBelong;
 
   const show = (next: ListedCases): void => {
     places.current = mapOf(next.rows);
@@ -56,8 +60,12 @@ export function useCases(
     setListed((before) => ({ ...before, loading: false, failure: error.message }));
   };
 
-  useEffect(() => show(NOTHING), [asked]);
   useEffect(() => {
+    setNewer(new Set());
+    show(query === undefined ? { ...NOTHING, loading: false } : NOTHING);
+  }, [asked]);
+  useEffect(() => {
+    if (query === undefined) return;
     const stopped = new AbortController();
     const wanted = Math.min(latest.current.rows.length, PAGES_READ_AGAIN_MAX * CASE_PAGE_MAX);
     const readAgain = async (): Promise<void> => {
@@ -87,13 +95,18 @@ export function useCases(
         const changed = new Map<number, CaseSummary>();
         const unknown: string[] = [];
         let readsAgain = false;
+        if (query === undefined) return;
         for (const frame of frames) {
           if (frame.kind === 'casesResync') readsAgain = true;
           if (frame.kind !== 'case' || frame.case.desk !== query.desk) continue;
           const { case: found } = frame;
           const at = places.current.get(found.caseId);
           if (at !== undefined) changed.set(at, found);
-          else if (found.mergedInto === null && (found.status !== 'closed' || query.status === 'closed'))
+          else if (
+            found.mergedInto === null &&
+            (found.status !== 'closed' || query.status === 'closed') &&
+            belongs.current(found)
+          )
             unknown.push(found.caseId);
         }
         // Where nothing is shown, nothing can move.
@@ -117,7 +130,7 @@ export function useCases(
     newer: newer.size,
     indexOf: (caseId) => places.current.get(caseId) ?? -1,
     more() {
-      if (reading.current || listed.next === null) return;
+      if (reading.current || listed.next === null || query === undefined) return;
       reading.current = true;
       const begun = places.current;
       getCases(query, { order, cursor: listed.next })

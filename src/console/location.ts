@@ -2,8 +2,10 @@
  * What the page shows lives in its address, so that every view can be sent to a colleague and survives a reload:
  *
  *     #/desk/fraud?severity=critical,warning&status=firing&rule=fraud.irsf-burst&q=8613&sort=score&alert=…&lang=zh-CN
+ *     #/desk/fraud?from=2026-03-01T08:00Z&to=2026-03-01T12:00Z&group=rule&open=fraud.irsf-burst
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
  *     #/cases/fraud?status=active&who=mine&severity=critical&rule=fraud.irsf-burst&tag=call-back&q=8613&view=…&case=…
+ *     #/cases/fraud?age=24h&group=assignee&open=anna
  *     #/records/fraud?subscriber=8613…&type=voice&dir=mo&age=24h&q=371&sort=longest&record=…
  *     #/records/fraud?alert=…
  *     #/rules?desk=fraud&waiting=yes&q=burst&rule=fraud.international-burst
@@ -19,6 +21,8 @@ import { DESKS, type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts'
 import { RECORD_TYPES, type RecordType } from '../record/usage-record.ts';
 import { NO_FILTERS, type QueueFilters, type QueueSort } from './desk-queue.ts';
 import { PAGES, type PageName } from './pages.ts';
+import { ALERT_GROUPINGS, type AlertGrouping } from './queue-groups.ts';
+import { AGES, type Age, ANY_TIME, readTimeRange, type TimeRange, writeTimeRange } from './time-range.ts';
 
 export const LOCALES = ['en', 'zh-CN'] as const;
 export type Locale = (typeof LOCALES)[number];
@@ -33,8 +37,9 @@ export type CaseFilterStatus = (typeof CASE_FILTERS)[number];
 const CASE_WHO = ['all', 'mine', 'nobody'] as const;
 export type CaseWho = (typeof CASE_WHO)[number];
 const CASE_ORDERS = ['due', 'score', 'newest'] as const;
-/** How long ago a case was opened at most; empty: at any time. */
-export const CASE_AGES = ['', '1h', '24h', '7d', '30d'] as const;
+/** What the list of cases can be gathered by; see `CASE_GROUPINGS` of the server. Empty: not at all. */
+export const CASE_GROUP_CHOICES = ['', 'rule', 'severity', 'subscriber', 'status', 'assignee', 'lane'] as const;
+export type CaseGroupChoice = (typeof CASE_GROUP_CHOICES)[number];
 /** Columns of the list of cases, in their order; what a case is about always stands in it. */
 export const CASE_COLUMNS = [
   'severity',
@@ -54,8 +59,6 @@ export const CASE_COLUMNS = [
 export type CaseColumn = (typeof CASE_COLUMNS)[number];
 const COLUMNS_SHOWN: readonly CaseColumn[] = ['severity', 'due', 'case', 'subject', 'alerts', 'assignee', 'status'];
 
-export const RECORD_AGES = ['', '1h', '24h', '7d', '30d'] as const;
-export type RecordAge = (typeof RECORD_AGES)[number];
 export const RECORD_DIRECTIONS = ['mo', 'mt', 'forwarded'] as const;
 export const RECORD_ORDERS = ['newest', 'oldest', 'longest', 'largest', 'dearest'] as const;
 
@@ -65,7 +68,7 @@ export interface RecordFilters {
   direction: (typeof RECORD_DIRECTIONS)[number] | '';
   /** The other number contains this. */
   other: string;
-  age: RecordAge;
+  age: Age;
   order: (typeof RECORD_ORDERS)[number];
 }
 export const NO_RECORD_FILTERS: RecordFilters = { recordType: '', direction: '', other: '', age: '', order: 'newest' };
@@ -78,12 +81,14 @@ export interface CaseFilters {
   ruleId: string;
   tag: string;
   lane: string;
-  age: (typeof CASE_AGES)[number];
+  /** When a case was opened. */
+  time: TimeRange;
   /** Only cases of key accounts, that are overdue, or with a snooze that ends within the hour. */
   keyAccounts: boolean;
   overdue: boolean;
   endingSoon: boolean;
   order: (typeof CASE_ORDERS)[number];
+  group: CaseGroupChoice;
   columns: readonly CaseColumn[];
 }
 const NO_CASE_FILTERS: CaseFilters = {
@@ -93,11 +98,12 @@ const NO_CASE_FILTERS: CaseFilters = {
   ruleId: '',
   tag: '',
   lane: '',
-  age: '',
+  time: ANY_TIME,
   keyAccounts: false,
   overdue: false,
   endingSoon: false,
   order: 'due',
+  group: '',
   columns: COLUMNS_SHOWN,
 };
 
@@ -106,6 +112,10 @@ export interface Place {
   desk: Desk;
   filters: QueueFilters;
   sort: QueueSort;
+  /** What the alerts of a desk are gathered by. */
+  group: AlertGrouping;
+  /** Of a list that is gathered, alerts or cases: the group that shows what is in it; empty: none. */
+  openGroup: string;
   /** Open in the panel; empty: none. */
   alertId: string;
   /** A subscriber opened without an alert; empty: none. */
@@ -142,6 +152,8 @@ export const NO_OPENED = {
   alertId: '',
   msisdn: '',
   filters: NO_FILTERS,
+  group: '',
+  openGroup: '',
   caseId: '',
   cases: NO_CASE_FILTERS,
   records: NO_RECORD_FILTERS,
@@ -176,11 +188,12 @@ export function readCaseFilters(texts: Readonly<Record<string, string | undefine
     ruleId: text('rule'),
     tag: text('tag'),
     lane: text('lane'),
-    age: oneOf(CASE_AGES, texts['age']) ?? '',
+    time: readTimeRange(texts),
     keyAccounts: texts['key'] === 'yes',
     overdue: texts['overdue'] === 'yes',
     endingSoon: texts['ending'] === 'yes',
     order: oneOf(CASE_ORDERS, texts['order']) ?? 'due',
+    group: oneOf(CASE_GROUP_CHOICES, texts['group']) ?? '',
     columns: texts['columns'] === undefined ? COLUMNS_SHOWN : shown,
   };
 }
@@ -195,11 +208,12 @@ export function writeCaseFilters(filters: CaseFilters): Record<string, string> {
     rule: filters.ruleId,
     tag: filters.tag,
     lane: filters.lane,
-    age: filters.age,
+    ...writeTimeRange(filters.time),
     key: filters.keyAccounts ? 'yes' : '',
     overdue: filters.overdue ? 'yes' : '',
     ending: filters.endingSoon ? 'yes' : '',
     order: filters.order === 'due' ? '' : filters.order,
+    group: filters.group,
     columns: columns === COLUMNS_SHOWN.join(',') ? '' : columns,
   };
   return Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== ''));
@@ -219,7 +233,10 @@ function parsePlace(hash: string): Place {
       status: oneOf(['firing', 'resolved'] as const, query.get('status')) ?? '',
       ruleId: text('rule'),
       subscriber: text('q'),
+      time: readTimeRange(Object.fromEntries(query)),
     },
+    group: oneOf(ALERT_GROUPINGS, query.get('group')) ?? '',
+    openGroup: text('open'),
     sort: query.get('sort') === 'score' ? 'score' : 'newest',
     alertId: text('alert'),
     msisdn: text('subscriber'),
@@ -229,7 +246,7 @@ function parsePlace(hash: string): Place {
       recordType: oneOf(RECORD_TYPES, query.get('type')) ?? '',
       direction: oneOf(RECORD_DIRECTIONS, query.get('dir')) ?? '',
       other: text('q'),
-      age: oneOf(RECORD_AGES, query.get('age')) ?? '',
+      age: oneOf(AGES, query.get('age')) ?? '',
       order: oneOf(RECORD_ORDERS, query.get('sort')) ?? 'newest',
     },
     recordId: text('record'),
@@ -254,7 +271,11 @@ export function formatPlace(place: Place): string {
     if (place.filters.status !== '') query.set('status', place.filters.status);
     if (place.filters.ruleId !== '') query.set('rule', place.filters.ruleId);
     if (place.filters.subscriber !== '') query.set('q', place.filters.subscriber);
+    for (const [name, value] of Object.entries(writeTimeRange(place.filters.time)))
+      if (value !== '') query.set(name, value);
     if (place.sort !== 'newest') query.set('sort', place.sort);
+    if (place.group !== '') query.set('group', place.group);
+    if (place.group !== '' && place.openGroup !== '') query.set('open', place.openGroup);
     if (place.alertId !== '') query.set('alert', place.alertId);
     if (place.msisdn !== '') query.set('subscriber', place.msisdn);
   }
@@ -262,6 +283,7 @@ export function formatPlace(place: Place): string {
     for (const [name, value] of Object.entries(writeCaseFilters(place.cases))) query.set(name, value);
     if (place.viewId !== '') query.set('view', place.viewId);
     if (place.filters.subscriber !== '') query.set('q', place.filters.subscriber);
+    if (place.cases.group !== '' && place.openGroup !== '') query.set('open', place.openGroup);
     if (place.caseId !== '') query.set('case', place.caseId);
   }
   if (place.page === 'records') {
@@ -292,7 +314,7 @@ export function formatPlace(place: Place): string {
   }
   if (place.locale !== '') query.set('lang', place.locale);
   const path = isDeskPage(place) ? `/${place.page}/${place.desk}` : `/${place.page}`;
-  const queryText = query.toString().replaceAll('%2C', ',');
+  const queryText = query.toString().replaceAll('%2C', ',').replaceAll('%3A', ':');
   return queryText === '' ? `#${path}` : `#${path}?${queryText}`;
 }
 

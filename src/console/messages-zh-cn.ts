@@ -148,6 +148,8 @@ export const zhCn: Messages = {
   severity: { info: '提示', warning: '警告', critical: '紧急' },
   status: { firing: '触发中', resolved: '已恢复' },
 
+  times: { own: '自定义时段', from: '起始时间', to: '截止时间' },
+
   queue: {
     toCases: '案件',
     heading: (desk) => `${desk}队列`,
@@ -173,6 +175,22 @@ export const zhCn: Messages = {
     sortLabel: '排序',
     sortNewest: '最新',
     sortScore: '评分',
+    times: {
+      '': '全部时间',
+      '1h': '最近1小时',
+      '24h': '最近24小时',
+      '7d': '最近7天',
+      '30d': '最近30天',
+    },
+    groupLabel: '分组',
+    groups: {
+      '': '不分组',
+      rule: '按规则',
+      severity: '按级别',
+      entity: '按对象',
+      status: '按状态',
+    },
+    groupCount: (_count, text) => `${text} 条告警`,
     shown: (shown, total) => `显示 ${shown} / 共 ${total} 条`,
     newAlerts: (_count, text) => `${text} 条新告警`,
     heldHint: '您操作期间列表保持不动',

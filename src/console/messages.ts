@@ -158,6 +158,8 @@ export const en = {
   severity: { info: 'Info', warning: 'Warning', critical: 'Critical' },
   status: { firing: 'Firing', resolved: 'Resolved' },
 
+  times: { own: 'From … to …', from: 'From', to: 'To' },
+
   queue: {
     toCases: 'Cases',
     heading: (desk: string) => `${desk} queue`,
@@ -183,6 +185,22 @@ export const en = {
     sortLabel: 'Order',
     sortNewest: 'Newest',
     sortScore: 'Score',
+    times: {
+      '': 'Any time',
+      '1h': 'Last hour',
+      '24h': 'Last 24 hours',
+      '7d': 'Last 7 days',
+      '30d': 'Last 30 days',
+    },
+    groupLabel: 'Group by',
+    groups: {
+      '': 'Not grouped',
+      rule: 'By rule',
+      severity: 'By severity',
+      entity: 'By subject',
+      status: 'By status',
+    },
+    groupCount: (count: number, text: string) => (count === 1 ? '1 alert' : `${text} alerts`),
     shown: (shown: string, total: string) => `${shown} of ${total}`,
     newAlerts: (count: number, text: string) => (count === 1 ? '1 new alert' : `${text} new alerts`),
     heldHint: 'The list stands still while you work in it',

@@ -4,9 +4,9 @@ import { useEffect, useState } from 'preact/hooks';
 import type { UsageRecordView } from '../evidence/record-view.ts';
 import { ApiError, get, getText } from './api.ts';
 import { format, locale, timeZone } from './locale.ts';
-import type { RecordAge } from './location.ts';
 import { recordMessages } from './record-messages.ts';
 import { recordMessagesZhCn } from './record-messages-zh-cn.ts';
+import { AGES_MS, type Age } from './time-range.ts';
 
 export type { UsageRecordView };
 export const recordText = computed(() => (locale.value === 'zh-CN' ? recordMessagesZhCn : recordMessages));
@@ -14,12 +14,6 @@ export const recordText = computed(() => (locale.value === 'zh-CN' ? recordMessa
 const SEARCH_RECORDS = 1_000;
 /** Whoever steps through alerts quickly wants none of their records: each is a search of the stream. */
 const SETTLE_MS = 400;
-const AGE_MS: Record<Exclude<RecordAge, ''>, number> = {
-  '1h': 3_600_000,
-  '24h': 86_400_000,
-  '7d': 7 * 86_400_000,
-  '30d': 30 * 86_400_000,
-};
 
 interface RecordPage {
   records: UsageRecordView[];
@@ -40,9 +34,9 @@ const pathOf = ({ alertId, msisdn }: RecordSubject): string =>
     ? `v1/subscribers/${encodeURIComponent(msisdn)}/records`
     : `v1/alerts/${encodeURIComponent(alertId)}/records`;
 
-function queryOf(age: RecordAge, more: Record<string, string>): URLSearchParams {
+function queryOf(age: Age, more: Record<string, string>): URLSearchParams {
   const query = new URLSearchParams(Object.entries(more).filter(([, value]) => value !== ''));
-  if (age !== '') query.set('from', String(Date.now() - AGE_MS[age]));
+  if (age !== '') query.set('from', String(Date.now() - AGES_MS[age]));
   return query;
 }
 
@@ -58,7 +52,7 @@ export interface FoundRecords {
   retry(): void;
 }
 
-export function useRecords({ alertId, msisdn }: RecordSubject, age: RecordAge): FoundRecords {
+export function useRecords({ alertId, msisdn }: RecordSubject, age: Age): FoundRecords {
   const nothing = { records: new Map<string, UsageRecordView>(), page: undefined, loading: true, failure: '' };
   const [found, setFound] = useState<{
     records: ReadonlyMap<string, UsageRecordView>;
@@ -112,7 +106,7 @@ export function useRecords({ alertId, msisdn }: RecordSubject, age: RecordAge): 
 /** Has the browser keep the records as a file. @returns whether the file may lack older records */
 export async function exportRecords(
   subject: RecordSubject,
-  age: RecordAge,
+  age: Age,
   filters: { recordType: string; direction: string; other: string },
 ): Promise<boolean> {
   const query = queryOf(age, { ...filters, timeZone: timeZone.value });

@@ -14,7 +14,6 @@ import {
   NO_OPENED,
   NO_RECORD_FILTERS,
   place,
-  RECORD_AGES,
   RECORD_DIRECTIONS,
   RECORD_ORDERS,
   type RecordFilters,
@@ -39,6 +38,7 @@ import {
 import { RecordSummary } from './record-summary.tsx';
 import { may } from './session.ts';
 import { useShortcuts } from './shortcuts.tsx';
+import { AGES } from './time-range.ts';
 import './records.css';
 
 const ROW_PX = 34;
@@ -240,7 +240,7 @@ function Toolbar(props: {
           value={filters.age}
           onChange={(event) => change({ age: event.currentTarget.value as RecordFilters['age'] })}
         >
-          {RECORD_AGES.map((age) => (
+          {AGES.map((age) => (
             <option key={age} value={age}>
               {t.ages[age]}
             </option>

@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { SEVERITIES } from '../alerts/alert.ts';
 import { CASE_STATUSES, CaseEventInputSchema, caseIdSchema, OUTCOME_NAMES } from '../cases/case-event.ts';
-import { CASE_ORDERS } from '../cases/case-list.ts';
+import { CASE_GROUPINGS, CASE_ORDERS } from '../cases/case-list.ts';
 import { deskSchema } from '../cases/case-view.ts';
 
 export const CASE_PAGE_MAX = 200;
@@ -26,8 +26,10 @@ const filters = {
   assignee: Type.Optional(Type.String({ maxLength: 128, description: 'Who works on it; empty: nobody.' })),
   outcome: Type.Optional(Type.Enum(OUTCOME_NAMES, { type: 'string' })),
   tag: Type.Optional(text(40, 'With this tag.')),
-  lane: Type.Optional(text(64, 'In this lane of its desk.')),
-  servedMsisdn: Type.Optional(text(64, 'With an alert of this subscriber.')),
+  lane: Type.Optional(Type.String({ maxLength: 64, description: 'In this lane of its desk; empty: in none.' })),
+  servedMsisdn: Type.Optional(
+    Type.String({ maxLength: 64, description: 'With an alert of this subscriber; empty: of none at all.' }),
+  ),
   keyValue: Type.Optional(text(256, 'Of this account, subscriber, cell ...')),
   isControl: Type.Optional(Type.Boolean()),
   isKeyAccount: Type.Optional(Type.Boolean()),
@@ -55,6 +57,15 @@ export const CasesQuerySchema = Type.Object(
   closed,
 );
 export type CasesQuery = Static<typeof CasesQuerySchema>;
+
+export const CaseGroupsQuerySchema = Type.Object(
+  {
+    ...filters,
+    by: Type.Enum([...CASE_GROUPINGS], { type: 'string', description: 'What the cases of a group have in common.' }),
+  },
+  closed,
+);
+export type CaseGroupsQuery = Static<typeof CaseGroupsQuerySchema>;
 
 export const CaseParamsSchema = Type.Object({ id: caseIdSchema });
 export const BulkParamsSchema = Type.Object({ bulkId: Type.String({ pattern: '^[A-Za-z0-9-]{1,64}$' }) });

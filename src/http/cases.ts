@@ -19,6 +19,8 @@ import {
   BulkSchema,
   BulkUndoSchema,
   CASE_PAGE_DEFAULT,
+  type CaseGroupsQuery,
+  CaseGroupsQuerySchema,
   CaseParamsSchema,
   type CasesQuery,
   CasesQuerySchema,
@@ -103,6 +105,28 @@ export function addCaseRoutes(
       await listable;
       const page = list.page(filter, { order, limit, after, now: Date.now() });
       return { ...page, next: page.next === null ? null : caseCursorOf(page.next) };
+    },
+  );
+
+  routes.add<CaseGroupsQuery>(
+    {
+      method: 'GET',
+      url: '/v1/cases/groups',
+      id: 'groupCases',
+      summary: 'Cases gathered by rule, severity, subscriber, status, assignee or lane.',
+      description:
+        'Takes the filters of the list. Each group says how many cases it has and the filter that finds them; a case of several ' +
+        'rules or subscribers is in the group of each.',
+      query: CaseGroupsQuerySchema,
+      answers: { 200: { description: 'Groups.', content: json('CaseGroups') } },
+      problems: [400],
+    },
+    async (request) => {
+      const { by, ...asked } = request.query;
+      assertDesk(request, asked.desk);
+      const filter = filterOf(request, asked, refs);
+      await listable;
+      return list.groups(filter, { by, now: Date.now() });
     },
   );
 
@@ -305,7 +329,7 @@ function filterOf<F extends CaseFilter>(request: FastifyRequest, asked: F, refs:
   const { desks }: Principal = request.principal;
   return {
     ...asked,
-    ...(asked.servedMsisdn !== undefined && { servedMsisdn: numberOf(request, asked.servedMsisdn, refs) }),
+    ...(asked.servedMsisdn && { servedMsisdn: numberOf(request, asked.servedMsisdn, refs) }),
     ...(asked.desk === undefined && desks.length < DESKS.length && { desks }),
   };
 }

@@ -9,6 +9,7 @@ import { CaseEventInputSchema, CaseEventSchema } from '../cases/case-event.ts';
 import {
   CaseDetailSchema,
   CaseFrameSchema,
+  CaseGroupsSchema,
   CasePageSchema,
   CaseSummarySchema,
   SnoozePreviewSchema,
@@ -129,6 +130,7 @@ const components: (TSchema & { $id?: string })[] = [
   CaseSummarySchema,
   CaseDetailSchema,
   CasePageSchema,
+  CaseGroupsSchema,
   CaseEventSchema,
   CaseEventInputSchema,
   TakeNextSchema,

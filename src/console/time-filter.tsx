@@ -1,0 +1,58 @@
+/** The choice of a time: one of the ages, or moments of one's own, which then stand beside it. */
+import { messages } from './locale.ts';
+import { AGES, AGES_MS, type Age, ANY_TIME, type TimeRange } from './time-range.ts';
+import { fieldOf, momentOf } from './zone.ts';
+
+const OWN = 'own';
+const MINUTE_MS = 60_000;
+
+export function TimeFilter(props: {
+  label: string;
+  names: Record<Age, string>;
+  range: TimeRange;
+  onChange(range: TimeRange): void;
+}) {
+  const { label, names, range, onChange } = props;
+  const t = messages.value.times;
+  const isOwn = range.from !== null || range.to !== null;
+  const bound = (name: 'from' | 'to') => (
+    <input
+      type="datetime-local"
+      aria-label={t[name]}
+      title={t[name]}
+      value={range[name] === null ? '' : fieldOf(range[name])}
+      onChange={(event) => {
+        const at = momentOf(event.currentTarget.value);
+        onChange({ ...range, age: '', [name]: Number.isNaN(at) ? null : at });
+      }}
+    />
+  );
+  return (
+    <>
+      <select
+        aria-label={label}
+        value={isOwn ? OWN : range.age}
+        onChange={(event) => {
+          const chosen = event.currentTarget.value;
+          const minute = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
+          if (chosen === OWN) onChange({ age: '', from: minute - AGES_MS[range.age || '24h'], to: null });
+          else onChange({ ...ANY_TIME, age: chosen as Age });
+        }}
+      >
+        {AGES.map((age) => (
+          <option key={age} value={age}>
+            {names[age]}
+          </option>
+        ))}
+        <option value={OWN}>{t.own}</option>
+      </select>
+      {isOwn && (
+        <span class="time-bounds">
+          {bound('from')}
+          <span aria-hidden="true">–</span>
+          {bound('to')}
+        </span>
+      )}
+    </>
+  );
+}
