@@ -187,7 +187,10 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
       .waitFor();
     // Twelve calls of 300 s in the window of an hour, as a figure and as bars.
     await panel(page).getByText('Whole window 3,600s').waitFor();
-    await panel(page).getByRole('img', { name: 'internationalSec1h over 1h: 3,600s' }).locator('canvas').waitFor();
+    await panel(page)
+      .getByRole('img', { name: /^Time of international calls over .*: 3,600s$/ })
+      .locator('canvas')
+      .waitFor();
     await panel(page).getByText('Panes as a table').click();
     expect(await panel(page).getByRole('cell', { name: '300s', exact: true }).count()).toBe(12);
     expect(await panel(page).locator('details tbody tr').count()).toBe(60);
