@@ -13,7 +13,7 @@
  * 4. timers are set for the moments at which a rule wants to look again;
  * 5. alerts that began or rose are looked at as records themselves, where a rule asks for that (alerts/loopback.ts).
  */
-import { type AlertData, DESKS, type Desk, type Evidence, type LocalizedText } from './alerts/alert.ts';
+import { type AlertData, DESKS, type Desk, type LocalizedText } from './alerts/alert.ts';
 import {
   alertIdOf,
   bandOf,
@@ -26,19 +26,20 @@ import {
   raiseEpisode,
   revisionOf,
 } from './alerts/episode.ts';
-import { evidenceValue, rounded } from './alerts/evidence.ts';
+import { accountWorth, evidenceOf, rounded, subscriberWorth } from './alerts/evidence.ts';
 import { alertRecord, LOOPBACK_DEPTH_MAX, LOOPBACK_RECORDS_MAX } from './alerts/loopback.ts';
+import { DEPARTED, departedReason, firingReason, resolvedReason } from './alerts/reason.ts';
 import { isHeldBack, NOT_NAMED } from './alerts/suppression.ts';
 import { type AlertNote, BLANK_RECORD, type SeenRecord, type UsageRecord } from './record/usage-record.ts';
 import { isRoaming } from './reference/home-network.ts';
 import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
-import type { CompiledBand, CompiledRule } from './rules/compiled-rule.ts';
+import type { CompiledRule } from './rules/compiled-rule.ts';
 import type { PreparedRules } from './rules/message.ts';
 import { type BackfillSpan, isEpisodeSignature, type Registry, type RegistryEntry } from './rules/registry.ts';
 import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
-import { compileRuleSet, observingOnly, type RuleSet } from './rules/rule-set.ts';
+import { compileRuleSet, filesInForce, observingOnly, type RuleSet } from './rules/rule-set.ts';
 import { type Arena, type ArenaCut, createArena, type Memory } from './state/arena.ts';
 import {
   type Blocks,
@@ -83,7 +84,7 @@ import {
   type Names,
   type NamesCut,
 } from './state/key-table.ts';
-import type { Scope } from './state/operator.ts';
+import { blankScope } from './state/operator.ts';
 import type { Panes } from './state/panes.ts';
 import type { ProfileField } from './state/profile.ts';
 import { createRankings, type RankingDay } from './state/rankings.ts';
@@ -391,22 +392,7 @@ export function createEngine(options: EngineOptions): Engine {
       return address === 0 ? 0 : blocks.peek(address, operator, segments);
     },
   };
-  const scope: Scope = {
-    record: BLANK_RECORD,
-    cursor,
-    now: 0,
-    look: 0,
-    subscriber: 0,
-    segments,
-    destination: undefined,
-    homeCountry: '',
-    international: false,
-    roaming: false,
-    night: false,
-    weekend: false,
-    shift: '',
-    holiday: false,
-  };
+  const scope = blankScope(cursor, segments);
   /** Keys that nearly every record has, worked out once for all that use them. */
   let subscriberKey = 0;
   let imsiKey = 0;
@@ -1242,7 +1228,7 @@ export function createEngine(options: EngineOptions): Engine {
         const band = bandOf(cursor, rule.episode);
         raiseEpisode(cursor, rule.episode, band);
         const alert = alertOf(rule, Math.min(band, rule.bands.length - 1), 'resolved');
-        output.push({ ...alert, reason: endedReason(reason, alert.reason), triggerRecordId: `rules:${version}` });
+        output.push({ ...alert, reason: departedReason(reason, alert.reason), triggerRecordId: `rules:${version}` });
         closeEpisode(rule.episode);
         ended++;
       }
@@ -1282,17 +1268,9 @@ export function createEngine(options: EngineOptions): Engine {
             ? names.textOf(link)
             : '';
     let observedSince = firstSeenOf(cursor);
-    const evidence: Evidence[] = rule.features.map((feature) => {
-      observedSince = Math.max(observedSince, feature.entry?.since ?? 0, feature.columnSince ?? 0);
-      const threshold = band.thresholds.get(feature.name);
-      return {
-        feature: feature.name,
-        window: feature.window,
-        value: evidenceValue(feature.read(scope), feature.type),
-        threshold: threshold === undefined ? null : evidenceValue(threshold(scope), feature.type),
-        unit: feature.unit,
-      };
-    });
+    for (const { entry, columnSince } of rule.features)
+      observedSince = Math.max(observedSince, entry?.since ?? 0, columnSince ?? 0);
+    const evidence = evidenceOf(rule, band, scope);
     return {
       alertId: alertIdOf(cursor, rule.episode),
       revision: revisionOf(cursor, rule.episode),
@@ -1309,7 +1287,10 @@ export function createEngine(options: EngineOptions): Engine {
       ...(servedMsisdn === '' ? {} : { servedMsisdn }),
       eventTime: scope.now,
       triggerRecordId: triggerId(),
-      reason: status === 'firing' ? reasonOf(band) : resolvedReason(band, heldAtOf(cursor, rule.episode)),
+      reason:
+        status === 'firing'
+          ? firingReason(band, scope)
+          : resolvedReason(band, scope, localTime.written(heldAtOf(cursor, rule.episode))),
       evidence,
       score: band.score,
       ...(source.fraudType === undefined ? {} : { fraudType: source.fraudType }),
@@ -1322,55 +1303,18 @@ export function createEngine(options: EngineOptions): Engine {
 
   /** What is known of account and subscriber. The bound key stays bound. */
   const worthAtAlert = (key: string, servedMsisdn: string): { value?: NonNullable<AlertData['value']> } => {
-    const value: NonNullable<AlertData['value']> = {};
-    if (key === 'account' && ruleSet.ledger !== undefined)
-      value.exposure = rounded(ruleSet.ledger.unpaid(scope) + ruleSet.ledger.unbilled(scope));
-    if (key === 'account' && ruleSet.debt !== undefined) {
-      const probability = ruleSet.debt.probability(scope);
-      if (probability === probability) {
-        value.badDebtProbability = rounded(probability);
-        value.expectedLoss = rounded(ruleSet.debt.expectedLoss(scope));
-      }
-    }
+    const value = key === 'account' ? accountWorth(ruleSet, scope) : {};
     const { valuation } = ruleSet;
     const subscriber = valuation === undefined || servedMsisdn === '' ? 0 : names.find(servedMsisdn);
     if (valuation !== undefined && subscriber !== 0) {
       const boundType = keyTypeOf(cursor);
       const boundKey = keyOf(cursor);
       scope.look++;
-      if (find(SUBSCRIBER, subscriber)) {
-        const stage = valuation.stage(scope);
-        const tier = valuation.tier(scope);
-        const probability = valuation.probability(scope);
-        const expectedSave = valuation.expectedSave(scope);
-        if (tier !== '') value.tier = tier;
-        if (probability === probability) value.churnProbability = rounded(probability);
-        if (expectedSave === expectedSave) value.expectedSaveValue = rounded(expectedSave);
-        if (stage !== '') value.lifecycleStage = stage;
-      }
+      if (find(SUBSCRIBER, subscriber)) Object.assign(value, subscriberWorth(valuation, scope));
       find(boundType, boundKey);
       scope.look++;
     }
     return Object.keys(value).length === 0 ? {} : { value };
-  };
-
-  const reasonOf = (band: CompiledBand): LocalizedText => ({
-    en: band.reason.en(scope),
-    'zh-CN': band.reason['zh-CN'](scope),
-  });
-
-  /**
-   * Says first that it is over and since when, because the values that follow are those of now. A sentence about a record has none
-   * then, and is left out.
-   */
-  const resolvedReason = (band: CompiledBand, heldAt: number): LocalizedText => {
-    const at = localTime.written(heldAt);
-    if (band.saysRecord) return { en: `over, last true ${at}`, 'zh-CN': `已解除，最后成立于${at}` };
-    const now = reasonOf(band);
-    return {
-      en: `over, last true ${at}; now: ${now.en}`,
-      'zh-CN': `已解除，最后成立于${at}；目前：${now['zh-CN']}`,
-    };
   };
 
   const fireTimers = (limit: number, alerts: AlertData[]): number => {
@@ -1821,10 +1765,7 @@ export function createEngine(options: EngineOptions): Engine {
       return {
         meta: {
           ruleSetVersion: ruleSet.version,
-          rules: [...filesOf(ruleSet.sources), ...(ruleSet.lists?.files ?? [])].map(({ file, text }) => ({
-            file,
-            text,
-          })),
+          rules: filesInForce(ruleSet),
           registry: [...registry],
           watermark,
           maxEventTime,
@@ -1886,26 +1827,6 @@ export function createEngine(options: EngineOptions): Engine {
       return problems;
     },
   };
-}
-
-/** Why an alert was resolved although nothing of the subscriber's has changed. */
-const DEPARTED = {
-  removed: { en: 'the rule was removed', 'zh-CN': '规则已被移除' },
-  off: { en: 'the rule was switched off', 'zh-CN': '规则已停用' },
-  otherKey: { en: 'the rule now groups by another key', 'zh-CN': '规则已改为按其他对象分组' },
-  nowLive: { en: 'the draft rule went live', 'zh-CN': '草案规则已转为正式' },
-  nowDraft: { en: 'the rule became a draft', 'zh-CN': '规则已转为草案' },
-} satisfies Record<string, LocalizedText>;
-
-const endedReason = (cause: LocalizedText, last: LocalizedText): LocalizedText => ({
-  en: `resolved because ${cause.en}; ${last.en}`,
-  'zh-CN': `因${cause['zh-CN']}而解除；${last['zh-CN']}`,
-});
-
-/** Rule files, and the models beside them. */
-function filesOf(sources: readonly RuleSource[]): { file: string; text: string }[] {
-  const models = sources.find((source) => source.models !== undefined)?.models ?? [];
-  return [...models, ...sources].map(({ file, text }) => ({ file, text }));
 }
 
 function emptyRuleSet(localTime: LocalTime): RuleSet {

@@ -5,7 +5,7 @@
 import { BLANK_RECORD, type UsageRecord } from '../src/record/usage-record.ts';
 import { type Arena, createArena } from '../src/state/arena.ts';
 import { type Blocks, clockOf, createBlocks, type Segments, setClock } from '../src/state/block.ts';
-import type { Operator, Scope } from '../src/state/operator.ts';
+import { blankScope, type Operator, type Scope } from '../src/state/operator.ts';
 
 export interface KeyState {
   arena: Arena;
@@ -33,22 +33,7 @@ export function createKeyState(): KeyState {
       return address === undefined ? 0 : blocks.peek(address, operator, segments);
     },
   };
-  const scope: Scope = {
-    record: BLANK_RECORD,
-    cursor,
-    now: 0,
-    look: 0,
-    subscriber: 0,
-    segments,
-    destination: undefined,
-    homeCountry: '',
-    international: false,
-    roaming: false,
-    night: false,
-    weekend: false,
-    shift: '',
-    holiday: false,
-  };
+  const scope = blankScope(cursor, segments);
   const applySame: KeyState['applySame'] = (key, record, ...operators) => {
     let address = addresses.get(key);
     if (address === undefined) {

@@ -36,6 +36,7 @@ import {
   type RuleProblem,
   type RuleSource,
 } from '../rules/rule.ts';
+import { filesInForce } from '../rules/rule-set.ts';
 import { ClosedError, type DurablePublisher } from '../sinks/outbox.ts';
 import { usageStream } from '../source/streams.ts';
 import type { Partition } from './partition.ts';
@@ -59,12 +60,7 @@ const withFile = (files: RuleFiles, file: string, text: string): RuleFiles =>
   byName([...files.filter((entry) => entry.file !== file), { file, text }]);
 
 /** Rules, models and lists that an engine has in force, as they stand in a folder. */
-function filesOf(engine: Engine): RuleFiles {
-  const { sources, lists } = engine.ruleSet();
-  const models = sources.find((source) => source.models !== undefined)?.models ?? [];
-  const files = [...models, ...sources, ...(lists?.files ?? [])];
-  return byName(files.map(({ file, text }) => ({ file, text })));
-}
+const filesOf = (engine: Engine): RuleFiles => byName(filesInForce(engine.ruleSet()));
 
 export interface CheckedRules {
   sources: RuleSource[];

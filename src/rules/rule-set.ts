@@ -249,6 +249,12 @@ export function compileRuleSet(
   };
 }
 
+/** The files that it was made of: models, rules in their order, and the lists that they ask. */
+export function filesInForce({ sources, lists }: RuleSet): { file: string; text: string }[] {
+  const models = sources.find((source) => source.models !== undefined)?.models ?? [];
+  return [...models, ...sources, ...(lists?.files ?? [])].map(({ file, text }) => ({ file, text }));
+}
+
 /**
  * The set as a second engine runs it that reads old records again: keys, clocks and lateness are those of the whole set, but
  * only fresh operators remember anything, and no rule looks. Kinds of keys without a fresh operator are left out, except the

@@ -5,7 +5,7 @@
  * values out. Operators never look at each other. Rules that ask for the same thing share one operator.
  */
 
-import type { SeenRecord } from '../record/usage-record.ts';
+import { BLANK_RECORD, type SeenRecord } from '../record/usage-record.ts';
 import type { Shift } from '../reference/local-time.ts';
 import type { Destination } from '../reference/numbering-plan.ts';
 import type { Blocks, Cursor, Segments } from './block.ts';
@@ -39,6 +39,24 @@ export interface Scope {
   shift: Shift | '';
   holiday: boolean;
 }
+
+/** A scope that looks at nothing yet. */
+export const blankScope = (cursor: Cursor, segments: Segments): Scope => ({
+  record: BLANK_RECORD,
+  cursor,
+  now: 0,
+  look: 0,
+  subscriber: 0,
+  segments,
+  destination: undefined,
+  homeCountry: '',
+  international: false,
+  roaming: false,
+  night: false,
+  weekend: false,
+  shift: '',
+  holiday: false,
+});
 
 /** Reads a number for the bound key; NaN where it is not known. */
 export type Reader = (scope: Scope) => number;
