@@ -2,15 +2,16 @@
  * Processes that die, freeze or are told to end: nothing is lost and nothing is there twice. Real processes, killed for
  * real; the oracle is `replay` of the same records without any of it.
  */
-import { createReadStream } from 'node:fs';
+import { cpSync, createReadStream, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
+import { projectFolder } from '../src/config.ts';
 import { createRandom } from '../src/feed/random.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
-import { loadCheckpoint } from '../src/state/checkpoint.ts';
+import { CHECKPOINT_FORMAT, loadCheckpoint } from '../src/state/checkpoint.ts';
 import { CHECKPOINT_STEPS, PUBLISH_STEPS } from './crash-point.ts';
 import {
   compareAlerts,
@@ -44,6 +45,7 @@ import {
   startServe,
   taken,
   temporaryFolder,
+  tryServe,
   until,
   whenReady,
   writePopulation,
@@ -315,6 +317,61 @@ fault('R4', 'SIGSTOP of serve, another takes over, SIGCONT', 3 * MINUTE_MS, asyn
   expectSame((await sending.exited).code, 0);
   await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= fewAlerts.length);
   expectSame((await owner.end()).code, 0);
+  compareAlerts(figures, await alertsIn(broker.url), fewAlerts);
+});
+
+/** The program as another version of it, whose checkpoints have another format. */
+function versionOfProgram(version: string, format: number): string {
+  const root = freshPath(`version-${version}`);
+  for (const part of ['src', 'package.json']) cpSync(join(projectFolder, part), join(root, part), { recursive: true });
+  for (const part of ['rules', 'node_modules']) symlinkSync(join(projectFolder, part), join(root, part));
+  const replace = (path: string, from: string, to: string): void => {
+    const text = readFileSync(join(root, path), 'utf8');
+    expectSame(text.includes(from), true, `${path} has no ${from}`);
+    writeFileSync(join(root, path), text.replace(from, to));
+  };
+  replace('package.json', '"version": "', `"version": "${version}", "was": "`);
+  replace('src/state/checkpoint.ts', `CHECKPOINT_FORMAT = ${CHECKPOINT_FORMAT}`, `CHECKPOINT_FORMAT = ${format}`);
+  return root;
+}
+
+fault('R24', 'upgrades and ways back under load, the last one to a newer format', 5 * MINUTE_MS, async (figures) => {
+  const [next, newer] = [
+    versionOfProgram('998.0.0', CHECKPOINT_FORMAT),
+    versionOfProgram('999.0.0', CHECKPOINT_FORMAT + 1),
+  ];
+  const formatNow = (): number => {
+    const partition = join(data, 'partition-0');
+    const names = readdirSync(partition).filter((name) => /^checkpoint-\d+$/.test(name));
+    return readFileSync(join(partition, names.sort().at(-1)!)).readUInt32LE(8);
+  };
+  figures['records'] = few;
+  const sending = publishing(fewFile, broker.url, ['--rate', String(Math.ceil(few / 10))]);
+  figures['versions'] = 0;
+  for (const root of [undefined, next, undefined, newer]) {
+    const serving = await startServe({ ...serveArgs(), root });
+    const isFirst = figures['versions'] === 0;
+    const { log } = serving;
+    expectSame(/"checkpoint":\d+,.*"msg":"state restored"/.test(log()), !isFirst, log());
+    const before = await countIn(broker.url, 'ALERTS');
+    await until('some records', async () => (await recordsTaken(serving.ops)) > few / 20);
+    await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > before);
+    expectSame((await serving.end()).code, 0);
+    expectSame(formatNow(), root === newer ? CHECKPOINT_FORMAT + 1 : CHECKPOINT_FORMAT);
+    figures['versions']++;
+  }
+  const { running, ready } = await tryServe(serveArgs());
+  expectSame(ready, undefined);
+  const refused = await running.exited;
+  expectSame(refused.code, 3, refused.stderr);
+  expectSame(/has format \d+; this program knows formats up to \d+\.$/m.test(refused.stderr), true, refused.stderr);
+  // As it says: the state is made anew from the stream, and every alert is there already or still to come.
+  data = freshPath('data');
+  const back = await startServe(serveArgs());
+  expectSame((await sending.exited).code, 0);
+  await taken(back.ops, few);
+  await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= fewAlerts.length);
+  expectSame((await back.end()).code, 0);
   compareAlerts(figures, await alertsIn(broker.url), fewAlerts);
 });
 

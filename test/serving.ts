@@ -169,10 +169,10 @@ export async function endProcesses(): Promise<void> {
  */
 export function ringfence(
   args: string[],
-  options: { environment?: Record<string, string>; asJob?: boolean; input?: string } = {},
+  options: { environment?: Record<string, string>; asJob?: boolean; input?: string; root?: string | undefined } = {},
 ): Running {
-  const { environment = {}, asJob = false, input } = options;
-  const child = spawn(process.execPath, [join(projectFolder, 'src/main.ts'), ...args], {
+  const { environment = {}, asJob = false, input, root = projectFolder } = options;
+  const child = spawn(process.execPath, [join(root, 'src/main.ts'), ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...environment },
     detached: asJob,
@@ -230,6 +230,8 @@ export interface ServeOptions {
   config?: string;
   /** Further arguments. */
   args?: string[];
+  /** Where the program lies; this one where absent. */
+  root?: string | undefined;
 }
 
 export function serveArguments({ nats, data, rules, config, args = [] }: ServeOptions): string[] {
@@ -245,7 +247,7 @@ export function serveArguments({ nats, data, rules, config, args = [] }: ServeOp
 
 /** Starts `serve`; undefined where it ended before it was ready. */
 export async function tryServe(options: ServeOptions): Promise<{ running: Running; ready: Serving | undefined }> {
-  const running = ringfence(serveArguments(options));
+  const running = ringfence(serveArguments(options), { root: options.root });
   return { running, ready: await whenReady(running) };
 }
 
