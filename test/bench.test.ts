@@ -130,9 +130,7 @@ test('a checkpoint suite tells alerts during a checkpoint from those between', {
   expect(during).toBeGreaterThan(0);
   // Of 1,800 records the first 300 do not count.
   expect(between! + during!).toBe(300);
-  expect([...figures].filter(([figure, ms]) => figure.startsWith('start_to_ready') && ms > 0)).toHaveLength(
-    1,
-  );
+  expect([...figures].filter(([figure, ms]) => figure.startsWith('start_to_ready') && ms > 0)).toHaveLength(1);
 });
 
 test('a run is kept by version and day, with the machine in the first line', () => {
