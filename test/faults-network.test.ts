@@ -2,7 +2,6 @@
  * A network between `serve` and its broker that is slow, breaks connections off, or keeps them open and passes nothing any more:
  * records go on being read, and the alerts are those of a run without any of it.
  */
-
 import { writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';

@@ -2,7 +2,6 @@
  * What the converters share: CSV of the plain kind (no quotes, one header line) as rows by column name, and the frame of a
  * command that writes records as NDJSON.
  */
-
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ExitCode, RingfenceError } from '../../src/errors.ts';

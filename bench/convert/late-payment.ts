@@ -10,7 +10,6 @@
  * A bill settled N days after its due date is thus paid N days and 6 h after `dueTime`: whole days late agree with the
  * column DaysLate, and a rule that fires N days after the due time has fired before the payment.
  */
-
 import type { RawRecord } from '../../src/feed/raw-record.ts';
 import { dataFile, type Row, readRows, runConverter, writeRecords } from './csv.ts';
 

@@ -8,7 +8,6 @@
  * because the set does not say where that phone was. Subscriber numbers are made up from the ids of the set, and times, which
  * have no zone there, are read as UTC.
  */
-
 import type { RawRecord } from '../../src/feed/raw-record.ts';
 import { dataFile, type Row, readRows, runConverter, writeRecords } from './csv.ts';
 

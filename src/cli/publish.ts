@@ -3,7 +3,6 @@
  * every one of them. A line that is no JSON object is sent as it is, as a message of its own: the engine puts it into the
  * dead-letter stream, where somebody looks for it, and it cannot spoil the records that would have shared its message.
  */
-
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { ExitCode, RingfenceError } from '../errors.ts';

@@ -1,7 +1,6 @@
 /**
  * `replay`: the engine over files, without NATS. The same records give the same alerts as over NATS, byte for byte.
  */
-
 import { once } from 'node:events';
 import { createWriteStream, readFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';

@@ -7,7 +7,6 @@
  * acknowledgement does not come is sent again, after a reconnect at once. It can then be in the stream twice; the engine
  * counts a recordId once.
  */
-
 import { createInbox, type NatsConnection } from '@nats-io/transport-node';
 import { RingfenceError } from '../errors.ts';
 import { RECORD_TYPES } from '../record/usage-record.ts';

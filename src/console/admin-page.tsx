@@ -2,7 +2,7 @@
  * Who may sign in and which programs may ask: people with their roles and desks, keys with their scopes and their end. A
  * password or key that was made here is shown once, in a dialog that somebody has to close.
  */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { NUMBER_VIEWS, type NumberView, ROLES, type Role, SCOPES, type Scope } from '../access/grants.ts';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import {
@@ -18,6 +18,7 @@ import {
 } from './admin-api.ts';
 import { ApiError } from './api.ts';
 import { CopyButton } from './copy-button.tsx';
+import { CloseButton, Dialog } from './dialog.tsx';
 import { Icon } from './icons.tsx';
 import { format, messages, now } from './locale.ts';
 import { NameField } from './name-field.tsx';
@@ -353,15 +354,10 @@ function EditDialog(props: {
   onGrant(roles: readonly Role[], desks: readonly Desk[]): Promise<boolean>;
 }) {
   const t = messages.value.admin;
-  const dialog = useRef<HTMLDialogElement>(null);
   const [roles, setRoles] = useState(props.user.roles as readonly Role[]);
   const [desks, setDesks] = useState(props.user.desks as readonly Desk[]);
-  useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} class="case-dialog" aria-labelledby="edit-heading" onClose={props.onClose}>
-      <header>
-        <h2 id="edit-heading">{t.editPerson(props.user.name)}</h2>
-      </header>
+    <Dialog id="edit-heading" title={t.editPerson(props.user.name)} onClose={props.onClose}>
       <form
         method="dialog"
         onSubmit={(event) => {
@@ -378,15 +374,13 @@ function EditDialog(props: {
           }}
         />
         <div class="button-group">
-          <button type="button" class="button" onClick={() => dialog.current?.close()}>
-            {messages.value.cases.cancel}
-          </button>
+          <CloseButton label={messages.value.cases.cancel} />
           <button type="submit" class="button primary" disabled={roles.length === 0 || desks.length === 0}>
             {t.save}
           </button>
         </div>
       </form>
-    </dialog>
+    </Dialog>
   );
 }
 
@@ -455,24 +449,21 @@ function KeyForm(props: { onMake(wanted: Parameters<typeof addKey>[0]): Promise<
 
 function SecretDialog({ made, onClose }: { made: Made; onClose(): void }) {
   const t = messages.value.admin;
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} class="case-dialog" aria-labelledby="secret-heading" onClose={onClose}>
-      <header>
-        <h2 id="secret-heading">{made.kind === 'password' ? t.passwordOf(made.name) : t.keyOf(made.name)}</h2>
-      </header>
+    <Dialog
+      id="secret-heading"
+      title={made.kind === 'password' ? t.passwordOf(made.name) : t.keyOf(made.name)}
+      onClose={onClose}
+    >
       <div class="dialog-body">
         <p>{made.kind === 'password' ? t.passwordOnce : t.keyOnce}</p>
         <p class="secret">
           <code>{made.secret}</code> <CopyButton text={made.secret} />
         </p>
         <div class="button-group">
-          <button type="button" class="button primary" onClick={() => dialog.current?.close()}>
-            {t.noted}
-          </button>
+          <CloseButton label={t.noted} primary />
         </div>
       </div>
-    </dialog>
+    </Dialog>
   );
 }

@@ -1,6 +1,7 @@
 /** What the rule of an alert tells people: what it detects, where it may be lawful, and what to do. */
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
+import { FailureNote } from './failure-note.tsx';
 import { getRule, type RuleDetail } from './rule-api.ts';
 import { RuleNotes } from './rule-parts.tsx';
 import { ruleText } from './rule-text.ts';
@@ -24,12 +25,6 @@ export function AlertRuleNotes({ ruleId, ruleVersion }: { ruleId: string; ruleVe
     );
     return () => stopped.abort();
   }, [ruleId, ruleVersion]);
-  if (failure !== '') {
-    return (
-      <p class="note" role="alert">
-        {failure}
-      </p>
-    );
-  }
+  if (failure !== '') return <FailureNote failure={failure} />;
   return rule?.id === ruleId ? <RuleNotes rule={rule} /> : null;
 }

@@ -2,7 +2,6 @@
  * The calls of the HTTP API that the console makes. Addresses are relative to the page, so that a reverse proxy may put
  * both under any path.
  */
-
 import type { AlertData, Desk, Severity } from '../alerts/alert.ts';
 import type {
   AuditPageView,

@@ -2,12 +2,12 @@
  * The questions before something is done to a case or to several: an outcome, an end with a reason, an offer, an entry of a
  * list ... Each is one form with a few fields; what the fields say becomes one event.
  */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
 import { type CaseSummary, getListNames } from './case-api.ts';
-import { Icon } from './icons.tsx';
+import { CloseButton, Dialog } from './dialog.tsx';
 import { format, locale, messages } from './locale.ts';
 import { MergeTarget } from './merge-target.tsx';
 import { fieldOf, momentOf } from './zone.ts';
@@ -71,12 +71,10 @@ export function CaseDialog(props: CaseDialogProps) {
   const { kind, desk, cases, count, onDecide, onCancel } = props;
   const t = messages.value.cases;
   const q = messages.value.caseQuestions[kind];
-  const dialog = useRef<HTMLDialogElement>(null);
   const [lists, setLists] = useState<readonly string[]>([]);
   const fields = fieldsOf(props, lists);
   const [values, setValues] = useState<Values>(() => startOf(props, fields));
   useEffect(() => {
-    dialog.current?.showModal();
     if (kind !== 'listEntry') return;
     // The names are only offered; without them one can still be typed.
     getListNames().then(setLists, (error: unknown) => {
@@ -89,13 +87,12 @@ export function CaseDialog(props: CaseDialogProps) {
     (kind !== 'tag' || `${values['add']}${values['remove']}`.trim() !== '') &&
     (kind !== 'merge' || (values['into'] ?? '') !== '');
   return (
-    <dialog ref={dialog} class="case-dialog" aria-labelledby="case-dialog-heading" onClose={onCancel}>
-      <header>
-        <h2 id="case-dialog-heading">{q.heading(count, format.value.number(count))}</h2>
-        <button type="button" class="icon-button" aria-label={t.cancel} onClick={() => dialog.current?.close()}>
-          <Icon name="close" />
-        </button>
-      </header>
+    <Dialog
+      id="case-dialog-heading"
+      title={q.heading(count, format.value.number(count))}
+      dismiss={t.cancel}
+      onClose={onCancel}
+    >
       <form
         method="dialog"
         onSubmit={(event) => {
@@ -112,15 +109,13 @@ export function CaseDialog(props: CaseDialogProps) {
           <FieldInput key={field.name} field={field} value={values[field.name] ?? ''} onInput={set} />
         ))}
         <div class="button-group">
-          <button type="button" class="button" onClick={() => dialog.current?.close()}>
-            {t.cancel}
-          </button>
+          <CloseButton label={t.cancel} />
           <button type="submit" class="button primary" disabled={!isComplete}>
             {q.submit}
           </button>
         </div>
       </form>
-    </dialog>
+    </Dialog>
   );
 }
 

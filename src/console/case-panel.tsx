@@ -7,6 +7,7 @@ import { type CaseDetail, type CaseEvent, getCase, postCaseEvent } from './case-
 import type { CaseQuestion } from './case-dialog.tsx';
 import { change, myName, tellFailure, UNNAMED } from './case-work.ts';
 import { Fact } from './fact.tsx';
+import { FailureNote } from './failure-note.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
 import { later, useIdle } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
@@ -87,11 +88,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
         )}
       </PanelHeader>
       <div class="panel-body">
-        {failure !== '' && (
-          <p class="note" role="alert">
-            {t.failed(failure)}
-          </p>
-        )}
+        <FailureNote failure={failure} say={t.failed} />
         {found === undefined && failure === '' && <p class="note">{t.loading}</p>}
         {found !== undefined && (
           <>

@@ -4,6 +4,7 @@ import type { Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
 import { type DeskSettings, deleteView, getDeskSettings, putDefaultView, putView } from './case-api.ts';
 import { tellFailure, UNNAMED } from './case-work.ts';
+import { CloseButton, Dialog } from './dialog.tsx';
 import { messages } from './locale.ts';
 import { go, place, readCaseFilters, writeCaseFilters } from './location.ts';
 import { NameField } from './name-field.tsx';
@@ -136,15 +137,10 @@ function SaveDialog(props: {
   onSave(name: string, shared: boolean): void;
 }) {
   const t = messages.value.views;
-  const dialog = useRef<HTMLDialogElement>(null);
   const [name, setName] = useState(props.known?.name ?? '');
   const [shared, setShared] = useState(props.known?.shared ?? false);
-  useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} class="case-dialog" aria-labelledby="view-heading" onClose={props.onClose}>
-      <header>
-        <h2 id="view-heading">{t.heading}</h2>
-      </header>
+    <Dialog id="view-heading" title={t.heading} onClose={props.onClose}>
       <form
         method="dialog"
         onSubmit={(event) => {
@@ -158,14 +154,12 @@ function SaveDialog(props: {
           {t.forDesk}
         </label>
         <div class="button-group">
-          <button type="button" class="button" onClick={() => dialog.current?.close()}>
-            {messages.value.cases.cancel}
-          </button>
+          <CloseButton label={messages.value.cases.cancel} />
           <button type="submit" class="button primary" disabled={name.trim() === ''}>
             {t.save}
           </button>
         </div>
       </form>
-    </dialog>
+    </Dialog>
   );
 }

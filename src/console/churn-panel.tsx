@@ -8,6 +8,7 @@ import type { ChurnReport } from '../rules/churn-report.ts';
 import { ApiError, getChurn } from './api.ts';
 import { getFeedback } from './case-api.ts';
 import { Fact } from './fact.tsx';
+import { FailureNote } from './failure-note.tsx';
 import { format, messages } from './locale.ts';
 import { may } from './session.ts';
 import { scorePartName } from './slugs.ts';
@@ -49,11 +50,7 @@ export function ChurnPanel() {
   return (
     <section class="churn-panel" aria-labelledby="churn-heading">
       <h2 id="churn-heading">{t.heading}</h2>
-      {failure !== '' && (
-        <p class="note" role="alert">
-          {messages.value.operations.failed(failure)}
-        </p>
-      )}
+      <FailureNote failure={failure} say={messages.value.operations.failed} />
       {report !== undefined && <Report report={report} uplift={uplift} />}
     </section>
   );

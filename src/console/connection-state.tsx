@@ -1,5 +1,4 @@
 /** How fresh the page is, in words and with an icon, always in sight; and a banner once it has been stale for a while. */
-
 import { Icon } from './icons.tsx';
 import { feedState, liveDesks, retryFeed } from './live-alerts.ts';
 import { format, messages, now } from './locale.ts';

@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { DeadLetterView } from '../http/schemas.ts';
 import { ApiError, getDeadLetter, replayDeadLetter } from './api.ts';
 import { Fact } from './fact.tsx';
+import { FailureNote } from './failure-note.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, messages } from './locale.ts';
 import { letterReasonName } from './slugs.ts';
@@ -48,11 +49,7 @@ export function DeadLetterPanel({ seq, panelRef, onClose, onReplayed }: DeadLett
         )}
       </PanelHeader>
       <div class="panel-body">
-        {failure !== '' && (
-          <p class="note" role="alert">
-            {t.failed(failure)}
-          </p>
-        )}
+        <FailureNote failure={failure} say={t.failed} />
         {letter === undefined && failure === '' && <p class="note">{t.loading}</p>}
         {letter !== undefined && (
           <>

@@ -1,21 +1,20 @@
 /** What the outcomes of a desk say of its rules: how often each was right; for retention, offers against the control group. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
 import { type Feedback, getFeedback } from './case-api.ts';
+import { Dialog } from './dialog.tsx';
 import { Fact } from './fact.tsx';
-import { Icon } from './icons.tsx';
+import { FailureNote } from './failure-note.tsx';
 import { format, messages } from './locale.ts';
 import { ruleTitle } from './rule-names.ts';
 
 export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void }) {
   const t = messages.value.feedback;
   const f = format.value;
-  const dialog = useRef<HTMLDialogElement>(null);
   const [feedback, setFeedback] = useState<Feedback>();
   const [failure, setFailure] = useState('');
   useEffect(() => {
-    dialog.current?.showModal();
     const stopped = new AbortController();
     getFeedback(desk, stopped.signal).then(setFeedback, (error: unknown) => {
       if (stopped.signal.aborted) return;
@@ -28,19 +27,9 @@ export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void 
   const own = feedback?.desks[0];
   const rules = [...(feedback?.rules ?? [])].sort((a, b) => b.closed - a.closed);
   return (
-    <dialog ref={dialog} class="case-dialog wide" aria-labelledby="feedback-heading" onClose={onClose}>
-      <header>
-        <h2 id="feedback-heading">{t.heading(messages.value.nav[desk])}</h2>
-        <button type="button" class="icon-button" aria-label={t.close} onClick={() => dialog.current?.close()}>
-          <Icon name="close" />
-        </button>
-      </header>
+    <Dialog id="feedback-heading" title={t.heading(messages.value.nav[desk])} wide dismiss={t.close} onClose={onClose}>
       <div class="dialog-body">
-        {failure !== '' && (
-          <p class="note" role="alert">
-            {messages.value.cases.failed(failure)}
-          </p>
-        )}
+        <FailureNote failure={failure} say={messages.value.cases.failed} />
         {own !== undefined && (
           <dl class="facts">
             <Fact name={t.closed}>{f.number(own.closed)}</Fact>
@@ -90,6 +79,6 @@ export function FeedbackDialog({ desk, onClose }: { desk: Desk; onClose(): void 
           </table>
         )}
       </div>
-    </dialog>
+    </Dialog>
   );
 }

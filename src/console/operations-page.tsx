@@ -8,6 +8,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { OperationsView } from '../http/schemas.ts';
 import { ApiError, getOperations } from './api.ts';
 import { ChurnPanel } from './churn-panel.tsx';
+import { FailureNote } from './failure-note.tsx';
 import { format, messages, now } from './locale.ts';
 import type { PlotData, PlotSeries } from './plot.ts';
 import { TimePlot } from './time-plot.tsx';
@@ -184,11 +185,7 @@ export function OperationsPage() {
         <h1>{t.heading}</h1>
         <p class="hint">{t.window(f.minutes(READINGS_MAX / 60))}</p>
       </header>
-      {failure.value !== '' && (
-        <p class="note" role="alert">
-          {t.failed(failure.value)}
-        </p>
-      )}
+      <FailureNote failure={failure.value} say={t.failed} />
       {view !== undefined && <Tiles view={view} />}
       <div class="charts">
         {charts.map((chart) => (

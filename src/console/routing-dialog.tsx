@@ -1,9 +1,9 @@
 /** How cases of a desk come to people: lanes with their conditions and times, and who takes from which. A lead edits it. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { type Desk, SEVERITIES } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
 import { type DeskSettings, putRouting } from './case-api.ts';
-import { Icon } from './icons.tsx';
+import { CloseButton, Dialog } from './dialog.tsx';
 import { format, messages } from './locale.ts';
 
 type Routing = DeskSettings['routing'];
@@ -23,10 +23,8 @@ export function RoutingDialog(props: {
 }) {
   const { desk, settings, onChanged, onClose } = props;
   const t = messages.value.routing;
-  const dialog = useRef<HTMLDialogElement>(null);
   const [routing, setRouting] = useState<Routing>(settings.routing);
   const [failure, setFailure] = useState('');
-  useEffect(() => dialog.current?.showModal(), []);
   const { lanes, people } = routing;
   const setLane = (at: number, change: Partial<Lane>): void =>
     setRouting({ ...routing, lanes: lanes.with(at, { ...lanes[at]!, ...change }) });
@@ -54,18 +52,13 @@ export function RoutingDialog(props: {
     </label>
   );
   return (
-    <dialog ref={dialog} class="case-dialog wide" aria-labelledby="routing-heading" onClose={onClose}>
-      <header>
-        <h2 id="routing-heading">{t.heading(messages.value.nav[desk])}</h2>
-        <button
-          type="button"
-          class="icon-button"
-          aria-label={messages.value.cases.cancel}
-          onClick={() => dialog.current?.close()}
-        >
-          <Icon name="close" />
-        </button>
-      </header>
+    <Dialog
+      id="routing-heading"
+      title={t.heading(messages.value.nav[desk])}
+      wide
+      dismiss={messages.value.cases.cancel}
+      onClose={onClose}
+    >
       <form
         class="dialog-body"
         method="dialog"
@@ -196,14 +189,12 @@ export function RoutingDialog(props: {
           </p>
         )}
         <div class="button-group">
-          <button type="button" class="button" onClick={() => dialog.current?.close()}>
-            {messages.value.cases.cancel}
-          </button>
+          <CloseButton label={messages.value.cases.cancel} />
           <button type="submit" class="button primary" disabled={lanes.some(({ name }) => name.trim() === '')}>
             {t.save}
           </button>
         </div>
       </form>
-    </dialog>
+    </Dialog>
   );
 }

@@ -1,5 +1,4 @@
 /** The calls of the API about rules and their changes that the console makes. */
-
 import type { DraftView, ProposalView, RuleChangesView } from '../http/rule-change-schemas.ts';
 import type { RuleDetail, RuleSummary } from '../http/schemas.ts';
 import type { BackTestResult } from '../rule-changes/change-event.ts';

@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
 import { NO_FILTERS } from './desk-queue.ts';
+import { FailureNote } from './failure-note.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
@@ -85,11 +86,7 @@ export function RulePanel(props: {
         )}
       </PanelHeader>
       <div class="panel-body rule">
-        {failure !== '' && (
-          <p class="note" role="alert">
-            {failure}
-          </p>
-        )}
+        <FailureNote failure={failure} />
         {changes === undefined && failure === '' && <p class="note">{t.loading}</p>}
         <p role="status" class={said === '' ? 'visually-hidden' : 'said-done'}>
           {said}

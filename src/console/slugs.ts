@@ -1,5 +1,4 @@
 /** Slugs of alerts in the reader's language. Rules may bring new ones: a slug without a name is shown as it is. */
-
 import { messages } from './locale.ts';
 import type { Messages } from './messages.ts';
 

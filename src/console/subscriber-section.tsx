@@ -4,6 +4,7 @@ import { DESKS, type Evidence, SEVERITIES } from '../alerts/alert.ts';
 import type { SubscriberView } from '../http/schemas.ts';
 import type { FeatureView } from './api.ts';
 import { Fact } from './fact.tsx';
+import { FailureNote } from './failure-note.tsx';
 import { FeatureName, featureText, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { format, messages } from './locale.ts';
@@ -35,11 +36,7 @@ export function SubscriberSection({ subscriber, evidence, openAlertId }: Subscri
       </h2>
       {msisdn === '' && <p class="note">{t.none}</p>}
       {unknown && <p class="note">{t.unknown}</p>}
-      {error !== '' && (
-        <p class="note" role="alert">
-          {t.failed(error)}
-        </p>
-      )}
+      <FailureNote failure={error} say={t.failed} />
       {msisdn !== '' && view === undefined && !unknown && error === '' && <p class="note">{t.loading}</p>}
       {view !== undefined && (
         <>

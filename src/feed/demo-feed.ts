@@ -15,7 +15,6 @@
  * minutes behind the newest record. Their plan begins that much before `now`, so that the desks see them from the first second
  * whatever the allowed lateness is.
  */
-
 import { createAgenda } from './agenda.ts';
 import {
   CASE_KINDS,

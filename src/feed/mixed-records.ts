@@ -6,7 +6,6 @@
  * Almost nothing here should alert: a subscriber stays in one cell (no collisions) and rarely calls abroad. Under Zipf
  * the hottest subscriber makes about one record in fifteen of a million, so a few of the hottest do trip volume rules.
  */
-
 import { cents } from './planted-case.ts';
 import { createRandom, mix, zipfRank } from './random.ts';
 import type { RawRecord } from './raw-record.ts';

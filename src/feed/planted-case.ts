@@ -5,7 +5,6 @@
  *
  * C01 and C02 are the absence of usage, so their scripts add nothing: they say how the subscriber's normal usage changes.
  */
-
 import type { Desk } from '../alerts/alert.ts';
 import { between, pick, type Random } from './random.ts';
 import type { RawRecord } from './raw-record.ts';

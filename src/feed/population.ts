@@ -11,7 +11,6 @@
  * Ordinary subscribers rarely trip a rule, but some do, as in life: a few pay more than ten days late, a few
  * complaints stay open, a few go quiet for a week.
  */
-
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { createAgenda } from './agenda.ts';
 import {

@@ -2,7 +2,6 @@
  * The usage record as producers send it: the JSON form of the public contract, before decoding. The feed and the
  * converters of `bench/convert/` make these; what the engine works on is `record/usage-record.ts`.
  */
-
 import type { RecordType } from '../record/usage-record.ts';
 
 export interface RawRecord {

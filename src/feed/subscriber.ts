@@ -4,7 +4,6 @@
  * the home range is an unassigned-looking block of 86 139, foreign numbers come from ranges that regulators keep for
  * fiction where there is one (NANP 555-01xx, Ofcom 07700 900xxx, ACMA 0491 570 xxx, ARCEP 06 39 98).
  */
-
 import { mix, type Random } from './random.ts';
 
 /** Eight digits behind 86139; the upper part is kept for contacts outside the population. */

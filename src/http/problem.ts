@@ -2,7 +2,6 @@
  * Problem details (RFC 9457): the one shape of every error that this server answers, whoever found it: a handler, the
  * schema validation, the router, the rate limit or the HTTP parser.
  */
-
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { isNoAnswer } from '../source/connection.ts';

@@ -7,7 +7,6 @@
  * the fraud desk: the others are shown usage and money. A file leaves the house, so it is for analysts and leads alone, holds
  * nothing that the list would not show them, and is written down.
  */
-
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';

@@ -7,7 +7,6 @@
  *
  * Not known: a missing number is NaN and a missing text is `''`. Every comparison with one of them is false, `!=` too.
  */
-
 import type { ContactHours } from '../reference/contact-hours.ts';
 import {
   NUMBER_COLUMNS,

@@ -1,5 +1,4 @@
 /** What a feature of a rule asks for: the parts that most aggregates have in common, read and checked once. */
-
 import type { Operator } from '../state/operator.ts';
 import type { Compiled } from './compile.ts';
 import type { Node } from './expression.ts';

@@ -2,7 +2,6 @@
  * Features over a window: totals, different values, means of days and baselines over its panes, and totals of the current
  * shift. All totals over the same records and panes share one list, with a column for each value that is added up.
  */
-
 import { SEGMENT_UNITS_MAX } from '../state/block.ts';
 import { createDistinct, DISTINCT_PANES_MAX } from '../state/distinct.ts';
 import { createFrequency } from '../state/frequency.ts';

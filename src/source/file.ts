@@ -6,7 +6,6 @@
  * Memory is bounded: one block in flight and at most one unfinished line of LINE_BYTES_MAX. A longer line is handed out
  * cut, with its true length, so that it can be rejected by name instead of filling the memory or ending the run.
  */
-
 import { createReadStream } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';

@@ -4,7 +4,6 @@
  * An operator owns one segment of a key's block: `update` takes a record into it, readers (functions of the scope) take
  * values out. Operators never look at each other. Rules that ask for the same thing share one operator.
  */
-
 import { BLANK_RECORD, type SeenRecord } from '../record/usage-record.ts';
 import type { Shift } from '../reference/local-time.ts';
 import type { Destination } from '../reference/numbering-plan.ts';

@@ -1,0 +1,45 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { Icon } from './icons.tsx';
+
+/** Closes the dialog that the button stands in. */
+const closeAround = (event: { currentTarget: HTMLButtonElement }): void =>
+  event.currentTarget.closest('dialog')?.close();
+
+/** A question or an answer over the page, open from the moment at which it is there. */
+export function Dialog(props: {
+  /** Of the heading. */
+  id: string;
+  title: string;
+  wide?: boolean;
+  /** Label of the cross beside the heading; without it there is none, and a button below closes. */
+  dismiss?: string;
+  onClose(): void;
+  children: ComponentChildren;
+}) {
+  const { id, title, wide = false, dismiss, onClose, children } = props;
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} class={wide ? 'case-dialog wide' : 'case-dialog'} aria-labelledby={id} onClose={onClose}>
+      <header>
+        <h2 id={id}>{title}</h2>
+        {dismiss !== undefined && (
+          <button type="button" class="icon-button" aria-label={dismiss} onClick={closeAround}>
+            <Icon name="close" />
+          </button>
+        )}
+      </header>
+      {children}
+    </dialog>
+  );
+}
+
+/** The button among those of a dialog that ends it without doing anything. */
+export function CloseButton({ label, primary = false }: { label: string; primary?: boolean }) {
+  return (
+    <button type="button" class={primary ? 'button primary' : 'button'} onClick={closeAround}>
+      {label}
+    </button>
+  );
+}
