@@ -380,11 +380,41 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await page.keyboard.press('j');
     await page.locator('tr.group.active .group-toggle:focus').waitFor();
     await page.keyboard.press('Enter');
+    await page.locator('td.c-choose').first().waitFor();
     await page.keyboard.press('j');
     await page.locator('tr.active a:focus').waitFor();
     await page.keyboard.press('k');
     await page.keyboard.press('Enter');
     await expect.poll(() => page.locator('td.c-choose').count()).toBe(0);
+  });
+
+  test('what a colleague has closed is found, reopened together, and closed again by undo', async () => {
+    const two = [await publish(), await publish()];
+    for (const { caseId } of two) {
+      // The gateway has to have read the alert first.
+      const assign = { type: 'assign', assignee: 'Clara', by: 'Clara' };
+      await expect.poll(async () => (await post(caseId, assign)).status).toBe(200);
+      await post(caseId, { type: 'outcome', outcome: 'falsePositive', by: 'Clara' });
+    }
+    const page = await open('#/cases/fraud?status=closed&assignee=Clara&lang=en');
+    await expect.poll(() => rows(page).count()).toBe(2);
+    await page.getByRole('checkbox', { name: 'Choose all' }).check();
+    const bar = page.locator('.bulk-bar');
+    expect(await bar.getByRole('button').allInnerTexts()).toEqual(['Reopen', 'Choose none']);
+    await bar.getByRole('button', { name: 'Reopen' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Reopen 2 cases' });
+    const submit = dialog.getByRole('button', { name: 'Reopen' });
+    expect(await submit.isDisabled()).toBe(true);
+    await dialog.getByLabel('Reason').fill('Another complaint');
+    await submit.click();
+    await page.getByText('2 cases reopened.').waitFor();
+    await page.getByRole('combobox', { name: 'Status' }).selectOption('All that are not closed');
+    expect(await page.getByRole('combobox', { name: 'Assignee' }).inputValue()).toBe('@Clara');
+    await expect.poll(() => rows(page).count()).toBe(2);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('No case matches the filters').waitFor();
+    await page.getByRole('combobox', { name: 'Assignee' }).selectOption('Everybody');
+    expect(page.url()).not.toContain('assignee');
   });
 
   test('are usable in Chinese and without a mouse or good eyes', async () => {

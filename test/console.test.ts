@@ -202,6 +202,25 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     expect(page.url()).toContain(`subscriber=${servedMsisdn}`);
   });
 
+  test('what was the matter with a subscriber before is read when somebody asks', async () => {
+    const before = makeAlert({ desk: 'arrears', status: 'resolved', title: { en: 'Paid late', 'zh-CN': '迟付' } });
+    const servedMsisdn = before.key.value;
+    const now = makeAlert({ key: before.key, servedMsisdn });
+    await publish({ ...before, servedMsisdn }, now);
+    const page = await open('#/desk/fraud?lang=en');
+    await row(page, now).getByRole('link').click();
+    await panel(page).getByText('Earlier alerts').click();
+    await panel(page).getByRole('link', { name: 'Paid late' }).click();
+    await page.getByRole('table', { name: 'Alerts of the Arrears desk' }).waitFor();
+    await panel(page).getByText(before.alertId).waitFor();
+    // Whoever has none is said to have none.
+    const other = makeAlert();
+    await publish(other);
+    await page.goto(`${server.url}/#/desk/fraud?lang=en&alert=${other.alertId}`);
+    await panel(page).getByText('Earlier alerts').click();
+    await panel(page).getByText('No earlier alerts are kept').waitFor();
+  });
+
   test('a revision replaces its row where it stands', async () => {
     const [first, second] = [makeAlert({ severity: 'warning' }), makeAlert()];
     await publish(first, second);

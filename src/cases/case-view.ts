@@ -125,7 +125,7 @@ export const CaseGroupsSchema = Type.Object(
           {
             ruleId: Type.Optional(Type.String()),
             severity: Type.Optional(Type.Enum([...SEVERITIES], { type: 'string' })),
-            servedMsisdn: Type.Optional(Type.String({ description: 'Empty: without any subscriber.' })),
+            servedMsisdn: Type.Optional(Type.String({ description: 'Empty: alerts of no subscriber.' })),
             subscriberRef: Type.Optional(
               Type.String({ description: 'In the place of the number where that is masked.' }),
             ),

@@ -115,6 +115,14 @@ export function getAlerts(filter: AlertListFilter, cursor: string | null, signal
   return get(`v1/alerts?${query}`, signal) as Promise<AlertPage>;
 }
 
+const RESOLVED_ALERTS_MAX = 50;
+
+/** The newest alerts of a subscriber, of all desks that one may see, whose condition holds no more. */
+export function getResolvedAlerts(servedMsisdn: string, signal?: AbortSignal): Promise<AlertPage> {
+  const query = new URLSearchParams({ servedMsisdn, status: 'resolved', limit: String(RESOLVED_ALERTS_MAX) });
+  return get(`v1/alerts?${query}`, signal) as Promise<AlertPage>;
+}
+
 /** Resolves where the server answers at all. */
 export async function probe(): Promise<void> {
   await get('v1/alerts?limit=1');

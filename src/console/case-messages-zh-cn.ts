@@ -228,7 +228,11 @@ export const caseMessagesZhCn: typeof caseMessages = {
     offer: { button: '记录优惠', heading: () => '记录优惠', submit: '记录' },
     promise: { button: '记录承诺', heading: () => '记录付款承诺', submit: '记录' },
     listEntry: { button: '加入名单', heading: () => '加入名单', submit: '加入' },
-    reopen: { button: '重新打开', heading: () => '重新打开案件', submit: '重新打开' },
+    reopen: {
+      button: '重新打开',
+      heading: (count, shown) => (count === 1 ? '重新打开案件' : `重新打开 ${shown} 个案件`),
+      submit: '重新打开',
+    },
   },
   offerResults: { made: '已提出', accepted: '已接受', declined: '已拒绝' },
   entryKinds: { number: '号码', prefix: '号段前缀', imsi: 'IMSI', imei: 'IMEI', cell: '小区', sender: '短信发送方' },

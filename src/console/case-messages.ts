@@ -239,7 +239,11 @@ export const caseMessages = {
       heading: (_count: number, _shown: string) => 'Add an entry to a list',
       submit: 'Add',
     },
-    reopen: { button: 'Reopen', heading: (_count: number, _shown: string) => 'Reopen the case', submit: 'Reopen' },
+    reopen: {
+      button: 'Reopen',
+      heading: (count: number, shown: string) => (count === 1 ? 'Reopen the case' : `Reopen ${shown} cases`),
+      submit: 'Reopen',
+    },
   },
   offerResults: { made: 'Made', accepted: 'Accepted', declined: 'Declined' },
   entryKinds: {

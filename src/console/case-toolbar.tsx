@@ -19,11 +19,15 @@ import {
 import { ruleTitle } from './rule-names.ts';
 import { TimeFilter } from './time-filter.tsx';
 
+/** Before the name of a person, who may be called like one of the other choices. */
+const PERSON = '@';
+
 export interface CaseToolbarProps {
   desk: Desk;
   search: { current: HTMLInputElement | null };
   /** Rules and lanes that can be chosen; one that the address names is offered all the same. */
   knownRules: readonly string[];
+  knownPeople: readonly string[];
   knownLanes: readonly string[];
   onTakeNext(): void;
   onFeedback(): void;
@@ -69,15 +73,21 @@ export function CaseToolbar(props: CaseToolbarProps) {
         CASE_FILTERS.map((name) => [name, name === 'active' ? t.allActive : messages.value.caseStatuses[name]]),
         (status) => change({ status }),
       )}
-      {select<CaseWho>(
+      {select<string>(
         t.assignee,
-        filters.who,
+        filters.assignee === '' ? filters.who : PERSON + filters.assignee,
         [
           ['all', t.everybody],
           ['mine', t.mine],
           ['nobody', t.nobodys],
+          ...withNamed(props.knownPeople, filters.assignee).map((name) => [PERSON + name, name] as const),
         ],
-        (who) => change({ who }),
+        (chosen) =>
+          change(
+            chosen.startsWith(PERSON)
+              ? { who: 'all', assignee: chosen.slice(PERSON.length) }
+              : { who: chosen as CaseWho, assignee: '' },
+          ),
       )}
       {select<Severity | ''>(
         messages.value.queue.severity,

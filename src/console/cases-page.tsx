@@ -26,19 +26,22 @@ import { may } from './session.ts';
 import { useShortcuts } from './shortcuts.tsx';
 import { boundsOf } from './time-range.ts';
 
+/** What is asked about many at once. */
+const BULK_QUESTIONS = ['assign', 'tag', 'snooze', 'merge', 'close'] as const;
 /** Times in a question are cut to this, so that the same filters ask the same question for a while. */
 const STEP_MS = 60_000;
 const ENDING_CHECK_MS = 60_000;
 
 /** What the address asks of the server. */
 function queryOf(desk: Desk, { cases, filters }: Pick<Place, 'cases' | 'filters'>, me: string): CaseQuery {
-  const { status, who, severity, ruleId, tag, lane, time, keyAccounts, overdue, endingSoon } = cases;
+  const { status, who, assignee, severity, ruleId, tag, lane, time, keyAccounts, overdue, endingSoon } = cases;
   const { from, to } = boundsOf(time, Date.now());
   const minute = Math.floor(Date.now() / STEP_MS) * STEP_MS;
   return {
     desk,
     ...(status === 'active' ? { active: true } : { status }),
     ...(who !== 'all' && { assignee: who === 'mine' ? me : '' }),
+    ...(assignee !== '' && { assignee }),
     ...(severity !== '' && { severity }),
     ...(ruleId !== '' && { ruleId }),
     ...(tag !== '' && { tag }),
@@ -56,6 +59,8 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const t = messages.value.cases;
   const { cases: wanted, filters, caseId: openId, openGroup } = place.value;
   const { group: by } = wanted;
+  /** Of what is closed nothing can be changed before it is reopened. */
+  const isClosedList = wanted.status === 'closed';
   const me = myName();
   // Made anew only when the address changes: the passing of time alone must not read the list again.
   const asked = JSON.stringify([desk, { ...wanted, columns: [] }, filters.subscriber, wanted.who === 'mine' ? me : '']);
@@ -202,6 +207,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
           desk={desk}
           search={search}
           knownRules={knownRules}
+          knownPeople={knownPeople}
           knownLanes={settings?.routing.lanes.map(({ name }) => name) ?? []}
           onRouting={settings !== undefined && may('putRouting') ? () => setShowsRouting(true) : undefined}
           onTakeNext={() => void takeNext()}
@@ -222,14 +228,25 @@ export function CasesPage({ desk }: { desk: Desk }) {
             {choosesAll && total > BULK_CASES_MAX && (
               <span class="muted">{t.chooseLimited(format.value.number(BULK_CASES_MAX))}</span>
             )}
-            <button
-              type="button"
-              class="button"
-              onClick={() => void act(chosenRows, { type: 'acknowledge' }, choosesAll)}
-            >
-              {t.acknowledge}
-            </button>
-            {me !== '' && (
+            {!isClosedList && (
+              <button
+                type="button"
+                class="button"
+                onClick={() => void act(chosenRows, { type: 'acknowledge' }, choosesAll)}
+              >
+                {t.acknowledge}
+              </button>
+            )}
+            {chosenRows.some(({ status }) => status === 'snoozed') && (
+              <button
+                type="button"
+                class="button"
+                onClick={() => void act(chosenRows, { type: 'unsnooze' }, choosesAll)}
+              >
+                {t.unsnooze}
+              </button>
+            )}
+            {!isClosedList && me !== '' && (
               <button
                 type="button"
                 class="button"
@@ -238,7 +255,7 @@ export function CasesPage({ desk }: { desk: Desk }) {
                 {t.assignToMe}
               </button>
             )}
-            {(['assign', 'tag', 'snooze', 'merge', 'close'] as const).map(
+            {(isClosedList ? (['reopen'] as const) : BULK_QUESTIONS).map(
               (kind) =>
                 !(choosesAll && kind === 'merge') && (
                   <button key={kind} type="button" class="button" onClick={() => ask(kind)}>

@@ -9,6 +9,8 @@ import { onCaseFrames } from './live-alerts.ts';
 
 /** Pages that are read again after a change; what lies behind them is read when it comes into sight. */
 const PAGES_READ_AGAIN_MAX = 5;
+/** More than a screen shows: what nobody waits for yet comes with the next page. */
+const FIRST_PAGE = 60;
 /** New cases that are counted; beyond it the number is a lower bound. */
 const NEWER_MAX = 9_999;
 
@@ -74,7 +76,8 @@ export function useCases(
       let cursor: string | null = null;
       let total = 0;
       do {
-        const page = await getCases(query, { order, cursor }, stopped.signal);
+        const limit = wanted === 0 ? FIRST_PAGE : CASE_PAGE_MAX;
+        const page = await getCases(query, { order, cursor, limit }, stopped.signal);
         rows.push(...page.cases);
         ({ next: cursor, total } = page);
       } while (cursor !== null && rows.length < wanted);

@@ -77,6 +77,8 @@ export const NO_RECORD_FILTERS: RecordFilters = { recordType: '', direction: '',
 export interface CaseFilters {
   status: CaseFilterStatus;
   who: CaseWho;
+  /** Whom a case is assigned to; empty: as `who` says. */
+  assignee: string;
   severity: Severity | '';
   ruleId: string;
   tag: string;
@@ -94,6 +96,7 @@ export interface CaseFilters {
 const NO_CASE_FILTERS: CaseFilters = {
   status: 'active',
   who: 'all',
+  assignee: '',
   severity: '',
   ruleId: '',
   tag: '',
@@ -184,6 +187,7 @@ export function readCaseFilters(texts: Readonly<Record<string, string | undefine
   return {
     status: oneOf(CASE_FILTERS, texts['status']) ?? 'active',
     who: oneOf(CASE_WHO, texts['who']) ?? 'all',
+    assignee: text('assignee'),
     severity: oneOf(SEVERITIES, texts['severity']) ?? '',
     ruleId: text('rule'),
     tag: text('tag'),
@@ -204,6 +208,7 @@ export function writeCaseFilters(filters: CaseFilters): Record<string, string> {
   const texts = {
     status: filters.status === 'active' ? '' : filters.status,
     who: filters.who === 'all' ? '' : filters.who,
+    assignee: filters.assignee,
     severity: filters.severity,
     rule: filters.ruleId,
     tag: filters.tag,

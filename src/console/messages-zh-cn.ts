@@ -334,6 +334,9 @@ export const zhCn: Messages = {
     openAlerts: '未恢复的告警',
     alertScore: (desk) => `${desk}告警评分`,
     noOpenAlerts: '没有未恢复的告警',
+    earlierAlerts: '历史告警',
+    noEarlierAlerts: '没有保留的历史告警',
+    newestEarlierAlerts: (count) => `仅显示最近 ${count} 条。`,
     since: '开始时间',
   },
 

@@ -346,6 +346,9 @@ export const en = {
     openAlerts: 'Open alerts',
     alertScore: (desk: string) => `Alerts of the desk: ${desk}`,
     noOpenAlerts: 'No open alerts',
+    earlierAlerts: 'Earlier alerts',
+    noEarlierAlerts: 'No earlier alerts are kept',
+    newestEarlierAlerts: (count: string) => `The newest ${count}; there are more.`,
     since: 'Since',
   },
 

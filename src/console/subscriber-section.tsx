@@ -7,6 +7,7 @@ import { Fact } from './fact.tsx';
 import { FailureNote } from './failure-note.tsx';
 import { FeatureName, featureText, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon } from './icons.tsx';
+import { later } from './later.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
 import { ruleTitle } from './rule-names.ts';
@@ -15,6 +16,8 @@ import { keyTypeName, scorePartName, stageName, tierName, worthName } from './sl
 import type { SubscriberState } from './subscriber-source.ts';
 import { TimePlot } from './time-plot.tsx';
 import { wholeWindow } from './usage-window.ts';
+
+const EarlierAlerts = later(async () => (await import('./earlier-alerts.tsx')).EarlierAlerts);
 
 const CHART_HEIGHT_PX = 168;
 
@@ -56,6 +59,7 @@ export function SubscriberSection({ subscriber, evidence, openAlertId }: Subscri
           <FeaturesBlock features={view.features} />
         </>
       )}
+      {msisdn !== '' && may('listAlerts') && <EarlierAlerts key={msisdn} subscriber={msisdn} />}
     </section>
   );
 }

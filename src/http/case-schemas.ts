@@ -28,7 +28,7 @@ const filters = {
   tag: Type.Optional(text(40, 'With this tag.')),
   lane: Type.Optional(Type.String({ maxLength: 64, description: 'In this lane of its desk; empty: in none.' })),
   servedMsisdn: Type.Optional(
-    Type.String({ maxLength: 64, description: 'With an alert of this subscriber; empty: of none at all.' }),
+    Type.String({ maxLength: 64, description: 'With an alert of this subscriber; empty: with an alert of none.' }),
   ),
   keyValue: Type.Optional(text(256, 'Of this account, subscriber, cell ...')),
   isControl: Type.Optional(Type.Boolean()),
