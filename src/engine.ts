@@ -915,10 +915,15 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  /** Where in its interval a key is looked at: the same for the same key, whatever number its text has at the moment. */
-  const phaseOf = (rule: CompiledRule): number => {
+  /** The same number for the same key for ever: that of a text is given to another one when its key has been forgotten. */
+  const lastingKeyOf = ({ keyType }: CompiledRule): number => {
     const key = keyOf(cursor);
-    const hash = Math.abs(Math.imul((key > 0 ? key : fingerprint(keyText(rule.keyType))) | 0, 0x9e3779b1));
+    return key > 0 ? key : fingerprint(keyText(keyType));
+  };
+
+  /** Where in its interval a key is looked at. */
+  const phaseOf = (rule: CompiledRule): number => {
+    const hash = Math.abs(Math.imul(lastingKeyOf(rule) | 0, 0x9e3779b1));
     const { phase, everyMs } = rule;
     return phase === undefined ? hash % everyMs : (phase.fromMs + (hash % phase.spanMs)) % everyMs;
   };
@@ -1125,8 +1130,12 @@ export function createEngine(options: EngineOptions): Engine {
       holdEpisode(cursor, episode, scope.now);
       if (rule.falls && reached < before) lowerEpisode(cursor, episode, reached);
     }
-    if (rule.suppressBy >= 0 && isSuppressed(rule, reached)) return;
-    if (reached <= before || isInhibited(rule)) return;
+    const isNews = reached > before;
+    const inhibited = isNews && isInhibited(rule);
+    // What does not fire or rise holds no other key of the entity back.
+    if (inhibited && !isOpen) return;
+    if (rule.suppressBy >= 0 && isSuppressed(rule, inhibited ? before : reached)) return;
+    if (!isNews || inhibited) return;
     if (!isOpen) {
       const trigger = triggerId();
       // The time, because a record that comes again beyond the horizon of duplicates begins an episode of its own.
@@ -1169,6 +1178,7 @@ export function createEngine(options: EngineOptions): Engine {
     const named = relatedKey(suppressBy);
     if (named === 0 && rule.rule.suppress.missing !== 'suppress') return false;
     const key = keyOf(cursor);
+    const lasting = lastingKeyOf(rule);
     // Where the entity has no block yet, it moves in with its own subscriber, or with none.
     const subscriber = subscriberKey;
     subscriberKey = named === 0 ? 0 : scope.subscriber;
@@ -1176,7 +1186,7 @@ export function createEngine(options: EngineOptions): Engine {
     subscriberKey = subscriber;
     const touchedAt = scope.record === BLANK_RECORD ? scope.now : scope.record.eventTime;
     if (touchedAt > clockOf(cursor)) setClock(cursor, touchedAt);
-    const alert = { key, band, at: scope.now, forMs: rule.suppressMs };
+    const alert = { key: lasting, band, at: scope.now, forMs: rule.suppressMs };
     const suppressed = isHeldBack(cursor, blocks, rule.suppression, alert);
     const wakeAt = clockOf(cursor) + idleMs[suppressBy]! + 1;
     if (wakeAt < wakeAtOf(cursor)) wakeKey(wakeAt);

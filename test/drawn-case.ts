@@ -178,6 +178,7 @@ const feature: fc.Arbitrary<DrawnFeature> = fc.oneof(
         { aggregate: 'baselineMean', window: '2h', every: '10m', samplesMin: 2 },
         { aggregate: 'baselineMean', of: 'durationSec', window: '1h', every: '5m', before: '5m' },
         { aggregate: 'baselineDeviation', of: 'charge', window: '1h', every: '5m', samplesMin: 2 },
+        { aggregate: 'baselineSamples', window: '1h', every: '10m' },
       ),
       compare((n) => String((n % 2 === 0 ? 0.77 : 1.5) + 20 * (n % 5 === 4 ? n % 4 : 0))),
     ),

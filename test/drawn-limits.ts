@@ -14,6 +14,7 @@ import {
   type DrawnCase,
   type DrawnFeature,
   drawn,
+  moment,
   runFeature,
 } from './drawn-case.ts';
 import { BEGIN, DAY_MS, MINUTE_MS, ruleWith } from './rule-engine.ts';
@@ -262,6 +263,157 @@ export const bills: fc.Arbitrary<DrawnCase> = fc
       silenceMin: 0,
     };
   });
+
+/** What rules may ask of an account: each value with what it is now and then. */
+const ledgerConditions: readonly string[] = [
+  ...[
+    'unpaid',
+    'overdue',
+    'unbilled',
+    'exposure',
+    'firstUnpaid',
+    'promiseAmount',
+    'promisePaid',
+    'paidSincePromise',
+  ].flatMap((name) => ['>= 10', '>= 20', '== 20', '< 30', '>= 45', '== 0'].map((rest) => `ledger.${name} ${rest}`)),
+  ...['oldestDueAt', 'nextDueAt', 'lastDueAt', 'firstInvoiceAt', 'firstDueAt', 'promiseAt'].flatMap((name) => [
+    `has(ledger.${name})`,
+    `now - ledger.${name} >= 5d`,
+    `now < ledger.${name}`,
+  ]),
+  ...['openInvoices', 'overdueInvoices', 'disputes'].flatMap((name) =>
+    ['>= 1', '>= 2', '== 0'].map((rest) => `ledger.${name} ${rest}`),
+  ),
+  ...['> 0s', '== 0s', '>= 5d', '>= 10d'].map((rest) => `ledger.pastDue ${rest}`),
+];
+const entry = fc.record({
+  jump: fc.constantFrom(0, 1, 12 * 3_600_000, DAY_MS, 5 * DAY_MS, 10 * DAY_MS),
+  ago: fc.constantFrom(0, 0, 0, 1, DAY_MS, 6 * DAY_MS),
+  what: fc.constantFrom('invoice', 'invoice', 'payment', 'payment', 'payment', 'voice', 'promise', 'care'),
+  dueIn: fc.constantFrom(-1, 0, 5, 10),
+  amount: fc.constantFrom(-10, 10, 20, 20, 30, 50),
+  names: fc.option(fc.nat(4), { nil: undefined }),
+  outcome: fc.constantFrom<UsageRecord['outcome']>('done', 'done', 'done', 'failed', 'reversed'),
+  resolved: fc.boolean(),
+  accountId: fc.constantFrom('9001', '9001', '9001', ''),
+});
+/** An account with fewer paid bills is never short of room: it remembers them all. */
+const LEDGER_INVOICES_MAX = 4;
+
+/** Rules over what an account owes and has promised, which look at its records and when bills fall due. */
+export const accounts: fc.Arbitrary<DrawnCase> = fc
+  .record({
+    conditions: fc.array(fc.constantFrom(...ledgerConditions), { minLength: 3, maxLength: 3 }),
+    timed: fc.constantFrom('', 'due', 'late'),
+    entries: fc.array(entry, { minLength: 3, maxLength: 14 }),
+    latenessMin: fc.constantFrom(0, 5),
+    silenceMin: fc.constantFrom(0, 10 * 24 * 60),
+  })
+  .map(({ conditions, timed, entries, latenessMin, silenceMin }) => {
+    let at = 0;
+    let invoices = 0;
+    const stream = entries.map(({ jump, ago, what, dueIn, amount, names, outcome, resolved, accountId }) => {
+      at += jump;
+      const begun = BEGIN + at - ago;
+      const isInvoice = what === 'invoice' && invoices < LEDGER_INVOICES_MAX;
+      const fields: Partial<UsageRecord> = isInvoice
+        ? { recordType: 'invoice', invoiceId: `i${invoices++}`, dueTime: begun + dueIn * DAY_MS }
+        : what === 'voice'
+          ? { recordType: 'voice', chargeMicros: amount * 1e6 }
+          : what === 'promise'
+            ? {
+                recordType: 'account',
+                event: 'paymentPromised',
+                attributes: { promiseAt: begun + dueIn * DAY_MS, ...(resolved ? {} : { promiseAmount: amount }) },
+              }
+            : what === 'care'
+              ? {
+                  recordType: 'care',
+                  ticketId: `t${(names ?? 0) % 2}`,
+                  reason: amount > 10 ? 'dispute' : 'billing',
+                  attributes: { resolved },
+                }
+              : { recordType: 'payment', outcome, invoiceId: names === undefined ? '' : `i${names}` };
+      const record: Partial<UsageRecord> = { accountId, amountMicros: amount * 1e6, ...fields };
+      return { jump, ago, record, tick: false, again: -1 };
+    });
+    return {
+      rules: conditions.map((condition, index) =>
+        ruleWith({
+          id: `fraud.drawn-${index}`,
+          key: 'account',
+          on: ['invoice', 'payment', 'voice', 'account', 'care'],
+          bands: [{ severity: 'warning', score: 10, if: condition }],
+          suppress: { for: '12h' },
+          ...(timed === 'due' ? { evaluateAt: ['ledger.nextDueAt + 1ms', 'ledger.lastDueAt + 1ms'] } : {}),
+          ...(timed === 'late' ? { evaluateAt: 'ledger.oldestDueAt + 5d' } : {}),
+        } as Partial<Rule>),
+      ),
+      latenessMin,
+      stream,
+      silenceMin,
+    };
+  });
+
+/**
+ * One alert for a subscriber or an account, though the rules group by destination or by card, and sometimes another alert that
+ * inhibits it.
+ */
+export const entities: fc.Arbitrary<DrawnCase> = fc
+  .record({
+    keys: fc.array(fc.constantFrom<Rule['key']>('subscriber+prefix', 'imsi'), { minLength: 1, maxLength: 2 }),
+    by: fc.constantFrom('subscriber' as const, 'account' as const),
+    missing: fc.constantFrom(undefined, 'fire' as const, 'suppress' as const),
+    span: fc.constantFrom('5m', '10m', '30m'),
+    parent: fc.constantFrom<Rule['key'] | undefined>(undefined, undefined, 'subscriber', 'imsi'),
+    latenessMin: fc.constantFrom(0, 5),
+    stream: fc.array(
+      fc.record({
+        jump: moment,
+        ago: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: moment }),
+        record: crowdedRecord,
+        tick: fc.constant(false),
+        again: fc.constant(-1),
+      }),
+      { minLength: 4, maxLength: 24 },
+    ),
+    silenceMin: fc.constantFrom(0, 90),
+  })
+  .map(({ keys, by, missing, span, parent, ...rest }) => ({
+    ...rest,
+    rules: [
+      ...keys.map((key, index) =>
+        ruleWith({
+          id: `fraud.drawn-${index}`,
+          key,
+          on: ['voice', 'sms'],
+          features: { f0: { aggregate: 'count', window: '10m', panes: 10 } },
+          bands: [
+            { severity: 'warning', score: 10, if: 'f0 >= 1' },
+            { severity: 'critical', score: 10, if: "f0 >= 2 && direction != 'mt'" },
+          ],
+          suppress: {
+            for: span,
+            by,
+            ...(missing === undefined ? {} : { missing }),
+          },
+          ...(parent === undefined ? {} : { inhibitedBy: ['fraud.drawn-parent'] }),
+        }),
+      ),
+      ...(parent === undefined
+        ? []
+        : [
+            ruleWith({
+              id: 'fraud.drawn-parent',
+              key: parent,
+              on: ['data', 'sms'],
+              bands: [{ severity: 'warning', score: 10, if: "direction == 'mo'" }],
+              suppress: { for: '20m' },
+            }),
+          ]),
+      ...anchors,
+    ],
+  }));
 
 /** A rule that looks by itself, some time after the last record, and one that looks at its alerts. */
 export const awaited: fc.Arbitrary<DrawnCase> = fc

@@ -1,6 +1,6 @@
 /** The comparison of oracle.test.ts over single limits, bills, and alerts that timers make (drawn-limits.ts). */
 import { describe, test } from 'vitest';
-import { atOnce, awaited, bills, due, limits } from './drawn-limits.ts';
+import { accounts, atOnce, awaited, bills, due, entities, limits } from './drawn-limits.ts';
 import { expectSameInDrawnCases } from './same-alerts.ts';
 
 describe('the engine gives what the oracle gives', () => {
@@ -15,6 +15,12 @@ describe('the engine gives what the oracle gives', () => {
   );
   test('of bills and how late they were paid', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(800, bills, ['fired']),
+  );
+  test('of what accounts owe, have paid and promised', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(800, accounts, ['fired', 'resolved', 'timed']),
+  );
+  test('of one alert for all keys of an entity', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(600, entities, ['fired', 'resolved', 'raised']),
   );
   test('where rules look at alerts that timers have made', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(600, awaited, ['fired', 'resolved', 'timed']),

@@ -17,6 +17,7 @@ import { BLANK_RECORD, type SeenRecord, type SeenType, type UsageRecord } from '
 import { type Node, parseExpression } from '../src/rules/expression.ts';
 import { KEY_TYPES, type Rule, type RuleFeature } from '../src/rules/rule.ts';
 import { paidLate } from './oracle-bills.ts';
+import { ledgerValue } from './oracle-ledger.ts';
 import { PATTERNS, patternValue } from './oracle-patterns.ts';
 import { numberingPlan } from './rule-engine.ts';
 
@@ -136,6 +137,8 @@ const textOf = (rule: Rule): string => {
   return text;
 };
 const texts = new WeakMap<Rule, string>();
+
+const ofLedger = (rule: Rule): boolean => textOf(rule).includes('ledger.');
 
 const trees = new Map<string, Node>();
 const treeOf = (text: string): Node => {
@@ -506,7 +509,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   const usesKnownFor = (type: string): boolean => rulesOf(type).some((rule) => textOf(rule).includes('knownFor'));
 
   const idleMs = (type: string): number =>
-    usesKnownFor(type)
+    usesKnownFor(type) || rulesOf(type).some(ofLedger)
       ? Number.POSITIVE_INFINITY
       : Math.max(
           0,
@@ -578,6 +581,14 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
           began.get(rule.id) ?? 0,
           keys.get(`subscriber ${key.text.split('>')[0]}`)?.arrivals ?? [],
         );
+      if (name.startsWith('ledger.')) {
+        const seen = seenBy(rule, key).filter(({ late }) => !late);
+        return ledgerValue(
+          name.slice('ledger.'.length),
+          seen.map(({ record }) => record),
+          now,
+        );
+      }
       if (name === 'now') return now;
       if (name === 'knownFor') return now - key.firstSeen;
       if (name === 'lastSeenAt') return key.clock;
@@ -625,6 +636,28 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
       return Math.floor(record.eventTime / paneMs) > Math.floor(key.clock / paneMs) - reach / paneMs;
     });
 
+  /** For `suppress.by`: which key of an entity had the last alert, how high, and when the condition last held for any of them. */
+  const entities = new Map<string, { owner: string; band: number; held: number }>();
+  const isHeldBack = (rule: Rule, key: Key, now: number, band: number, record: UsageRecord | undefined): boolean => {
+    const { by, missing } = rule.suppress;
+    if (by === undefined) return false;
+    // A timer has no record; it knows the subscriber that used the key last.
+    const named = record !== undefined ? keyText(by, record) : by === 'subscriber' ? key.user : '';
+    if (named === '' && missing !== 'suppress') return false;
+    const host = keys.get(`${by} ${named}`);
+    if (host !== undefined && record === undefined) host.clock = Math.max(host.clock, now);
+    const name = `${rule.id} ${named}`;
+    const entity = entities.get(name);
+    if (entity === undefined || now >= entity.held + durationOf(rule.suppress.for)) {
+      entities.set(name, { owner: key.text, band, held: now });
+      return false;
+    }
+    entity.held = Math.max(entity.held, now);
+    if (entity.owner !== key.text && band <= entity.band) return true;
+    Object.assign(entity, { owner: key.text, band: Math.max(band, entity.band) });
+    return false;
+  };
+
   /** Looks once with one rule. */
   const look = (rule: Rule, key: Key, now: number, record: UsageRecord | undefined, atEnd: boolean): void => {
     const names = namesFor(rule, key, now, record);
@@ -653,13 +686,17 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
       emit(episode.band, episode.revision + 1, 'resolved');
       key.episodes.delete(rule);
     } else if (episode === undefined) {
-      if (inhibited()) return;
+      if (inhibited() || isHeldBack(rule, key, now, band, record)) return;
       key.episodes.set(rule, { held: now, band, revision: 1 });
       emit(band, 1, 'firing');
     } else {
       episode.held = Math.max(episode.held, now);
+      const before = episode.band;
       if (rule.suppress.falls) episode.band = Math.min(episode.band, band);
-      if (band > episode.band && !inhibited()) {
+      const isHeld = band > before && inhibited();
+      // An open alert goes on holding the others back, but not by a band that it has not reached.
+      if (isHeldBack(rule, key, now, isHeld ? before : band, record)) return;
+      if (band > before && !isHeld) {
         episode.band = band;
         episode.revision++;
         emit(band, episode.revision, 'firing');
