@@ -176,7 +176,7 @@ export const due: fc.Arbitrary<DrawnCase> = fc
   }));
 
 /**
- * Calls at once, remembered for ten minutes, where a record may come as late: another rule looks back a day. Most calls end
+ * Calls at once or long ones, remembered for ten minutes, where a record may come as late: another rule looks back a day. Most calls end
  * just at that limit.
  */
 export const atOnce: fc.Arbitrary<DrawnCase> = fc
@@ -199,9 +199,19 @@ export const atOnce: fc.Arbitrary<DrawnCase> = fc
     }),
     { minLength: 3, maxLength: 12 },
   )
-  .map((steps) => ({
+  .chain((steps) =>
+    fc
+      .boolean()
+      .map((isLong): [typeof steps, RuleFeature] => [
+        steps,
+        isLong
+          ? { aggregate: 'longCalls', longerThan: '60s', window: '10m' }
+          : { aggregate: 'concurrency', window: '10m' },
+      ]),
+  )
+  .map(([steps, f0]) => ({
     rules: [
-      ...forEachNumber({ features: { f0: { aggregate: 'concurrency', window: '10m' } } }),
+      ...forEachNumber({ features: { f0 } }),
       oneRule('subscriber', { feature: { aggregate: 'count', window: '1d' }, condition: (name) => `${name} > 99` }, 0, {
         id: 'fraud.drawn-day',
       }),

@@ -183,7 +183,7 @@ interface Arrival {
 
 const HOUR_MS = 3_600_000;
 /** Look at single calls, which are kept for so long where the rule does not say. */
-const CALLS = ['overlap', 'concurrency', 'callDuration', 'callStartAt'];
+const CALLS = ['overlap', 'concurrency', 'longCalls', 'callDuration', 'callStartAt'];
 const ofCalls = ({ aggregate }: RuleFeature): boolean => aggregate === 'callDuration' || aggregate === 'callStartAt';
 /** Remember for ever, in the order of arrival or of time. */
 const LASTING = [
@@ -282,6 +282,21 @@ function sequenceValue(feature: RuleFeature, seen: readonly UsageRecord[], own: 
   return done === undefined ? Number.NaN : done.end - done.origin;
 }
 
+/** Records of one name are one call. One that ended so long ago is forgotten; its name may be that of another one by then. */
+function callsAmong(feature: RuleFeature, taken: readonly Arrival[]): { callId: string; from: number; to: number }[] {
+  const keptMs = memoryOf(feature).retention;
+  const calls: { callId: string; from: number; to: number }[] = [];
+  for (const { record, clock } of taken) {
+    const one = { callId: record.callId, from: record.eventTime, to: record.eventTime + record.durationMs };
+    if (!(record.durationMs > 0) || one.to <= clock - keptMs) continue;
+    const known = one.callId === '' ? undefined : calls.find(({ callId }) => callId === one.callId);
+    if (known === undefined) calls.push(one);
+    else if (known.to <= clock - keptMs) Object.assign(known, one);
+    else Object.assign(known, { from: Math.min(known.from, one.from), to: Math.max(known.to, one.to) });
+  }
+  return calls;
+}
+
 /** What is known of the call that the record at hand belongs to, and of those beside it. */
 function callValue(feature: RuleFeature, taken: readonly Arrival[], now: number, own: UsageRecord | undefined): number {
   const { aggregate } = feature;
@@ -292,6 +307,11 @@ function callValue(feature: RuleFeature, taken: readonly Arrival[], now: number,
     if (aggregate === 'callStartAt')
       return parts.length === 0 ? own.eventTime : Math.min(...parts.map(({ eventTime }) => eventTime));
     return parts.length === 0 ? own.durationMs : parts.reduce((sum, { durationMs }) => sum + durationMs, 0);
+  }
+  if (aggregate === 'longCalls') {
+    const limit = durationOf(feature.longerThan!);
+    const from = now - durationOf(feature.window!);
+    return callsAmong(feature, taken).filter((call) => call.from > from && call.to - call.from > limit).length;
   }
   if (own === undefined || !(own.durationMs > 0)) return Number.NaN;
   const [start, end] = [own.eventTime, own.eventTime + own.durationMs];
@@ -307,19 +327,9 @@ function callValue(feature: RuleFeature, taken: readonly Arrival[], now: number,
       ...elsewhere.map((call) => Math.min(end, call.eventTime + call.durationMs) - Math.max(start, call.eventTime)),
     );
   }
-  // A call that ended so long ago is forgotten; its name may be that of another one by then.
-  const keptMs = memoryOf(feature).retention;
-  const calls: { callId: string; from: number; to: number }[] = [];
-  for (const { record, clock } of taken) {
-    const one = { callId: record.callId, from: record.eventTime, to: record.eventTime + record.durationMs };
-    if (!(record.durationMs > 0) || one.to <= clock - keptMs) continue;
-    const known = one.callId === '' ? undefined : calls.find(({ callId }) => callId === one.callId);
-    if (known === undefined) calls.push(one);
-    else if (known.to <= clock - keptMs) Object.assign(known, one);
-    else Object.assign(known, { from: Math.min(known.from, one.from), to: Math.max(known.to, one.to) });
-  }
+  const calls = callsAmong(feature, taken);
   if (calls.length === 0) return Number.NaN;
-  const kept = calls.filter(({ to }) => to > now - keptMs);
+  const kept = calls.filter(({ to }) => to > now - memoryOf(feature).retention);
   const instants = [start, ...kept.map(({ from }) => from).filter((from) => from > start && from < end)];
   return Math.max(...instants.map((at) => kept.filter(({ from, to }) => from <= at && at < to).length));
 }
@@ -615,7 +625,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
       const isVoid = !(record.durationMs > 0);
       if (aggregate === 'sequence') return stepOf(feature, record) >= 0;
       if (ofCalls(feature)) return record.callId !== '' && record.durationMs >= 0;
-      if (aggregate === 'concurrency') return !isVoid;
+      if (aggregate === 'concurrency' || aggregate === 'longCalls') return !isVoid;
       if (aggregate === 'overlap') return !isVoid && record.cellId !== '';
       const needsValue =
         of !== undefined && ['last', 'distinct', 'changedAt', 'modeCount', 'hourOfWeekMean'].includes(aggregate!);
