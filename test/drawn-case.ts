@@ -443,7 +443,7 @@ export const anchors = (['subscriber', 'account', 'imsi'] as const).map(anchor);
 // -- what follows from the order of records -----------------------------------------------------------------------------
 
 /** Few moments, so that records share one or are just as far apart as a limit. */
-const moment = fc.oneof(
+export const moment = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },
   { weight: 5, arbitrary: fc.constantFrom(1, 1_000, MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS, 20 * MINUTE_MS) },
   { weight: 2, arbitrary: fc.constantFrom(30 * MINUTE_MS, 60 * MINUTE_MS) },
