@@ -166,9 +166,9 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
   });
 
   test.each([
-    ['en', 'Audit', 'Done'],
-    ['zh-CN', '审计', '成功'],
-  ])('in %s: an administrator reads who did what, as text', async (language, name, done) => {
+    ['en', 'Audit', 'Signed in', 'Done'],
+    ['zh-CN', '审计', '登录', '成功'],
+  ])('in %s: an administrator reads who did what, as text', async (language, name, signedIn, done) => {
     const admin = `admin-${language}`;
     const hostile = '<img src=x onerror=alert(1)> "\u202Egnp';
     const at = new Date().toISOString();
@@ -179,7 +179,7 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     await comesIn(admin, PASSWORD, language);
     await page.getByRole('link', { name, exact: true }).click();
     const rows = page.locator('table.audit tbody tr');
-    await rows.filter({ hasText: 'signIn' }).first().getByText(done).waitFor();
+    await rows.filter({ hasText: signedIn }).first().getByText(done).waitFor();
     // The reason that somebody gave is shown, and is no markup.
     await rows.filter({ hasText: hostile }).first().waitFor();
     expect(await page.locator('table.audit img').count()).toBe(0);

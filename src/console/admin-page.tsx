@@ -179,8 +179,8 @@ function UserRow({ user, onAct, onEdit }: { user: UserView; onAct(change: Change
       <th scope="row">
         <bdi>{name}</bdi>
       </th>
-      <td>{roles.map((role) => t.roleNames[role as Role]).join(', ')}</td>
-      <td>{desks.map((desk) => messages.value.nav[desk as Desk]).join(', ')}</td>
+      <td>{format.value.list(roles.map((role) => t.roleNames[role as Role]))}</td>
+      <td>{format.value.list(desks.map((desk) => messages.value.nav[desk as Desk]))}</td>
       <td>{disabledAt !== null ? t.disabled : mustChangePassword ? t.oneTime : t.active}</td>
       <td>{format.value.day(createdAt)}</td>
       <td class="row-actions">
@@ -217,12 +217,12 @@ function KeyRow({ found, onAct }: { found: KeyView; onAct(change: Change): void 
       </th>
       <td>
         {scopes.map((scope) => (
-          <code key={scope} class="scope">
-            {scope}
-          </code>
+          <span key={scope} class="scope" title={scope}>
+            {t.scopeNames[scope as Scope]}
+          </span>
         ))}
       </td>
-      <td>{desks.map((desk) => messages.value.nav[desk as Desk]).join(', ')}</td>
+      <td>{format.value.list(desks.map((desk) => messages.value.nav[desk as Desk]))}</td>
       <td>{t.numberViews[numbers as 'full']}</td>
       <td>{revokedAt !== null ? t.revokedOn(format.value.day(revokedAt)) : format.value.day(expiresAt)}</td>
       <td class="row-actions">
@@ -401,7 +401,13 @@ function KeyForm(props: { onMake(wanted: Parameters<typeof addKey>[0]): Promise<
         }}
       >
         <NameField id="key-name" label={t.keyFor} value={name} onInput={setName} />
-        <Boxes legend={t.scopes} all={SCOPES} chosen={scopes} nameOf={(scope) => scope} onChange={setScopes} />
+        <Boxes
+          legend={t.scopes}
+          all={SCOPES}
+          chosen={scopes}
+          nameOf={(scope) => t.scopeNames[scope]}
+          onChange={setScopes}
+        />
         <Boxes
           legend={t.desks}
           all={DESKS}

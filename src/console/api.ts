@@ -40,13 +40,19 @@ export class ApiError extends Error {
   readonly code: string;
 
   constructor(status: number, detail: string, retryAfterSec = 0, problem: { errors?: unknown; code?: unknown } = {}) {
-    super(detail);
+    super(translate(detail));
     this.name = 'ApiError';
     this.status = status;
     this.retryAfterSec = retryAfterSec;
     this.errors = problem.errors;
     this.code = typeof problem.code === 'string' ? problem.code : '';
   }
+}
+
+let translate = (sentence: string): string => sentence;
+/** Gives the sentences of the server to the page in its language. */
+export function translateSentences(by: (sentence: string) => string): void {
+  translate = by;
 }
 
 let sessionLost = (): void => {};
@@ -85,7 +91,7 @@ async function respond(path: string, init: RequestInit, signal?: AbortSignal): P
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, error instanceof Error ? error.message : String(error));
+    throw new ApiError(0, 'The server does not answer.');
   }
   if (response.ok) return response;
   const body: unknown = await response.json().catch(() => {

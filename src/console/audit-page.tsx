@@ -2,8 +2,11 @@
 import { useEffect, useState } from 'preact/hooks';
 import { type AuditVerdict, verifyAudit } from './admin-api.ts';
 import { ApiError, type AuditEntryView, getAudit } from './api.ts';
+import { auditMessages } from './audit-messages.ts';
+import { auditMessagesZhCn } from './audit-messages-zh-cn.ts';
 import { ListFooter } from './list-page.tsx';
-import { format, messages } from './locale.ts';
+import { format, locale, messages } from './locale.ts';
+import { serverSentence } from './server-sentence.ts';
 
 /** Entries that the page holds; what is older, `ringfence audit export` has. */
 const ENTRIES_MAX = 5_000;
@@ -106,11 +109,16 @@ function verdictText({ entries, lastHash, broken }: AuditVerdict): string {
   return t.unbroken(count, lastHash.slice(0, 12));
 }
 
+/** An action or object that has no name, because another version of the program wrote it, is shown as it is. */
+const named = (names: Record<string, string>, name: string): string =>
+  Object.hasOwn(names, name) ? names[name]! : name;
+
 function Row({ entry }: { entry: AuditEntryView }) {
   const t = messages.value.audit;
+  const names = locale.value === 'zh-CN' ? auditMessagesZhCn : auditMessages;
   const { at, who, action, object, result, ip, reason, status, more } = entry;
   const details = [
-    reason,
+    reason === undefined ? undefined : serverSentence.value(reason),
     ip,
     status === undefined ? undefined : `HTTP ${status}`,
     more === undefined ? undefined : t.more(format.value.number(more)),
@@ -122,14 +130,16 @@ function Row({ entry }: { entry: AuditEntryView }) {
       </td>
       <td class="c-who">{who.id === '' ? t.nobody : <bdi>{who.id}</bdi>}</td>
       <td class="c-action">
-        <code>{action}</code>
+        <span title={action}>{named(names.actions, action)}</span>
       </td>
       <td class="c-object">
         {Object.entries(object).map(([name, value]) => (
           <span key={name} class="pair">
-            <span class="muted">{name}</span>{' '}
+            <span class="muted" title={name}>
+              {named(names.objects, name)}
+            </span>{' '}
             <bdi>
-              <code title={value}>{value}</code>
+              <code title={value}>{named(names.values, value)}</code>
             </bdi>
           </span>
         ))}

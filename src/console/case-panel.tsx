@@ -210,10 +210,14 @@ function Facts({ found }: { found: CaseDetail }) {
           {closing.reason !== null && <span class="muted"> {closing.reason}</span>}
         </Fact>
       )}
-      {found.tags.length > 0 && <Fact name={t.tags}>{found.tags.join(', ')}</Fact>}
+      {found.tags.length > 0 && (
+        <Fact name={t.tags}>
+          <bdi>{f.list(found.tags)}</bdi>
+        </Fact>
+      )}
       {found.isControl && <Fact name={t.control}>{t.controlHint}</Fact>}
       {found.suggestedActions.length > 0 && (
-        <Fact name={t.suggested}>{found.suggestedActions.map((slug) => actionName(slug)).join(', ')}</Fact>
+        <Fact name={t.suggested}>{f.list(found.suggestedActions.map(actionName))}</Fact>
       )}
     </dl>
   );
@@ -407,7 +411,7 @@ function detailOf(event: CaseEvent): string {
     case 'note':
       return event.note;
     case 'tag':
-      return [...(event.add ?? []), ...(event.remove ?? []).map((tag) => `−${tag}`)].join(', ');
+      return f.list([...(event.add ?? []), ...(event.remove ?? []).map((tag) => `−${tag}`)]);
     case 'snooze':
       return messages.value.cases.untilBecause(f.dateTime(event.until), event.reason);
     case 'snoozeRule':

@@ -225,7 +225,7 @@ function Cell({ column, row }: { column: CaseColumn; row: CaseSummary }) {
     case 'rules':
       return <span title={row.ruleIds.join(', ')}>{f.list(row.ruleIds.map((id) => ruleTitle(id) ?? id))}</span>;
     case 'tags':
-      return <bdi>{row.tags.join(', ')}</bdi>;
+      return <bdi>{f.list(row.tags)}</bdi>;
     case 'lane':
       return <bdi>{row.lane ?? ''}</bdi>;
     case 'opened':

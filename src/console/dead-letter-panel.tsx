@@ -6,6 +6,7 @@ import { Fact } from './fact.tsx';
 import { FailureNote } from './failure-note.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { format, messages } from './locale.ts';
+import { serverSentence } from './server-sentence.ts';
 import { letterReasonName } from './slugs.ts';
 
 /** Bytes that are drawn; a whole message may be a megabyte. */
@@ -89,7 +90,7 @@ function LetterFacts({ letter }: { letter: DeadLetterView }) {
   );
 }
 
-/** What the engine says about the bytes, record by record. The sentences are those of the engine, which are English. */
+/** What the engine says about the bytes, record by record. */
 function ErrorList({ errors }: { errors: Errors }) {
   return (
     <ul class="letter-errors">
@@ -102,7 +103,7 @@ function ErrorList({ errors }: { errors: Errors }) {
               <code>{error.field}</code>
             </>
           )}
-          <span lang="en"> {error.detail}</span>
+          <span> {serverSentence.value(error.detail)}</span>
         </li>
       ))}
     </ul>

@@ -7,6 +7,7 @@ import { listMessagesZhCn } from './list-messages-zh-cn.ts';
 import { SearchField } from './list-page.tsx';
 import { format, locale } from './locale.ts';
 import { go, place } from './location.ts';
+import { serverSentence } from './server-sentence.ts';
 import { may, session } from './session.ts';
 import './lists.css';
 
@@ -38,6 +39,11 @@ interface Plan {
 }
 
 const texts = () => (locale.value === 'zh-CN' ? listMessagesZhCn : listMessages);
+const kindName = (kind: string): string => texts().kindNames[kind as ListKind] ?? kind;
+function columnName(column: string): string {
+  const names: Record<string, string> = texts().columnNames;
+  return names[column] ?? column;
+}
 const pathOf = (name: string): string => `v1/lists/${encodeURIComponent(name)}`;
 /** Whoever sees masked numbers can neither look for one nor say which one ends. */
 const seesNumbers = (): boolean =>
@@ -106,7 +112,7 @@ export function ListsPage() {
                         {name}
                       </button>
                     </th>
-                    <td>{Object.keys(kinds).join(', ')}</td>
+                    <td>{f.list(Object.keys(kinds).map(kindName))}</td>
                     <td class="numeric">{f.number(rows)}</td>
                   </tr>
                 ))}
@@ -198,14 +204,14 @@ function Rows({ list, reads, onChanged }: { list: ListSummary; reads: number; on
                 const key = `${kind} ${value}`;
                 return (
                   <tr key={key}>
-                    <td>{kind}</td>
+                    <td>{kindName(kind)}</td>
                     <th scope="row">
                       <bdi class="number">{value}</bdi>
                     </th>
                     <td>
                       {Object.entries(rest).map(([name, cell]) => (
                         <span key={name} class="pair">
-                          <span class="muted">{name}</span> <bdi>{cell}</bdi>{' '}
+                          <span class="muted">{columnName(name)}</span> <bdi>{cell}</bdi>{' '}
                         </span>
                       ))}
                     </td>
@@ -287,7 +293,7 @@ function AddForm({ list, onChanged }: { list: ListSummary; onChanged(sentence: s
         <select name="kind">
           {ENTRY_KINDS.map((kind) => (
             <option key={kind} value={kind} selected={kind === Object.keys(list.kinds)[0]}>
-              {kind}
+              {t.kindNames[kind]}
             </option>
           ))}
         </select>
@@ -312,7 +318,7 @@ function ImportForm({ lists, onChanged }: { lists: ListSummary[]; onChanged(sent
   const t = texts();
   const f = format.value;
   const [name, setName] = useState(place.peek().listName || lists[0]?.name || '');
-  const [file, setFile] = useState<{ text: string } | undefined>();
+  const [file, setFile] = useState<{ name: string; text: string } | undefined>();
   const [plan, setPlan] = useState<Plan>();
   const [sending, setSending] = useState(false);
   const send = async (preview: boolean): Promise<void> => {
@@ -360,15 +366,21 @@ function ImportForm({ lists, onChanged }: { lists: ListSummary[]; onChanged(sent
       </label>
       <label>
         {t.file}
+        {/* The browser would write the words of this field in its own language. */}
         <input
           type="file"
+          class="visually-hidden"
           accept=".csv,text/csv"
           required
           onChange={(event) => {
             setPlan(undefined);
-            void event.currentTarget.files?.[0]?.text().then((text) => setFile({ text }));
+            const chosen = event.currentTarget.files?.[0];
+            void chosen?.text().then((text) => setFile({ name: chosen.name, text }));
           }}
         />
+        <span class="file-field">
+          <span class="button">{t.chooseFile}</span> <bdi>{file?.name ?? t.noFile}</bdi>
+        </span>
       </label>
       {!isGood && (
         <button type="submit" class="button" disabled={sending || file === undefined}>
@@ -404,7 +416,7 @@ function ImportForm({ lists, onChanged }: { lists: ListSummary[]; onChanged(sent
                   <td class="numeric">{f.number(line)}</td>
                   <td class="numeric">{f.number(column)}</td>
                   <td>
-                    <bdi>{message}</bdi>
+                    <bdi>{serverSentence.value(message)}</bdi>
                   </td>
                 </tr>
               ))}

@@ -104,7 +104,7 @@ function createFormat(language: Locale, timeZone: string): Format {
   const upTo = [0, 1, 2, 3].map((digits) => numbers({ maximumFractionDigits: digits }));
   const money = numbers({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const percent = numbers({ style: 'percent', maximumFractionDigits: 1 });
-  const lists = new Intl.ListFormat(language, { type: 'unit', style: 'short' });
+  const lists = new Intl.ListFormat(language, { type: 'conjunction', style: 'narrow' });
   const second = unit('second', 1);
   const [minute, hour, day] = [unit('minute'), unit('hour'), unit('day')];
   const clock = dates({ hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -130,8 +130,11 @@ function createFormat(language: Locale, timeZone: string): Format {
     minute: '2-digit',
     second: '2-digit',
   } as const;
-  const full = dates({ ...toSecond, timeZoneName: 'short' });
+  const atSecond = dates(toSecond);
   const zone = new Intl.DateTimeFormat(language, { timeZone, timeZoneName: 'short' });
+
+  const zoneAt = (atMs: number): string =>
+    zone.formatToParts(atMs).find(({ type }) => type === 'timeZoneName')?.value ?? '';
 
   const millisecond = unit('millisecond', 1);
   const speed = unit('kilometer-per-hour', 0, 'short');
@@ -176,9 +179,9 @@ function createFormat(language: Locale, timeZone: string): Format {
       if (ageMs < DAY_MS / 2) return clock(atMs);
       return ageMs < 180 * DAY_MS ? dayAndClock(atMs) : yearAndDay(atMs);
     },
-    dateTime: full,
-    second: dates(toSecond),
-    zone: () => zone.formatToParts(now.peek()).find(({ type }) => type === 'timeZoneName')?.value ?? '',
+    dateTime: (atMs) => CATALOGUES[language].timeIn(atSecond(atMs), zoneAt(atMs)),
+    second: atSecond,
+    zone: () => zoneAt(now.peek()),
     span(ms) {
       const sec = Math.max(0, Math.floor(ms / 1000));
       if (sec < 60) return second(sec);

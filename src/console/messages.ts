@@ -9,6 +9,7 @@ export const en = {
   language: 'English',
   product: 'Ringfence',
   skipToContent: 'Skip to content',
+  timeIn: (time: string, zone: string) => `${time} ${zone}`,
   pageTitle: (page: string) => `${page} · Ringfence`,
 
   nav: {
@@ -116,6 +117,19 @@ export const en = {
     noKeys: 'No program has a key yet.',
     keyFor: 'What it is for',
     scopes: 'May',
+    scopeNames: {
+      'usage:write': 'Send usage records',
+      'alerts:read': 'Read alerts',
+      'subscribers:read': 'Read subscribers',
+      'rules:read': 'Read rules',
+      'rules:write': 'Change rules',
+      'cases:read': 'Read cases',
+      'cases:write': 'Work on cases',
+      'deadletters:read': 'Read rejected records',
+      'deadletters:write': 'Send rejected records again',
+      'operations:read': 'Read operations',
+      'audit:read': 'Read the audit log',
+    },
     numbers: 'Numbers',
     numberViews: { full: 'Whole', masked: 'Masked', own: 'Masked, no others' },
     ends: 'Until',
@@ -458,6 +472,10 @@ export const en = {
     'imsi+servingPlmn': 'Card in one network',
     'carrier+country': 'Carrier and country',
     'sender+range': 'Sender and range',
+    idDocument: 'Identity document',
+    paymentToken: 'Means of payment',
+    address: 'Address',
+    identity: 'Identity',
   },
   words: {
     true: 'Yes',

@@ -55,6 +55,10 @@ export const WAITING_RULE = 'fraud.international-burst';
 export const CHANGED_RULE = 'fraud.long-call';
 const BACK_TEST_LIMIT_MS = 180_000;
 
+/** Until the search for the records of an alert has come to its end, whatever it finds. */
+const contributingRead = ({ tab }: Visit): Promise<void> =>
+  tab.locator('.contributing[aria-busy=false]').first().waitFor();
+
 async function openCase(visit: Visit, desk: string): Promise<void> {
   // A promise to pay lets its case rest until then.
   await visit.open(`cases/${desk}?status=${desk === 'arrears' ? 'snoozed' : 'acknowledged'}`);
@@ -103,6 +107,7 @@ export const PICTURES: Record<PageName | 'signIn', readonly Picture[]> = {
           async prepare(visit) {
             await visit.open(`desk/${desk}?sort=score`);
             await visit.openFirst();
+            await contributingRead(visit);
           },
         }),
       ),
@@ -197,6 +202,7 @@ export const PICTURES: Record<PageName | 'signIn', readonly Picture[]> = {
       async prepare(visit) {
         await openCase(visit, 'fraud');
         await visit.tab.locator('.panel summary', { hasText: visit.t.cases.records }).first().click();
+        await contributingRead(visit);
       },
     },
     {
@@ -268,6 +274,16 @@ export const PICTURES: Record<PageName | 'signIn', readonly Picture[]> = {
         await visit.openFirst();
         await visit.tab.locator('.contributing a.button').click();
         await visit.tab.locator('table.records tbody a').first().waitFor();
+      },
+    },
+    {
+      name: 'record-summary',
+      shows: '.record-summary[open] table',
+      async prepare(visit) {
+        await visit.open('desk/fraud?sort=score');
+        await visit.openFirst();
+        await visit.tab.locator('.records-link').click();
+        await visit.tab.locator('.record-summary > summary').click();
       },
     },
     {

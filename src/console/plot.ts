@@ -69,7 +69,7 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
       height: options.heightPx,
       ms: 1,
       tzDate: (atMs) => uPlot.tzDate(new Date(atMs), options.timeZone),
-      padding: [8, 8, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       // Dragging would zoom, which says nothing on a chart that moves on by itself.
       cursor: {

@@ -18,6 +18,7 @@ import { promisify } from 'node:util';
 import { connect } from '@nats-io/transport-node';
 import type { Browser, Page as Tab } from 'playwright-core';
 import { findChromium, startChromium } from './chromium.ts';
+import { latinTextsOn } from './latin-words.ts';
 import {
   CHANGED_RULE,
   LANGUAGES,
@@ -213,8 +214,15 @@ function visitOf(tab: Tab, address: string, language: Language): Visit {
   };
 }
 
-/** One picture in each language and theme; calls `written` with the path of each. */
-async function take(tab: Tab, address: string, folder: string, picture: Picture, written: (path: string) => void) {
+/** One picture in each language and theme; calls `written` with the path of each, and `found` with what is wrong on it. */
+async function take(
+  tab: Tab,
+  address: string,
+  folder: string,
+  picture: Picture,
+  written: (path: string) => void,
+  found: (problem: string) => void,
+) {
   const { name, prepare, shows, widthPx = WIDTH_PX, heightPx = HEIGHT_PX } = picture;
   await tab.setViewportSize({ width: widthPx, height: heightPx });
   for (const language of Object.keys(LANGUAGES) as Language[]) {
@@ -223,6 +231,8 @@ async function take(tab: Tab, address: string, folder: string, picture: Picture,
     await prepare(visitOf(tab, address, language));
     await tab.locator(shows).first().waitFor();
     if (name === 'operations') await sleep(OPERATIONS_READINGS_MS);
+    const untranslated = language === 'en' ? [] : await latinTextsOn(tab);
+    if (untranslated.length > 0) found(`not Chinese: ${untranslated.join(' | ')}`);
     for (const theme of THEMES) {
       await tab.emulateMedia({ colorScheme: theme });
       await sleep(SETTLE_MS);
@@ -249,7 +259,8 @@ async function takeScreenshots(folder: string, only: readonly string[]): Promise
   try {
     const shoot = async (tab: Tab, picture: Picture): Promise<void> => {
       try {
-        await take(tab, demo.address, folder, picture, (path) => console.log(path));
+        const found = (problem: string): void => void failures.push(`${picture.name}: ${problem}`);
+        await take(tab, demo.address, folder, picture, (path) => console.log(path), found);
       } catch (error) {
         failures.push(`${picture.name}: ${error instanceof Error ? error.message : String(error)}`);
       }
