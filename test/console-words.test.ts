@@ -26,7 +26,9 @@ import { decodeMessage } from '../src/record/decode.ts';
 import { ACCOUNT_EVENTS, CARE_REASONS, CAUSES_FOR_TERM, DIRECTIONS, FIELDS, OUTCOMES } from '../src/record/schema.ts';
 import { RECORD_TYPES } from '../src/record/usage-record.ts';
 import { LIST_KINDS } from '../src/reference/lists.ts';
-import { KEY_TYPES, STATUSES } from '../src/rules/rule.ts';
+import { runRuleTests } from '../src/rule-changes/rule-test.ts';
+import { KEY_TYPES, parseRule, STATUSES } from '../src/rules/rule.ts';
+import { numberingPlan, utc } from './rule-engine.ts';
 
 /** Stands for any value of a message: a text, a number, or what formats one. */
 const anything = Object.assign(() => '1', { toString: () => '1' });
@@ -132,6 +134,40 @@ describe('sentences of the server in Chinese', () => {
     expect(new Set(sentences).size).toBeGreaterThan(40);
     expect(sentences.flatMap(untranslated)).toEqual([]);
     expect(inChinese('recordType must be one of voice, sms.')).toBe('recordType应为以下之一：voice, sms。');
+  });
+
+  test('what a test of a rule missed', () => {
+    const source = (text: string) => {
+      const parsed = parseRule('rule.yaml', text);
+      if ('problems' in parsed) throw new Error(parsed.problems[0]!.message);
+      return runRuleTests(parsed.source, { numberingPlan, localTime: utc }).map(({ detail }) => inChinese(detail));
+    };
+    const call = 'record: { recordType: voice, direction: mo, otherNumber: "37112345678" }';
+    const details = source(`
+id: retention.words
+version: 1
+catalogue: C01
+status: stable
+desk: retention
+title: { en: Calls, zh-CN: 呼叫 }
+key: subscriber
+on: voice
+features: { calls1h: { aggregate: count, window: 1h } }
+bands: [{ severity: warning, if: calls1h >= 2, score: 50 }]
+reason: { en: "{calls1h} calls", zh-CN: "呼叫{calls1h}次" }
+suppress: { for: 1h }
+tests:
+  - { name: none came, steps: [{ ${call} }], expect: [{ severity: warning }] }
+  - { name: one came, steps: [{ repeat: 2, ${call} }], expect: [] }
+  - { name: another one came, steps: [{ repeat: 2, ${call} }], expect: [{ severity: critical }] }
+  - { name: no record, steps: [{ record: { recordType: fax } }], expect: [] }
+`);
+    expect(details).toEqual([
+      '应有1次告警，实有0次',
+      '应有0次告警，实有1次',
+      '第1次告警应为{"severity":"critical"}，实为1秒时警告触发（对象861390000001）',
+      expect.stringMatching(/^第1条话单无效：recordType应为以下之一：/),
+    ]);
   });
 
   test('why a request is refused, for every refusal in the sources', () => {

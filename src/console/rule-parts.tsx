@@ -3,6 +3,7 @@ import { askName, myName } from './case-work.ts';
 import { format, locale } from './locale.ts';
 import type { DraftView, RuleChangesView, RuleDetail } from './rule-api.ts';
 import { ruleText } from './rule-text.ts';
+import { serverSentence } from './server-sentence.ts';
 import './rules.css';
 
 /** Only where nobody has to sign in can a name be missing. */
@@ -19,17 +20,17 @@ export function NameNote() {
   );
 }
 
-/** The sentences are those of the engine, which are English. */
+/** Tests have the names that the rule file gives them, in one language. */
 export function TestList({ tests }: { tests: NonNullable<DraftView['tests']> }) {
   if (tests.length === 0) return null;
   return (
-    <ul class="letter-errors" lang="en">
+    <ul class="letter-errors">
       {tests.map(({ name, detail }) => (
         <li key={name}>
           <strong>
-            <bdi>{name}</bdi>
+            <bdi lang="en">{name}</bdi>
           </strong>{' '}
-          <bdi>{detail}</bdi>
+          <bdi>{serverSentence.value(detail)}</bdi>
         </li>
       ))}
     </ul>

@@ -74,6 +74,28 @@ const LISTS: readonly Sentence[] = [
   ["'{}' is no {}: {} to {} digits", '“{1}”不是有效的{2}：应为{3}至{4}位数字'],
 ];
 
+/**
+ * What a test of a rule expected and what came (rule-changes/rule-test.ts). The reasons in it are those of the rule in English, by
+ * which the test goes: they are left out.
+ */
+const RULE_TESTS: readonly Sentence[] = [
+  ['expected {} alerts, got {}: {}', '应有{1}次告警，实有{2}次'],
+  ['expected {} alerts, got {}', '应有{}次告警，实有{}次'],
+  ['alert {}: expected {}, got {} (key {})', '第{1}次告警应为{2}，实为{3}（对象{4}）'],
+  ['record {} is not valid: {}', '第{}条话单无效：{}'],
+  ['the tests take longer than {} s', '测试超过{}秒仍未结束'],
+  ...(
+    [
+      ['info', '提示'],
+      ['warning', '警告'],
+      ['critical', '紧急'],
+    ] as const
+  ).flatMap(([severity, name]): Sentence[] => [
+    [`${severity} firing after {} s: {}`, `{1}秒时${name}触发`],
+    [`${severity} resolved after {} s: {}`, `{1}秒时${name}恢复`],
+  ]),
+];
+
 /** Why a request is refused (http/). */
 const REFUSALS: readonly Sentence[] = [
   ['{} Nothing was changed.', '{}未作任何更改。'],
@@ -225,10 +247,12 @@ const GENERAL: readonly Sentence[] = [
   ['{} is missing.', '缺少{}。'],
 ];
 
-const PATTERNS = [...RECORDS, ...LISTS, ...REFUSALS, ...REQUESTS, ...GENERAL].map(([english, chinese]) => {
-  const parts = english.split('{}').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return { pattern: new RegExp(`^${parts.join('(.+?)')}$`, 's'), chinese };
-});
+const PATTERNS = [...RECORDS, ...LISTS, ...RULE_TESTS, ...REFUSALS, ...REQUESTS, ...GENERAL].map(
+  ([english, chinese]) => {
+    const parts = english.split('{}').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+    return { pattern: new RegExp(`^${parts.join('(.+?)')}$`, 's'), chinese };
+  },
+);
 
 /** A sentence of the server as a Chinese page shows it; one that is not here is given back as it is. */
 export function inChinese(sentence: string): string {
