@@ -142,7 +142,7 @@ describe('sentences of the server in Chinese', () => {
       if ('problems' in parsed) throw new Error(parsed.problems[0]!.message);
       return runRuleTests(parsed.source, { numberingPlan, localTime: utc }).map(({ detail }) => inChinese(detail));
     };
-    const call = 'record: { recordType: voice, direction: mo, otherNumber: "37112345678" }';
+    const call = 'record: { recordType: voice, direction: mo, otherNumber: "37112345678", durationSec: 60 }';
     const details = source(`
 id: retention.words
 version: 1
