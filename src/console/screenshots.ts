@@ -230,6 +230,7 @@ async function take(
     await tab.mouse.move(0, 0);
     await prepare(visitOf(tab, address, language));
     await tab.locator(shows).first().waitFor();
+    if (picture.as !== 'nobody' && picture.as !== 'new') await tab.locator('.connection.live').waitFor();
     if (name === 'operations') await sleep(OPERATIONS_READINGS_MS);
     const untranslated = language === 'en' ? [] : await latinTextsOn(tab);
     if (untranslated.length > 0) found(`not Chinese: ${untranslated.join(' | ')}`);
