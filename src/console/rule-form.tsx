@@ -274,7 +274,7 @@ export function RuleForm(props: {
                           {problem}
                         </td>
                         <td class="c-effect">
-                          <Effect parameter={parameter} typed={control.value} />
+                          <Effect ruleId={ruleId} parameter={parameter} typed={control.value} />
                         </td>
                       </tr>
                     );
@@ -293,7 +293,7 @@ export function RuleForm(props: {
               onRemove={(index) => setTyped((before) => withoutBand(form, before, index))}
               onKeep={(index) => setTyped(({ [`bands.${index}.removed`]: _removed, ...others }) => others)}
             />
-            <Values values={form.values} />
+            <Values ruleId={ruleId} values={form.values} />
           </>
         )}
         {mayChange && (

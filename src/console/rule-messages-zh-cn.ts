@@ -71,7 +71,7 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
   raising: { fewer: '取值越高，告警越少。', more: '取值越高，告警越多。' },
   inBands: (bands) => `用于等级：${bands}。`,
   valuesToAsk: '条件可用的值',
-  overWindow: (window) => `${window} 内`,
+  overWindow: (window) => `${window}内`,
   bandName: (index) => `等级 ${index}`,
   yes: '是',
   no: '否',

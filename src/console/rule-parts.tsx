@@ -1,7 +1,9 @@
 /** Small parts of a rule's page: what the rule file tells people, who works here, tests that failed, what a parameter does. */
 import { askName, myName } from './case-work.ts';
+import { FeatureName, windowText } from './feature-name.tsx';
 import { format, locale } from './locale.ts';
 import type { DraftView, RuleChangesView, RuleDetail } from './rule-api.ts';
+import { featureTitle } from './rule-names.ts';
 import { ruleText } from './rule-text.ts';
 import { serverSentence } from './server-sentence.ts';
 import './rules.css';
@@ -68,9 +70,11 @@ export function RuleNotes({ rule }: { rule: RuleDetail }) {
 
 /** The unit of a parameter with what was typed in it, who asks it, and where a higher value leads. */
 export function Effect({
+  ruleId,
   parameter,
   typed,
 }: {
+  ruleId: string;
   parameter: RuleChangesView['form']['parameters'][number];
   typed: string;
 }) {
@@ -93,7 +97,7 @@ export function Effect({
       {features.map((name) => (
         <span key={name}>
           {' '}
-          <code>{name}</code>
+          <FeatureName ruleId={ruleId} feature={name} />
         </span>
       ))}
     </>
@@ -101,7 +105,7 @@ export function Effect({
 }
 
 /** What conditions may ask, for who writes one. */
-export function Values({ values }: { values: RuleChangesView['form']['values'] }) {
+export function Values({ ruleId, values }: { ruleId: string; values: RuleChangesView['form']['values'] }) {
   const t = ruleText.value;
   if (values.length === 0) return null;
   return (
@@ -110,7 +114,7 @@ export function Values({ values }: { values: RuleChangesView['form']['values'] }
       <ul class="values">
         {values.map(({ name, window, unit }) => (
           <li key={name}>
-            <code>{name}</code> {window !== '' && t.overWindow(window)}{' '}
+            <code>{name}</code> {featureTitle(ruleId, name)} {window !== '' && t.overWindow(windowText(window))}{' '}
             {Object.hasOwn(t.units, unit) && t.units[unit as keyof typeof t.units]}
           </li>
         ))}
