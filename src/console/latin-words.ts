@@ -37,14 +37,14 @@ export const LATIN_IN_CHINESE: ReadonlySet<string> = new Set([
     'GSMA',
     'TADIG',
   ],
-  ...['ms', 'kB', 'MB', 'GB', 'TB', 'km', 'byte', 'AUC', 'Brier', 'YAML', 'OIDC', 'ID'],
+  ...['ms', 'kB', 'MB', 'GB', 'TB', 'km', 'byte', 'AUC', 'Brier', 'YAML', 'OIDC', 'ID', 'Wi', 'Fi'],
 ]);
 
-/** Words of a text that are neither Chinese nor in the list; what is in quotes is something to type or to look for. */
+/** Words of a text that are neither Chinese nor in the list; what is in quotes is something to type or to look for, and two capitals are a country (ISO 3166). */
 export const latinWords = (text: string): string[] =>
   [...text.replace(/“[^”]*”/g, '').matchAll(/[A-Za-z]{2,}/g)]
     .map(([word]) => word)
-    .filter((word) => !LATIN_IN_CHINESE.has(word));
+    .filter((word) => !LATIN_IN_CHINESE.has(word) && !/^[A-Z]{2}$/.test(word));
 
 /**
  * Every text on the page with such a word in it, where it is not marked as something else than a text of the console: an identifier

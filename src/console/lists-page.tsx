@@ -109,7 +109,7 @@ export function ListsPage() {
                         aria-pressed={name === listName}
                         onClick={() => go({ listName: name, listText: '' })}
                       >
-                        {name}
+                        <bdi>{name}</bdi>
                       </button>
                     </th>
                     <td>{f.list(Object.keys(kinds).map(kindName))}</td>
@@ -168,7 +168,9 @@ function Rows({ list, reads, onChanged }: { list: ListSummary; reads: number; on
   return (
     <section aria-labelledby="list-heading">
       <div class="block-heading">
-        <h2 id="list-heading">{list.name}</h2>
+        <h2 id="list-heading">
+          <bdi>{list.name}</bdi>
+        </h2>
         {seesNumbers() && (
           <SearchField
             field={{ current: null }}
