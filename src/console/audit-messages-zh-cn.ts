@@ -11,6 +11,7 @@ export const auditMessagesZhCn: AuditMessages = {
     exportAlertRecords: '导出告警话单',
     listCases: '查看案件列表',
     getCase: '查看案件',
+    groupCases: '查看案件分组',
     postCaseEvent: '处理案件',
     previewSnooze: '预览暂缓效果',
     takeNextCase: '领取下一个案件',

@@ -22,6 +22,7 @@ export const auditMessages: AuditMessages = {
     exportAlertRecords: 'Records of an alert exported',
     listCases: 'Cases read',
     getCase: 'Case read',
+    groupCases: 'Cases counted in groups',
     postCaseEvent: 'Case worked on',
     previewSnooze: 'Snooze previewed',
     takeNextCase: 'Next case taken',

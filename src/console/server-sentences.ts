@@ -248,18 +248,32 @@ const GENERAL: readonly Sentence[] = [
 ];
 
 const PATTERNS = [...RECORDS, ...LISTS, ...RULE_TESTS, ...REFUSALS, ...REQUESTS, ...GENERAL].map(
-  ([english, chinese]) => {
-    const parts = english.split('{}').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-    return { pattern: new RegExp(`^${parts.join('(.+?)')}$`, 's'), chinese };
-  },
+  ([english, chinese]) => ({ parts: english.split('{}'), chinese }),
 );
+
+/** What stands in the gaps between these parts, each as short as can be; undefined where the sentence is another one. */
+function gapsOf(parts: readonly string[], sentence: string): string[] | undefined {
+  const last = parts.length - 1;
+  if (last === 0) return sentence === parts[0] ? [] : undefined;
+  if (!sentence.startsWith(parts[0]!)) return undefined;
+  const gaps: string[] = [];
+  let at = parts[0]!.length;
+  for (let index = 1; index <= last; index++) {
+    const part = parts[index]!;
+    // A gap is never empty.
+    const found = index < last ? sentence.indexOf(part, at + 1) : sentence.length - part.length;
+    if (found <= at || !sentence.startsWith(part, found)) return undefined;
+    gaps.push(sentence.slice(at, found));
+    at = found + part.length;
+  }
+  return gaps;
+}
 
 /** A sentence of the server as a Chinese page shows it; one that is not here is given back as it is. */
 export function inChinese(sentence: string): string {
-  for (const { pattern, chinese } of PATTERNS) {
-    const found = pattern.exec(sentence);
-    if (found === null) continue;
-    const values = found.slice(1).map(inChinese);
+  for (const { parts, chinese } of PATTERNS) {
+    const values = gapsOf(parts, sentence)?.map(inChinese);
+    if (values === undefined) continue;
     let next = 0;
     return chinese.replace(/\{(\d?)\}/g, (_, place: string) => values[place === '' ? next++ : Number(place) - 1] ?? '');
   }
