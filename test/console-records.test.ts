@@ -75,7 +75,7 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
       { name: 'ana', role: 'analyst', desk: 'fraud' },
       { name: 'rita', role: 'retention', desk: 'retention' },
     ]);
-    server = await startServe({ nats: broker.url, rules, data });
+    server = await startServe({ nats: broker.url, rules, data, args: ['--time-zone', 'Asia/Shanghai'] });
     const messages = [...usage].sort((a, b) => a.eventTime - b.eventTime);
     await send(
       broker.url,
@@ -91,7 +91,8 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
   });
   const newPage = pagesForEach();
   const signedIn = async (name: string, hash: string): Promise<Page> => {
-    const page = await newPage({ timezoneId: 'Asia/Shanghai' });
+    // Times are those of the operator, wherever somebody looks at them.
+    const page = await newPage({ timezoneId: 'America/New_York' });
     await page.goto(`${server.http}/${hash}`);
     await signIn(page, name);
     await page.locator('.connection.live').waitFor();

@@ -8,7 +8,7 @@ import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
 import { type CaseSummary, getListNames } from './case-api.ts';
 import { CloseButton, Dialog } from './dialog.tsx';
-import { format, locale, messages } from './locale.ts';
+import { format, locale, messages, timeZone } from './locale.ts';
 import { MergeTarget } from './merge-target.tsx';
 import { fieldOf, momentOf } from './zone.ts';
 
@@ -229,7 +229,8 @@ function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
         ...number('cost'),
       } as CaseEventInput;
     case 'snooze': {
-      const until = said('until') === '' ? Date.now() + Number(said('snoozeMs')) : momentOf(said('until'));
+      const until =
+        said('until') === '' ? Date.now() + Number(said('snoozeMs')) : momentOf(said('until'), timeZone.peek());
       return { type: 'snooze', until, reason: said('reason') };
     }
     case 'assign':
@@ -248,7 +249,11 @@ function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
       } as CaseEventInput;
     case 'promise':
       // To the end of that day, as the one who promised would say.
-      return { type: 'promise', promiseAt: momentOf(`${said('promiseAt')}T23:59:59`), ...number('amount') };
+      return {
+        type: 'promise',
+        promiseAt: momentOf(`${said('promiseAt')}T23:59:59`, timeZone.peek()),
+        ...number('amount'),
+      };
     case 'listEntry':
       return {
         type: 'listEntry',
@@ -314,7 +319,7 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
           lang={locale.value}
           name={name}
           required={!optional}
-          min={kind === 'date' ? fieldOf(Date.now()).slice(0, 10) : fieldOf(Date.now())}
+          min={kind === 'date' ? fieldOf(Date.now(), timeZone.value).slice(0, 10) : fieldOf(Date.now(), timeZone.value)}
           value={value}
           onInput={given}
         />

@@ -1,5 +1,5 @@
 /** The choice of a time: one of the ages, or moments of one's own, which then stand beside it. */
-import { messages } from './locale.ts';
+import { messages, timeZone } from './locale.ts';
 import { AGES, AGES_MS, type Age, ANY_TIME, type TimeRange } from './time-range.ts';
 import { fieldOf, momentOf } from './zone.ts';
 
@@ -20,9 +20,9 @@ export function TimeFilter(props: {
       type="datetime-local"
       aria-label={t[name]}
       title={t[name]}
-      value={range[name] === null ? '' : fieldOf(range[name])}
+      value={range[name] === null ? '' : fieldOf(range[name], timeZone.value)}
       onChange={(event) => {
-        const at = momentOf(event.currentTarget.value);
+        const at = momentOf(event.currentTarget.value, timeZone.peek());
         onChange({ ...range, age: '', [name]: Number.isNaN(at) ? null : at });
       }}
     />

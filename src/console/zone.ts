@@ -1,12 +1,10 @@
 /**
  * Times in the fields of forms, by the operator's clock as everywhere else on the page: browsers have such fields without a zone.
  */
-import { timeZone } from './locale.ts';
-
 /** What the clock on the wall shows, as if it were UTC. */
-function wallOf(atMs: number): number {
+function wallOf(atMs: number, timeZone: string): number {
   const format = new Intl.DateTimeFormat('en-US', {
-    timeZone: timeZone.value,
+    timeZone,
     hourCycle: 'h23',
     year: 'numeric',
     month: 'numeric',
@@ -20,13 +18,14 @@ function wallOf(atMs: number): number {
 }
 
 /** A moment as a field of type `datetime-local` wants it, to the minute; its first ten characters are the day. */
-export const fieldOf = (atMs: number): string => new Date(wallOf(atMs)).toISOString().slice(0, 16);
+export const fieldOf = (atMs: number, timeZone: string): string =>
+  new Date(wallOf(atMs, timeZone)).toISOString().slice(0, 16);
 
 /** The moment that stands in such a field; NaN where none does. */
-export function momentOf(field: string): number {
+export function momentOf(field: string, timeZone: string): number {
   const wallMs = Date.parse(`${field}Z`);
   if (Number.isNaN(wallMs)) return wallMs;
   // The difference is that of the moment itself, which it leads to: near a change of the clocks the first guess may be an hour off.
-  const guess = wallMs - (wallOf(wallMs) - wallMs);
-  return wallMs - (wallOf(guess) - guess);
+  const guess = wallMs - (wallOf(wallMs, timeZone) - wallMs);
+  return wallMs - (wallOf(guess, timeZone) - guess);
 }
