@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { beforeAll } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
@@ -34,9 +35,11 @@ import {
   publishing,
   readiness,
   recordsTaken,
+  replayed,
   type Serving,
   scrape,
   startServe,
+  storedRecords,
   taken,
   temporaryFolder,
   tryServe,
@@ -44,7 +47,8 @@ import {
 } from './serving.ts';
 
 const MINUTE_MS = 60_000;
-const DISK_BYTES = 64 * 1024 * 1024;
+const MEBIBYTE = 1024 * 1024;
+const DISK_BYTES = 64 * MEBIBYTE;
 
 const folder = temporaryFolder();
 const file = join(folder.path, 'few.ndjson');
@@ -103,6 +107,21 @@ async function expectWholeLists(serving: Serving): Promise<void> {
   }
 }
 
+/** Somebody else fills the disk to the last byte. */
+function fillDisk(path: string): void {
+  for (let part = 0; statfsSync(path).bavail > 0; part++) {
+    const { bavail, bsize } = statfsSync(path);
+    try {
+      writeFileSync(join(path, `filler-${part}`), Buffer.alloc(Math.min(bavail * bsize, 8 * MEBIBYTE)));
+    } catch {
+      break;
+    }
+  }
+}
+function emptyDisk(path: string): void {
+  for (const name of readdirSync(path)) if (name.startsWith('filler')) rmSync(join(path, name));
+}
+
 /** A small disk of its own at this path; false where this user may not make one. */
 function mountSmallDisk(path: string): boolean {
   mkdirSync(path, { recursive: true });
@@ -128,16 +147,7 @@ fault('R16', 'state disk full, then room again', 4 * MINUTE_MS, async (figures, 
     const sending = publishing(file, broker.url, ['--rate', String(Math.ceil(records / 8))]);
     await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > expected.length / 10);
 
-    // Somebody else fills the disk to the last byte.
-    const filler = join(data, 'filler');
-    for (let part = 0; statfsSync(data).bavail > 0; part++) {
-      const { bavail, bsize } = statfsSync(data);
-      try {
-        writeFileSync(`${filler}-${part}`, Buffer.alloc(Math.min(bavail * bsize, 8 * 1024 * 1024)));
-      } catch {
-        break;
-      }
-    }
+    fillDisk(data);
     await until('a checkpoint that fails', async () => (await failures()) > 0);
     const last = await durable();
     const away = await until('not ready', async () => {
@@ -153,7 +163,7 @@ fault('R16', 'state disk full, then room again', 4 * MINUTE_MS, async (figures, 
     expectSame(await durable(), last);
     figures['failed checkpoints'] = await failures();
 
-    for (const name of readdirSync(data)) if (name.startsWith('filler')) rmSync(join(data, name));
+    emptyDisk(data);
     await until('ready', async () => (await readiness(serving.ops)).status === 200);
     await until('a checkpoint', async () => (await durable()) > last);
     await expectWholeLists(serving);
@@ -176,19 +186,12 @@ fault('R16', 'state disk full when serve ends', 3 * MINUTE_MS, async (figures, c
     const serving = await startServe({ nats: broker.url, data });
     await publish(file, broker.url, ['--batch', '64']);
     await until('all records', async () => (await recordsTaken(serving.ops)) >= records);
-    writeFileSync(join(data, 'filler'), Buffer.alloc(8 * 1024 * 1024));
-    for (let part = 0; part < 20; part++) {
-      try {
-        writeFileSync(join(data, `filler-${part}`), Buffer.alloc(8 * 1024 * 1024));
-      } catch {
-        break;
-      }
-    }
+    fillDisk(data);
     const ended = await serving.end();
     expectSame(ended.code, 3, ended.stderr);
     expectSame(/^The last checkpoint could not be written: ENOSPC/m.test(ended.stderr), true, ended.stderr);
     // From here on the records are read once more.
-    for (const name of readdirSync(data)) if (name.startsWith('filler')) rmSync(join(data, name));
+    emptyDisk(data);
     const again = await startServe({ nats: broker.url, data });
     await until('all records', async () => (await recordsTaken(again.ops)) >= records);
     await allAlerts();
@@ -198,6 +201,45 @@ fault('R16', 'state disk full when serve ends', 3 * MINUTE_MS, async (figures, c
   } finally {
     await endProcesses();
     execFileSync('umount', ['--lazy', data]);
+  }
+});
+
+fault('R16', 'disk of the broker full, then room again', 4 * MINUTE_MS, async (figures, context) => {
+  const store = `${data}-store`;
+  if (!mountSmallDisk(store)) context.skip('only root can mount a small disk');
+  const { port } = broker;
+  await broker.stop();
+  broker = await startBroker({ port, storeDir: join(store, 'nats') });
+  try {
+    const serving = await startServe(serveArgs());
+    const sending = publishing(file, broker.url, ['--rate', String(Math.ceil(records / 8))]);
+    await until('some alerts', async () => (await countIn(broker.url, 'ALERTS')) > expected.length / 10);
+    fillDisk(store);
+    // Nothing comes in any more, and nothing goes out; 2.9 says so, later servers just do not answer.
+    await until('a standstill', async () => {
+      const before = await recordsTaken(serving.ops);
+      await sleep(2_000);
+      return (await recordsTaken(serving.ops)) === before;
+    });
+    figures['records before'] = await recordsTaken(serving.ops);
+    expectSame(figures['records before'] < records, true, 'the disk was full too late');
+    emptyDisk(store);
+    await broker.kill();
+    broker = await startBroker({ port, storeDir: join(store, 'nats') });
+    expectSame((await sending.exited).code, 0);
+    const stream = join(folder.path, 'of-the-full-broker.ndjson');
+    writeFileSync(stream, `${(await storedRecords(broker.url)).join('\n')}\n`);
+    const oracle = await replayed(stream);
+    await until('all alerts', async () => (await countIn(broker.url, 'ALERTS')) >= oracle.length);
+    await until('ready', async () => (await readiness(serving.ops)).status === 200);
+    expectSame((await serving.end()).code, 0);
+    figures['records'] = records;
+    compareAlerts(figures, await alertsIn(broker.url), oracle);
+    expectSame(oracle.length, expected.length);
+  } finally {
+    await endProcesses();
+    await broker.stop();
+    execFileSync('umount', ['--lazy', store]);
   }
 });
 
