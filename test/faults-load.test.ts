@@ -2,7 +2,7 @@
  * More than there is room for: clients that do not read, more records than the engine takes, more subscribers than were
  * planned for. Memory stays bounded, the others are served, and nothing is lost.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,13 +17,16 @@ import { alertWith, type Frame } from './http-gateway.ts';
 import {
   alertsIn,
   countIn,
+  get,
   publish,
   readiness,
   recordsTaken,
   replayed,
   type Serving,
   scrape,
+  send,
   startServe,
+  taken,
   temporaryFolder,
   until,
   writePopulation,
@@ -47,6 +50,12 @@ const NOISE_MS = 50;
 const RSS_MAX = 1024 * MEBIBYTE;
 const RSS_GROWTH_MAX = 64 * MEBIBYTE;
 const RECORDS = isWhole ? 120_000 : 10_000;
+
+/** Minutes of the same work; of the memory an hour tells something. RINGFENCE_FAULTS_SOAK_MIN=480 is a shift. */
+const SOAK_MIN = Number(process.env['RINGFENCE_FAULTS_SOAK_MIN'] ?? (isWhole ? 1 : 0));
+const SOAK_ROUNDS_MIN = 9;
+const SLOPE_JUDGED_MIN = 60;
+const RSS_SLOPE_MAX = 1;
 
 const folder = temporaryFolder();
 let broker: Broker;
@@ -174,6 +183,79 @@ fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 12 * MINUT
   for (const socket of frozen) socket.destroy();
   for (const { socket } of readers) socket.terminate();
   await nc.close();
+  expectSame((await serving.end()).code, 0);
+});
+
+/** Of the resident memory, least squares, in percent of its mean an hour. */
+function slopePercentAnHour(samples: readonly { atMs: number; bytes: number }[]): number {
+  const mean = (of: (sample: (typeof samples)[number]) => number): number =>
+    samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
+  const [atMs, bytes] = [mean((sample) => sample.atMs), mean((sample) => sample.bytes)];
+  const rise = mean((sample) => (sample.atMs - atMs) * (sample.bytes - bytes));
+  const run = mean((sample) => (sample.atMs - atMs) ** 2);
+  return ((rise / run) * 3_600_000 * 100) / bytes;
+}
+
+fault('R26', 'the same work over and over', 5 * MINUTE_MS + SOAK_MIN * MINUTE_MS, async (figures) => {
+  const serving = await startServe({ nats: broker.url, data, args: ['--checkpoint-interval-sec', '1'] });
+  const entriesOf = (kind: 'fd' | 'task'): number => readdirSync(`/proc/${serving.pid}/${kind}`).length;
+  let made = 0;
+  /** What a shift sees: calls of the same subscribers, one in fifty long enough for an alert, bad records, desks that come and go. */
+  const work = async (): Promise<void> => {
+    const messages = Array.from({ length: 500 }, (_, at) => {
+      const isBad = at % 100 === 99;
+      const record = {
+        recordId: `soak-${made++}`,
+        recordType: 'voice',
+        eventTime: Date.now(),
+        servedMsisdn: `86139${String(at % 200).padStart(8, '0')}`,
+        direction: 'mo',
+        otherNumber: `86137${String(at % 37).padStart(8, '0')}`,
+        durationSec: isBad ? -1 : at % 50 === 0 ? 14_400 : 60,
+      };
+      return { subject: 'usage.0.voice', body: JSON.stringify(record) };
+    });
+    await send(broker.url, messages);
+    const readers = await Promise.all(Array.from({ length: 10 }, () => openReader(serving)));
+    for (const path of [
+      'alerts?limit=50',
+      'cases?limit=50',
+      'subscribers/8613900000000',
+      'operations',
+      'rules',
+      'deadletters',
+    ])
+      expectSame((await get(`${serving.http}/v1/${path}`)).status, 200, path);
+    await taken(serving.ops, made);
+    for (const { socket } of readers) {
+      socket.terminate();
+      await new Promise((resolve) => socket.once('close', resolve));
+    }
+  };
+  const samples: { atMs: number; bytes: number; files: number; threads: number }[] = [];
+  const begun = performance.now();
+  while (samples.length < SOAK_ROUNDS_MIN || performance.now() - begun < SOAK_MIN * MINUTE_MS) {
+    await work();
+    // Connections of this round have gone by then, or are a leak.
+    await until('the clients gone', async () => (await scrape(serving.ops)).value('ringfence_ws_clients') === 0);
+    const [files, threads] = [entriesOf('fd'), entriesOf('task')];
+    samples.push({ atMs: performance.now(), bytes: residentBytes(serving), files, threads });
+  }
+  const settled = samples.slice(Math.floor(samples.length / 3));
+  const most = (of: 'files' | 'threads', part: typeof samples): number => Math.max(...part.map((sample) => sample[of]));
+  const half = Math.floor(settled.length / 2);
+  const [earlier, later] = [settled.slice(0, half), settled.slice(half)];
+  figures['rounds'] = samples.length;
+  figures['records'] = made;
+  figures['files at most'] = `${most('files', earlier)}, then ${most('files', later)}`;
+  figures['threads at most'] = `${most('threads', earlier)}, then ${most('threads', later)}`;
+  figures['RSS MiB'] = Math.round(settled.at(-1)!.bytes / MEBIBYTE);
+  const slope = slopePercentAnHour(settled);
+  figures['RSS % an hour'] = SOAK_MIN >= SLOPE_JUDGED_MIN ? slope.toFixed(2) : 'too short to be judged';
+  // One client of the list, of the broker or of the test may come a moment earlier or later.
+  expect(most('files', later), 'open files').toBeLessThanOrEqual(most('files', earlier) + 2);
+  expect(most('threads', later), 'threads').toBeLessThanOrEqual(most('threads', earlier));
+  if (SOAK_MIN >= SLOPE_JUDGED_MIN) expect(slope, 'growth of memory, % an hour').toBeLessThan(RSS_SLOPE_MAX);
   expectSame((await serving.end()).code, 0);
 });
 
