@@ -284,6 +284,8 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     await server.stop();
     const jsm = await jetstreamManager(nc);
     await jsm.streams.delete('ALERTS');
+    // Every checkpoint may be younger than the alerts that are lost, and the engine then refuses to start. That is not what is tested.
+    rmSync(join(data, 'partition-0'), { recursive: true });
     server = await serve(broker, data, server.port);
     await page.locator('.connection.live').waitFor();
     await publish(fresh);

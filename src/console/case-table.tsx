@@ -12,24 +12,30 @@ import { ruleTitle } from './rule-names.ts';
 const ROW_PX = 34;
 /** A snooze that ends within this time is said so. */
 export const ENDING_SOON_MS = 3_600_000;
-/** What is left where there is little room. */
-const NARROW: readonly CaseColumn[] = ['severity', 'due', 'case', 'subject', 'status'];
-const NARROW_PX = 840;
+/** What is left where there is little room, and how much that takes; on a phone the shape alone says the severity. */
+const NARROW: readonly { fromPx: number; columns: readonly CaseColumn[]; look: string }[] = [
+  { fromPx: 700, columns: ['severity', 'due', 'case', 'subject', 'status'], look: 'narrow' },
+  { fromPx: 480, columns: ['severity', 'due', 'case', 'status'], look: 'narrow' },
+  { fromPx: 0, columns: ['severity', 'due', 'case'], look: 'narrow phone' },
+];
+const ALL_FROM_PX = 840;
 /** More columns than these need more width than most screens have. */
 const COLUMNS_WITH_ROOM = 9;
 
 /** Names of the columns are those of their classes. */
 function layoutsOf(columns: readonly CaseColumn[]): ListLayout[] {
   const named = (some: readonly CaseColumn[]): string[] => ['choose', ...some.map((column) => `case-${column}`)];
-  const narrow = NARROW.filter((column) => columns.includes(column));
   return [
     {
-      fromPx: NARROW_PX,
+      fromPx: ALL_FROM_PX,
       rowPx: ROW_PX,
       columns: named(columns),
       ...(columns.length > COLUMNS_WITH_ROOM && { look: 'many' }),
     },
-    { fromPx: 0, rowPx: ROW_PX, columns: named(narrow), look: 'narrow' },
+    ...NARROW.map(({ fromPx, columns: some, look }) => {
+      const left = some.filter((column) => columns.includes(column));
+      return { fromPx, rowPx: ROW_PX, columns: named(left), look };
+    }),
   ];
 }
 const columnOf = (name: string): CaseColumn => name.slice('case-'.length) as CaseColumn;
