@@ -4,6 +4,7 @@ import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { buildIfStale, chromiumPath, seriousViolations } from './browser.ts';
+import { callRecord } from './call-record.ts';
 import { pagesForEach } from './pages.ts';
 import {
   copyRules,
@@ -19,16 +20,7 @@ import {
 
 let made = 0;
 const voice = (more: object = {}): string =>
-  JSON.stringify({
-    recordId: `c-${++made}`,
-    recordType: 'voice',
-    eventTime: Date.now(),
-    servedMsisdn: '8613900000001',
-    direction: 'mo',
-    otherNumber: '8613700000001',
-    durationSec: 60,
-    ...more,
-  });
+  JSON.stringify(callRecord(`c-${++made}`, { eventTime: Date.now(), ...more }));
 
 describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no Chromium is found)', () => {
   const folder = temporaryFolder();

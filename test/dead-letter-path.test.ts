@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { UsageResult } from '../src/http/schemas.ts';
 import { BODY_BYTES_MAX } from '../src/http/server.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
+import { callRecord } from './call-record.ts';
 import {
   countIn,
   endProcesses,
@@ -30,16 +31,7 @@ const MEBIBYTE = 1024 * 1024;
 
 type Raw = Record<string, unknown>;
 let ids = 0;
-const voice = (more: Raw = {}): Raw => ({
-  recordId: `r${ids++}`,
-  recordType: 'voice',
-  eventTime: NOW,
-  servedMsisdn: '8613900000001',
-  direction: 'mo',
-  otherNumber: '8613700000001',
-  durationSec: 60,
-  ...more,
-});
+const voice = (more: Raw = {}): Raw => callRecord(`r${ids++}`, { eventTime: NOW, ...more });
 const without = (field: string): Raw => {
   const { [field]: _, ...rest } = voice();
   return rest;

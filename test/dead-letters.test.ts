@@ -10,6 +10,7 @@ import { createDeadLetterSink, type DeadLetterSink } from '../src/sinks/dead-let
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { type DeadLetters, matchesSubject, openDeadLetters } from '../src/source/dead-letters.ts';
 import { ensureStreams, partitionOf } from '../src/source/streams.ts';
+import { callRecord } from './call-record.ts';
 import { natsServers } from './nats-servers.ts';
 import {
   copyRules,
@@ -32,16 +33,7 @@ const rules = copyRules(join(folder.path, 'rules'), 'fraud/long-call');
 afterAll(() => folder.remove());
 
 type Raw = Record<string, unknown>;
-const voice = (recordId: string, more: Raw = {}): Raw => ({
-  recordId,
-  recordType: 'voice',
-  eventTime: NOW,
-  servedMsisdn: '8613900000001',
-  direction: 'mo',
-  otherNumber: '8613700000001',
-  durationSec: 60,
-  ...more,
-});
+const voice = (recordId: string, more: Raw = {}): Raw => callRecord(recordId, { eventTime: NOW, ...more });
 const bytesOf = (value: unknown): Buffer => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 
 describe.each(natsServers)('dead letters on $name', ({ binary }) => {

@@ -18,22 +18,14 @@ import {
   SMS_CLASSES,
   UsageRecordSchema,
 } from '../src/record/schema.ts';
-import { RECORD_TYPES, type RecordType, type UsageRecord } from '../src/record/usage-record.ts';
+import { BLANK_RECORD, RECORD_TYPES, type RecordType, type UsageRecord } from '../src/record/usage-record.ts';
+import { callRecord } from './call-record.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const LATEST = NOW + 600_000;
 
 type Raw = Record<string, unknown>;
-const voice = (more: Raw = {}): Raw => ({
-  recordId: 'v1',
-  recordType: 'voice',
-  eventTime: NOW,
-  servedMsisdn: '8613900000001',
-  direction: 'mo',
-  otherNumber: '8613700000001',
-  durationSec: 60.5,
-  ...more,
-});
+const voice = (more: Raw = {}): Raw => callRecord('v1', { eventTime: NOW, durationSec: 60.5, ...more });
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 const json = (value: unknown): Uint8Array => bytesOf(JSON.stringify(value));
 const decode = (bytes: Uint8Array, contentType?: string): DecodedMessage =>
@@ -53,46 +45,14 @@ const verdict = ({ records, rejections }: DecodedMessage): string => {
 describe('a record', () => {
   test('comes out in the shape of the engine, missing values as empty text and NaN', () => {
     expect(one(voice())).toEqual({
+      ...BLANK_RECORD,
       recordId: 'v1',
       recordType: 'voice',
       eventTime: NOW,
       servedMsisdn: '8613900000001',
-      servedImsi: '',
-      servedImei: '',
-      accountId: '',
       direction: 'mo',
       otherNumber: '8613700000001',
-      callId: '',
-      partial: Number.NaN,
       durationMs: 60_500,
-      causeForTerm: '',
-      cellId: '',
-      servingPlmn: '',
-      trunkId: '',
-      carrierId: '',
-      pddMs: Number.NaN,
-      smsClass: '',
-      bytesUp: Number.NaN,
-      bytesDown: Number.NaN,
-      apn: '',
-      rat: '',
-      ratingGroup: '',
-      zeroRated: false,
-      chargeMicros: Number.NaN,
-      amountMicros: Number.NaN,
-      outcome: 'done',
-      declineCode: '',
-      instrumentId: '',
-      balanceAfterMicros: Number.NaN,
-      channel: '',
-      invoiceId: '',
-      dueTime: Number.NaN,
-      event: '',
-      attributes: null,
-      reason: '',
-      ticketId: '',
-      availableTime: Number.NaN,
-      alert: null,
     } satisfies UsageRecord);
   });
 

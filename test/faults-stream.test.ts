@@ -13,6 +13,7 @@ import { createRandom } from '../src/feed/random.ts';
 import type { SubscriberView } from '../src/http/schemas.ts';
 import { rulesMessage } from '../src/rules/message.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
+import { callRecord } from './call-record.ts';
 import { compareAlerts, expectSame, fault, freshForEach, isWhole, writeFew } from './faults.ts';
 import {
   alertsIn,
@@ -210,16 +211,7 @@ fault('R11', 'clock of the machine a day ahead and a day behind', 3 * MINUTE_MS,
 
 fault('R13', 'poison between good records', 3 * MINUTE_MS, async (figures) => {
   let made = 0;
-  const voice = (more: object = {}): Record<string, unknown> => ({
-    recordId: `p${made++}`,
-    recordType: 'voice',
-    eventTime: Date.UTC(2025, 0, 1),
-    servedMsisdn: '8613900000001',
-    direction: 'mo',
-    otherNumber: '8613700000001',
-    durationSec: 60,
-    ...more,
-  });
+  const voice = (more: object = {}): Record<string, unknown> => callRecord(`p${made++}`, more);
   const inField = (text: string): string => JSON.stringify(voice({ cellId: '?' })).replace('"?"', () => text);
   const poison = (): (Uint8Array | string)[] => [
     '{"broken',
@@ -389,15 +381,7 @@ fault('R22', 'live connection cut again and again in a burst of alerts', 2 * MIN
 describe('records that the stream no longer has (R7, R8)', () => {
   const voice = (id: string): { subject: string; body: string } => ({
     subject: 'usage.0.voice',
-    body: JSON.stringify({
-      recordId: id,
-      recordType: 'voice',
-      eventTime: Date.UTC(2025, 0, 1),
-      servedMsisdn: '8613900000001',
-      direction: 'mo',
-      otherNumber: '8613700000001',
-      durationSec: 60,
-    }),
+    body: JSON.stringify(callRecord(id)),
   });
   const voices = (prefix: string, count: number) => Array.from({ length: count }, (_, at) => voice(`${prefix}${at}`));
   const manage = async (work: (jsm: JetStreamManager) => Promise<unknown>): Promise<void> => {

@@ -1,6 +1,7 @@
 /** Rejected records over HTTP, from the request that was refused to the one that sends it corrected. */
 import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { callRecord } from './call-record.ts';
 import { type Bench, type RunningGateway, startBench } from './http-gateway.ts';
 
 interface Letter {
@@ -12,16 +13,7 @@ interface Letter {
 }
 
 let made = 0;
-const voice = (more: object = {}): object => ({
-  recordId: `letter-${++made}`,
-  recordType: 'voice',
-  eventTime: Date.now(),
-  servedMsisdn: '8613900000001',
-  direction: 'mo',
-  otherNumber: '8613700000001',
-  durationSec: 60,
-  ...more,
-});
+const voice = (more: object = {}): object => callRecord(`letter-${++made}`, { eventTime: Date.now(), ...more });
 
 describe('dead letters over HTTP', () => {
   let bench: Bench;

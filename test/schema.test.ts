@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parseDateTime } from '../src/record/date-time.ts';
 import { expectationOf, FIELDS, type FieldName, NEEDED_FIELDS, UsageRecordSchema } from '../src/record/schema.ts';
 import { RECORD_TYPES } from '../src/record/usage-record.ts';
+import { callRecord } from './call-record.ts';
 
 /** What producers see: plain JSON, read by a validator that knows nothing of this repository. */
 const published: unknown = JSON.parse(JSON.stringify(UsageRecordSchema));
@@ -14,15 +15,7 @@ const ajv = new Ajv2020({
 const others = ajv.compile(published as object);
 const ours = Compile(UsageRecordSchema);
 
-const call = {
-  recordId: 'v1',
-  recordType: 'voice',
-  eventTime: 1_780_000_000_000,
-  servedMsisdn: '8613900000001',
-  direction: 'mo',
-  otherNumber: '8613700000001',
-  durationSec: 60,
-};
+const call = callRecord('v1', { eventTime: 1_780_000_000_000 });
 
 const account = (attributes: object): object => ({ ...call, recordType: 'account', event: 'profile', attributes });
 const roamingFile = {

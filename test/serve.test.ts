@@ -10,6 +10,7 @@ import type { AlertData } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
 import type { RuleSummary, SubscriberView } from '../src/http/schemas.ts';
 import { startBroker } from '../src/source/broker.ts';
+import { callRecord } from './call-record.ts';
 import {
   alertsIn,
   brokerForEach,
@@ -522,10 +523,8 @@ function invoice(recordId: string, eventTime = Date.UTC(2025, 0, 1), dueTime = e
   return { recordId, recordType: 'invoice', eventTime, servedMsisdn, invoiceId: recordId, amount: 50, dueTime };
 }
 
-function voice(recordId: string, eventTime: number, durationSec: number): object {
-  const parties = { servedMsisdn: '8613900000001', direction: 'mo', otherNumber: '8613700000001' };
-  return { recordId, recordType: 'voice', eventTime, durationSec, ...parties };
-}
+const voice = (recordId: string, eventTime: number, durationSec: number): object =>
+  callRecord(recordId, { eventTime, durationSec });
 
 function message(record: object): { subject: string; body: string } {
   return { subject: 'usage.0.voice', body: JSON.stringify(record) };
