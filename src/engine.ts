@@ -36,9 +36,10 @@ import { parseLists, type ReferenceLists } from './reference/lists.ts';
 import { holidaysOf, type LocalTime } from './reference/local-time.ts';
 import type { NumberingPlan } from './reference/numbering-plan.ts';
 import type { CompiledRule } from './rules/compiled-rule.ts';
+import type { RuleProblem } from './rules/form.ts';
 import type { PreparedRules } from './rules/message.ts';
 import { type BackfillSpan, isEpisodeSignature, type Registry, type RegistryEntry } from './rules/registry.ts';
-import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rules/rule.ts';
+import { isOff, isShadow, KEY_TYPES, type KeyType, type RuleSource } from './rules/rule.ts';
 import { compileRuleSet, filesInForce, observingOnly, type RuleSet } from './rules/rule-set.ts';
 import { type Arena, type ArenaCut, createArena, type Memory } from './state/arena.ts';
 import {

@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { demoFeed, LIVE_RECORDS_MAX } from '../src/feed/demo-feed.ts';
 import { type MixedRecordsOptions, mixedRecords } from '../src/feed/mixed-records.ts';
 import { CASE_KINDS, PLANTED_IDS, type PlantedId } from '../src/feed/planted-case.ts';
-import { allNumbers, labelLines, type PopulationOptions, population } from '../src/feed/population.ts';
+import { type PopulationOptions, population } from '../src/feed/population.ts';
 import { arrivalOf, type RawRecord } from '../src/feed/raw-record.ts';
 import { decodeMessage } from '../src/record/decode.ts';
+import { allNumbers, labelLines } from './population-labels.ts';
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;

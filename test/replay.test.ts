@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData, AlertEvent } from '../src/alerts/alert.ts';
 import type { ReplaySummary } from '../src/cli/replay.ts';
 import { projectFolder } from '../src/config.ts';
-import { allNumbers, labelLines, population } from '../src/feed/population.ts';
+import { population } from '../src/feed/population.ts';
 import type { RawRecord } from '../src/feed/raw-record.ts';
+import { allNumbers, labelLines } from './population-labels.ts';
 import { type Exit, parseAlerts, run, temporaryFolder } from './serving.ts';
 
 const folder = temporaryFolder();

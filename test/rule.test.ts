@@ -4,17 +4,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DEFAULTS } from '../src/config.ts';
 import { isListFile } from '../src/reference/lists.ts';
+import { describeProblem, FILE_BYTES_MAX, PROBLEMS_PER_FILE_MAX, type RuleProblem } from '../src/rules/form.ts';
 import { readRuleFiles } from '../src/rules/load.ts';
 import { isModelFile } from '../src/rules/model.ts';
-import {
-  describeProblem,
-  KEY_TYPES,
-  PROBLEMS_PER_FILE_MAX,
-  parseRule,
-  RULE_FILE_BYTES_MAX,
-  type RuleProblem,
-  ruleSchema,
-} from '../src/rules/rule.ts';
+import { KEY_TYPES, parseRule, ruleSchema } from '../src/rules/rule.ts';
 import { cases } from './cases.ts';
 import { changeText, ruleText } from './rule-text.ts';
 
@@ -207,8 +200,8 @@ describe('hostile files', () => {
   });
 
   test('a file beyond the limit is not parsed', () => {
-    expect(problemsOf(`${RIGHT}# ${'x'.repeat(RULE_FILE_BYTES_MAX)}`)).toMatchObject([
-      { message: `the file is larger than ${RULE_FILE_BYTES_MAX} bytes` },
+    expect(problemsOf(`${RIGHT}# ${'x'.repeat(FILE_BYTES_MAX)}`)).toMatchObject([
+      { message: `the file is larger than ${FILE_BYTES_MAX} bytes` },
     ]);
   });
 

@@ -8,9 +8,10 @@ import { zhCn } from '../src/console/messages-zh-cn.ts';
 import { createEngine } from '../src/engine.ts';
 import { runRuleTests } from '../src/rule-changes/rule-test.ts';
 import { BUILT_IN_TITLES, featureTitles } from '../src/rules/feature-titles.ts';
+import { describeProblem } from '../src/rules/form.ts';
 import { LEDGER_NAMES } from '../src/rules/ledger-values.ts';
 import { parseRules, readRuleFiles } from '../src/rules/load.ts';
-import { describeProblem, KEY_GROUPS, type RuleSource, type RuleTest } from '../src/rules/rule.ts';
+import { KEY_GROUPS, type RuleSource, type RuleTest } from '../src/rules/rule.ts';
 import { numberingPlan, utc } from './rule-engine.ts';
 
 const { sources, lists, problems } = parseRules(readRuleFiles(DEFAULTS.rules));

@@ -13,7 +13,8 @@ import type { UsageRecord } from '../record/usage-record.ts';
 import type { ReferenceLists } from '../reference/lists.ts';
 import { runRuleTest } from '../rule-changes/rule-test.ts';
 import { EPISODE_UNITS } from '../rules/compiled-rule.ts';
-import { describeProblem, type RuleSource } from '../rules/rule.ts';
+import { describeProblem } from '../rules/form.ts';
+import type { RuleSource } from '../rules/rule.ts';
 import { createBlocks, segmentCountOf } from '../state/block.ts';
 
 const UNIT_BYTES = 8;

@@ -26,16 +26,9 @@ import { type Layer, layered } from '../rule-changes/layers.ts';
 import type { RuleDesk } from '../rule-changes/rule-desk.ts';
 import { observedFeatures } from '../rules/compiled-rule.ts';
 import { featureTitles } from '../rules/feature-titles.ts';
+import { describeProblem, type RuleProblem } from '../rules/form.ts';
 import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.ts';
-import {
-  describeProblem,
-  inBothLanguages,
-  isOff,
-  isShadow,
-  parseRule,
-  type RuleProblem,
-  type RuleSource,
-} from '../rules/rule.ts';
+import { inBothLanguages, isOff, isShadow, parseRule, type RuleSource } from '../rules/rule.ts';
 import { filesInForce } from '../rules/rule-set.ts';
 import { ClosedError, type DurablePublisher } from '../sinks/outbox.ts';
 import { usageStream } from '../source/streams.ts';

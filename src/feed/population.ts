@@ -11,7 +11,6 @@
  * Ordinary subscribers rarely trip a rule, but some do, as in life: a few pay more than ten days late, a few
  * complaints stay open, a few go quiet for a week.
  */
-import { DESKS, type Desk } from '../alerts/alert.ts';
 import { createAgenda } from './agenda.ts';
 import {
   CASE_KINDS,
@@ -575,33 +574,4 @@ function weeklyCurve(): Float64Array {
 function isWeekend(localMs: number): boolean {
   const day = Math.floor(localMs / DAY_MS) % 7;
   return day === 2 || day === 3;
-}
-
-const LABEL_COLUMNS = { fraud: 'fraud', arrears: 'arrears', retention: 'churn' } as const;
-
-/**
- * The labels of a feed as CSV lines for `replay --labels`: every subscriber, 1 in the column of each desk that has a case
- * of it, and the catalogue ids. Yields the header first; lines carry their line feed.
- */
-export function* labelLines(
-  subscribers: Iterable<string>,
-  labels: readonly PlantedCase[],
-  desks: readonly Desk[] = DESKS,
-): Generator<string, void, undefined> {
-  const casesOf = new Map<string, PlantedCase[]>();
-  for (const label of labels) {
-    const cases = casesOf.get(label.servedMsisdn);
-    if (cases === undefined) casesOf.set(label.servedMsisdn, [label]);
-    else cases.push(label);
-  }
-  yield `servedMsisdn,${desks.map((desk) => LABEL_COLUMNS[desk]).join(',')},catalogue\n`;
-  for (const msisdn of subscribers) {
-    const cases = casesOf.get(msisdn) ?? [];
-    const columns = desks.map((desk) => (cases.some((label) => label.desk === desk) ? 1 : 0));
-    yield `${msisdn},${columns.join(',')},${cases.map((label) => label.catalogue).join(' ')}\n`;
-  }
-}
-
-export function* allNumbers(of: Pick<Population, 'subscribers' | 'msisdn'>): Generator<string, void, undefined> {
-  for (let index = 0; index < of.subscribers; index++) yield of.msisdn(index);
 }

@@ -8,8 +8,9 @@ import { caseKeyOf } from '../cases/case-alert.ts';
 import type { Verdict } from '../cases/case-event.ts';
 import { createEngine, type Engine, type EngineOptions } from '../engine.ts';
 import type { UsageRecord } from '../record/usage-record.ts';
+import { describeProblem } from '../rules/form.ts';
 import { parseRules } from '../rules/load.ts';
-import { describeProblem, type Rule } from '../rules/rule.ts';
+import type { Rule } from '../rules/rule.ts';
 import type { BackTestExample, BackTestResult } from './change-event.ts';
 import { affectedBy, neededFor } from './dependence.ts';
 

@@ -6,7 +6,8 @@ import { structuredPatch } from 'diff';
 import { isMap, isScalar, isSeq, LineCounter, parseDocument, stringify, type Node as YamlNode } from 'yaml';
 import { SEVERITIES, type Severity } from '../alerts/alert.ts';
 import { parseDuration } from '../rules/expression.ts';
-import { type Rule, type RuleProblem, STATUSES } from '../rules/rule.ts';
+import type { RuleProblem } from '../rules/form.ts';
+import { type Rule, STATUSES } from '../rules/rule.ts';
 import { type MeasuredValue, type ParameterUse, parameterUses } from './parameter-use.ts';
 
 /** Texts whose difference takes more steps are shown as one replaced by the other. */

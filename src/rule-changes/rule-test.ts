@@ -7,7 +7,8 @@ import { decodeMessage } from '../record/decode.ts';
 import type { AlertNote } from '../record/usage-record.ts';
 import { EMPTY_LIST, listFile, listText, parseLists } from '../reference/lists.ts';
 import { parseDuration } from '../rules/expression.ts';
-import { describeProblem, isOff, type RuleSource, type RuleTest, type RuleTestStep } from '../rules/rule.ts';
+import { describeProblem } from '../rules/form.ts';
+import { isOff, type RuleSource, type RuleTest, type RuleTestStep } from '../rules/rule.ts';
 
 const BEGIN_DEFAULT = '2026-03-02T10:00:00Z';
 /** The subscriber of a test record that names none; the number is from a range that no operator assigns. */

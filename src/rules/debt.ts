@@ -15,18 +15,9 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Reader, Scope } from '../state/operator.ts';
 import type { ValueType } from './compile.ts';
+import { parseForm, type RuleProblem, type SchemaNode } from './form.ts';
 import { ruleOfModel } from './model.ts';
-import {
-  closed,
-  expression,
-  features,
-  localized,
-  params,
-  parseForm,
-  type RuleProblem,
-  type RuleSource,
-  type SchemaNode,
-} from './rule.ts';
+import { closed, expression, features, localized, params, type RuleSource } from './rule.ts';
 import type { Contribution } from './valuation.ts';
 
 export const DEBT_INPUTS_MAX = 16;

@@ -15,8 +15,9 @@ import {
   type ReferenceLists,
 } from '../reference/lists.ts';
 import { isDebtModelFile } from './debt.ts';
+import { describeProblem, type RuleProblem } from './form.ts';
 import { isModelFile } from './model.ts';
-import { describeProblem, parseRule, type RuleProblem, type RuleSource } from './rule.ts';
+import { parseRule, type RuleSource } from './rule.ts';
 
 export const RULE_FILES_MAX = 2_000;
 

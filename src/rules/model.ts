@@ -14,19 +14,8 @@
  */
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import {
-  closed,
-  duration,
-  expression,
-  features,
-  localized,
-  params,
-  parseForm,
-  type Rule,
-  type RuleProblem,
-  type RuleSource,
-  type SchemaNode,
-} from './rule.ts';
+import { parseForm, type RuleProblem, type SchemaNode } from './form.ts';
+import { closed, duration, expression, features, localized, params, type Rule, type RuleSource } from './rule.ts';
 
 /** Inputs of the churn formula; each is worked out whenever a rule asks for the probability. */
 export const MODEL_INPUTS_MAX = 32;

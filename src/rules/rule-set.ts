@@ -27,10 +27,11 @@ import { type CompiledFeature, type CompiledRule, EPISODE_UNITS } from './compil
 import { createDebtScore, type DebtModel, type DebtScore, isDebtModelFile, parseDebtModel } from './debt.ts';
 import { parseDuration } from './expression.ts';
 import { compileFeatures } from './features.ts';
+import type { RuleProblem } from './form.ts';
 import { type Model, parseModel } from './model.ts';
 import { createPlan, type Plan as RecordPlan } from './plan.ts';
 import type { Fresh } from './registry.ts';
-import { isOff, isShadow, KEY_GROUPS, KEY_TYPES, type KeyType, type RuleProblem, type RuleSource } from './rule.ts';
+import { isOff, isShadow, KEY_GROUPS, KEY_TYPES, type KeyType, type RuleSource } from './rule.ts';
 import { draftRule, type RuleDraft } from './rule-draft.ts';
 import { asList, type CompileOptions, draftRuleSet, keyIndex, type SetDraft } from './set-draft.ts';
 import { createSharedOperators, type SharedOperators } from './shared-operators.ts';

@@ -16,9 +16,10 @@ import type { Rankings } from '../state/rankings.ts';
 import type { Environment } from './compile.ts';
 import type { CompiledRule } from './compiled-rule.ts';
 import type { DebtScore } from './debt.ts';
+import type { RuleProblem } from './form.ts';
 import type { Predicate, Step as RecordStep } from './plan.ts';
 import { type BackfillSpan, draftRegistry, type Registry, type RegistryDraft, type RegistryEntry } from './registry.ts';
-import { KEY_TYPES, type KeyType, type RuleProblem } from './rule.ts';
+import { KEY_TYPES, type KeyType } from './rule.ts';
 import type { Valuation } from './valuation.ts';
 
 export interface CompileOptions {

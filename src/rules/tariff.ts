@@ -22,7 +22,8 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { UsageRecord } from '../record/usage-record.ts';
 import { SHIFTS } from '../reference/local-time.ts';
-import { closed, localized, parseForm, type RuleProblem, type SchemaNode } from './rule.ts';
+import { parseForm, type RuleProblem, type SchemaNode } from './form.ts';
+import { closed, localized } from './rule.ts';
 
 const RATES_MAX = 500;
 const BUNDLES_MAX = 50;
