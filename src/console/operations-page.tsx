@@ -20,6 +20,8 @@ const GAP_MS = 5 * POLL_MS;
 const CHART_HEIGHT_PX = 172;
 /** Longer times read better in seconds, and in hours and days. */
 const LONG_MS = 10_000;
+const duration = (ms: number): string =>
+  ms < LONG_MS ? format.value.milliseconds(ms < 100 ? ms : Math.round(ms)) : format.value.value(ms / 1_000, 's');
 const LONG_SEC = 36_000;
 /** Of the hash of the rule set: enough to tell two sets apart. */
 const RULES_VERSION_LETTERS = 8;
@@ -136,7 +138,7 @@ export function OperationsPage() {
     },
     {
       heading: t.latency,
-      format: (ms) => (ms < LONG_MS ? f.milliseconds(ms) : f.value(ms / 1_000, 's')),
+      format: duration,
       columns: [
         { column: 'p50', label: t.p50, color: '--series-1', area: true },
         { column: 'p99', label: t.p99, color: '--series-3', dash: [6, 3] },
@@ -228,7 +230,7 @@ function Tiles({ view }: { view: OperationsView }) {
         name={t.checkpoint}
         {...(checkpoint.durationSec === null
           ? {}
-          : { detail: t.checkpointTook(f.milliseconds(checkpoint.durationSec * 1000)) })}
+          : { detail: t.checkpointTook(duration(checkpoint.durationSec * 1000)) })}
       >
         {checkpointAgeMs === null ? t.noData : f.span(checkpointAgeMs)}
       </Tile>
