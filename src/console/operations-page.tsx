@@ -20,9 +20,9 @@ const GAP_MS = 5 * POLL_MS;
 const CHART_HEIGHT_PX = 172;
 /** Longer times read better in seconds, and in hours and days. */
 const LONG_MS = 10_000;
+const LONG_SEC = 36_000;
 const duration = (ms: number): string =>
   ms < LONG_MS ? format.value.milliseconds(ms < 100 ? ms : Math.round(ms)) : format.value.value(ms / 1_000, 's');
-const LONG_SEC = 36_000;
 /** Of the hash of the rule set: enough to tell two sets apart. */
 const RULES_VERSION_LETTERS = 8;
 
