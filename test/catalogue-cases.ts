@@ -138,6 +138,10 @@ c(
   'warning',
   times(5, (i) => voice(T + i * 11 * MIN, { otherNumber: lv(i), durationSec: i === 4 ? 599 : 600 })),
 );
+c('F03', 'numbers of fiction of one country', 'none', [
+  voice(T, { servedMsisdn: '447700900123', otherNumber: '442079460000', durationSec: 1200 }),
+]);
+c('F03', 'to the area of fiction', 'warning', [voice(T, { otherNumber: '15551234567', durationSec: 1200 })]);
 // F04
 c(
   'F04',
@@ -479,6 +483,20 @@ c('F26', '3', 'warning', f26(3));
 c('F26', '2', 'none', f26(2));
 c('F26', '5', 'critical', f26(5));
 c('F26', '4', 'warning', f26(4));
+c(
+  'F26',
+  'handsets of account records',
+  'warning',
+  times(3, (i) => account(T + i * HOUR, 'deviceChanged', {}, { servedImsi: IMSI, servedImei: `86490000000000${i}` })),
+);
+c(
+  'F25',
+  'cards of account records',
+  'warning',
+  times(5, (i) =>
+    account(T + i * HOUR, 'deviceChanged', {}, { servedImei: '864900000000001', servedImsi: `46000123456789${i}` }),
+  ),
+);
 // F27
 const box = (
   k: number,
@@ -693,6 +711,7 @@ c(
 );
 c('F35', 'other way round', 'none', [account(T, 'deviceChanged'), account(T + HOUR, 'simChanged')]);
 c('F35', 'cf without attributes', 'critical', swap([account(T + HOUR, 'callForwardSet')]));
+c('F35', 'a one-time password was confirmed', 'critical', swap([account(T + HOUR, 'otpConfirmed')]));
 // F36
 const cf = (f: R = {}) => account(T, 'callForwardSet', { forwardType: 'unconditional', forwardTo: LV, ...f });
 const fwd = (k: number, dur: number, gap = 10) =>

@@ -274,34 +274,42 @@ export const bills: fc.Arbitrary<DrawnCase> = fc
     };
   });
 
-/** What rules may ask of an account: each value with what it is now and then. */
-const ledgerConditions: readonly string[] = [
-  ...[
-    'unpaid',
-    'overdue',
-    'unbilled',
-    'exposure',
-    'firstUnpaid',
-    'promiseAmount',
-    'promisePaid',
-    'paidSincePromise',
-  ].flatMap((name) => ['>= 10', '>= 20', '== 20', '< 30', '>= 45', '== 0'].map((rest) => `ledger.${name} ${rest}`)),
-  ...['oldestDueAt', 'nextDueAt', 'lastDueAt', 'firstInvoiceAt', 'firstDueAt', 'promiseAt'].flatMap((name) => [
-    `has(ledger.${name})`,
-    `now - ledger.${name} >= 5d`,
-    `now < ledger.${name}`,
-  ]),
-  ...['openInvoices', 'overdueInvoices', 'disputes'].flatMap((name) =>
-    ['>= 1', '>= 2', '== 0'].map((rest) => `ledger.${name} ${rest}`),
-  ),
-  ...['> 0s', '== 0s', '>= 5d', '>= 10d'].map((rest) => `ledger.pastDue ${rest}`),
+/** Values of an account, what they are now and then, and the kinds of records that change them. */
+interface AccountValues {
+  names: string;
+  /** Whatever the value should be, another value makes another rule fire. */
+  each(name: string): string[];
+  kinds: readonly string[];
+}
+const billed = ['invoice', 'invoice', 'payment', 'payment', 'payment', 'voice'];
+const promised = ['promise', 'payment', 'payment', 'payment'];
+const money = (name: string) => ['== 0', '== 10', '== 20', '== 30', '> 30', '>= 50'].map((rest) => `${name} ${rest}`);
+const count = (name: string) => ['== 0', '== 1', '>= 2'].map((rest) => `${name} ${rest}`);
+const since = (name: string) => [
+  `has(${name})`,
+  ...['> 0s', '== 0s', '>= 5d', '> 5d'].map((rest) => `now - ${name} ${rest}`),
 ];
+const late = (name: string) => ['> 0s', '== 0s', '>= 5d', '>= 10d'].map((rest) => `${name} ${rest}`);
+const ACCOUNT_VALUES: readonly AccountValues[] = [
+  { names: 'unpaid overdue unbilled exposure firstUnpaid', each: money, kinds: billed },
+  { names: 'oldestDueAt nextDueAt lastDueAt firstInvoiceAt firstDueAt', each: since, kinds: billed },
+  { names: 'openInvoices overdueInvoices', each: count, kinds: billed },
+  { names: 'pastDue', each: late, kinds: billed },
+  { names: 'promiseAmount promisePaid paidSincePromise', each: money, kinds: promised },
+  { names: 'promiseAt', each: since, kinds: promised },
+  { names: 'disputes', each: count, kinds: ['care'] },
+];
+const accountValue = fc.constantFrom(
+  ...ACCOUNT_VALUES.flatMap(({ names, each, kinds }) =>
+    names.split(' ').map((name) => ({ conditions: each(`ledger.${name}`), kinds })),
+  ),
+);
 const entry = fc.record({
-  jump: fc.constantFrom(0, 1, 12 * 3_600_000, DAY_MS, 5 * DAY_MS, 10 * DAY_MS),
+  jump: fc.constantFrom(0, 0, 1, DAY_MS, 5 * DAY_MS, 10 * DAY_MS),
   ago: fc.constantFrom(0, 0, 0, 1, DAY_MS, 6 * DAY_MS),
-  what: fc.constantFrom('invoice', 'invoice', 'payment', 'payment', 'payment', 'voice', 'promise', 'care'),
+  kind: fc.nat(11),
   dueIn: fc.constantFrom(-1, 0, 5, 10),
-  amount: fc.constantFrom(-10, 10, 20, 20, 30, 50),
+  amount: fc.constantFrom(-10, 10, 10, 20, 30, 50),
   names: fc.option(fc.nat(4), { nil: undefined }),
   outcome: fc.constantFrom<UsageRecord['outcome']>('done', 'done', 'done', 'failed', 'reversed'),
   resolved: fc.boolean(),
@@ -313,17 +321,18 @@ const LEDGER_INVOICES_MAX = 4;
 /** Rules over what an account owes and has promised, which look at its records and when bills fall due. */
 export const accounts: fc.Arbitrary<DrawnCase> = fc
   .record({
-    conditions: fc.array(fc.constantFrom(...ledgerConditions), { minLength: 3, maxLength: 3 }),
+    value: accountValue,
     timed: fc.constantFrom('', 'due', 'late'),
     entries: fc.array(entry, { minLength: 3, maxLength: 14 }),
     latenessMin: fc.constantFrom(0, 5),
     silenceMin: fc.constantFrom(0, 10 * 24 * 60),
   })
-  .map(({ conditions, timed, entries, latenessMin, silenceMin }) => {
+  .map(({ value: { conditions, kinds }, timed, entries, latenessMin, silenceMin }) => {
     let at = 0;
     let invoices = 0;
-    const stream = entries.map(({ jump, ago, what, dueIn, amount, names, outcome, resolved, accountId }) => {
+    const stream = entries.map(({ jump, ago, kind, dueIn, amount, names, outcome, resolved, accountId }) => {
       at += jump;
+      const what = kinds[kind % kinds.length]!;
       const begun = BEGIN + at - ago;
       const isInvoice = what === 'invoice' && invoices < LEDGER_INVOICES_MAX;
       const fields: Partial<UsageRecord> = isInvoice
@@ -372,8 +381,9 @@ export const accounts: fc.Arbitrary<DrawnCase> = fc
 export const entities: fc.Arbitrary<DrawnCase> = fc
   .record({
     keys: fc.array(fc.constantFrom<Rule['key']>('subscriber+prefix', 'imsi'), { minLength: 1, maxLength: 2 }),
-    by: fc.constantFrom('subscriber' as const, 'account' as const),
+    by: fc.constantFrom('subscriber' as const, 'account' as const, 'imsi' as const),
     missing: fc.constantFrom(undefined, 'fire' as const, 'suppress' as const),
+    high: fc.constantFrom("f0 >= 2 && direction != 'mt'", "direction == 'mo'"),
     span: fc.constantFrom('5m', '10m', '30m'),
     parent: fc.constantFrom<Rule['key'] | undefined>(undefined, undefined, 'subscriber', 'imsi'),
     latenessMin: fc.constantFrom(0, 5),
@@ -389,18 +399,18 @@ export const entities: fc.Arbitrary<DrawnCase> = fc
     ),
     silenceMin: fc.constantFrom(0, 90),
   })
-  .map(({ keys, by, missing, span, parent, ...rest }) => ({
+  .map(({ keys, by, missing, high, span, parent, ...rest }) => ({
     ...rest,
     rules: [
       ...keys.map((key, index) =>
         ruleWith({
           id: `fraud.drawn-${index}`,
-          key,
+          key: by === 'imsi' ? 'subscriber+prefix' : key,
           on: ['voice', 'sms'],
           features: { f0: { aggregate: 'count', window: '10m', panes: 10 } },
           bands: [
             { severity: 'warning', score: 10, if: 'f0 >= 1' },
-            { severity: 'critical', score: 10, if: "f0 >= 2 && direction != 'mt'" },
+            { severity: 'critical', score: 10, if: high },
           ],
           suppress: {
             for: span,

@@ -114,6 +114,38 @@ describe('one alert for each entity', () => {
     expect(applyAll(engineWith([repeated({ for: '1h', by, missing: 'suppress' })]), named)).toHaveLength(2);
   });
 
+  test('what another alert inhibits holds nobody back', () => {
+    const parent = ruleWith({
+      id: 'fraud.parent',
+      key: 'cell',
+      on: 'sms',
+      bands: [{ severity: 'warning', if: 'true', score: 1 }],
+    });
+    const rule = repeated({ for: '1h', by: 'subscriber' }, { inhibitedBy: ['fraud.parent'] });
+    const engine = engineWith([parent, rule]);
+    applyAll(engine, [call(0, { recordType: 'sms', cellId: 'a' }), ...twice(1, '8613700000001', { cellId: 'a' })]);
+    expect(lines(applyAll(engine, twice(4, '8613700000002', { cellId: 'b' })))).toEqual([
+      'repeated 8613700000002 warning firing',
+    ]);
+  });
+
+  test('a new key that takes the number of a forgotten one is not that one', () => {
+    const engine = engineWith([
+      ruleWith({
+        key: 'subscriber+prefix',
+        features: { calls: { aggregate: 'count', window: '10m' } },
+        bands: [{ severity: 'warning', if: 'calls >= 1', score: 40 }],
+        suppress: { for: '1h', by: 'subscriber' },
+      }),
+    ]);
+    const to = (minute: number, otherNumber: string): string[] =>
+      lines(applyAll(engine, [call(minute, { otherNumber })]));
+    expect(to(0, '37120000001')).toEqual([`drawn ${SUBSCRIBER}>3712 warning firing`]);
+    expect(to(50, '37250000001')).toEqual([]);
+    // The first key is over and forgotten; the second still holds.
+    expect(to(70, '33612345678')).toEqual([`drawn ${SUBSCRIBER}>3712 warning resolved`]);
+  });
+
   test('stays suppressed after a restart', async () => {
     const rules = [repeated({ for: '1h', by: 'subscriber' })];
     const engine = engineWith(rules);
