@@ -141,9 +141,9 @@ describe('one alert for each entity', () => {
     const to = (minute: number, otherNumber: string): string[] =>
       lines(applyAll(engine, [call(minute, { otherNumber })]));
     expect(to(0, '37120000001')).toEqual([`drawn ${SUBSCRIBER}>3712 warning firing`]);
-    expect(to(50, '37250000001')).toEqual([]);
+    expect(to(55, '37250000001')).toEqual([]);
     // The first key is over and forgotten; the second still holds.
-    expect(to(70, '33612345678')).toEqual([`drawn ${SUBSCRIBER}>3712 warning resolved`]);
+    expect(to(66, '33612345678')).toEqual([`drawn ${SUBSCRIBER}>3712 warning resolved`]);
   });
 
   test('stays suppressed after a restart', async () => {
