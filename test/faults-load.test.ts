@@ -44,8 +44,8 @@ const BURST_ALERTS = isWhole ? 4_500 : 2_400;
  */
 const ALERTS_TOGETHER = 20;
 const BEAT_MS = 100;
-/** Of two figures of one shared machine. */
-const NOISE_MS = 50;
+/** Of two figures of one shared machine, at least. */
+const NOISE_MS = 30;
 /** Most of it is the heap of the program itself; a backlog must not show in it. */
 const RSS_MAX = 1024 * MEBIBYTE;
 const RSS_GROWTH_MAX = 64 * MEBIBYTE;
@@ -150,7 +150,7 @@ fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 12 * MINUT
   };
   // Rings and caches fill up first: what grows later is what the frozen ones cost.
   await burst(BURST_ALERTS / 2);
-  const healthyMs = await burst(BURST_ALERTS / 2);
+  const healthyBefore = await burst(BURST_ALERTS / 2);
   const before = residentBytes(serving);
   const frozen: Socket[] = [];
   for (let at = 0; at < FROZEN; at++) frozen.push(await openFrozen(serving));
@@ -164,9 +164,11 @@ fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 12 * MINUT
   } finally {
     clearInterval(watch);
   }
+  for (const socket of frozen) socket.destroy();
+  const healthyAfter = await burst(BURST_ALERTS / 2);
   figures['alerts'] = BURST_ALERTS;
   figures['growth MiB'] = Math.round((most - before) / MEBIBYTE);
-  figures['p99 ms without'] = Math.round(healthyMs);
+  figures['p99 ms without'] = `${Math.round(healthyBefore)} before, ${Math.round(healthyAfter)} after`;
   figures['p99 ms with'] = Math.round(mixedMs);
   const metrics = await scrape(serving.ops);
   figures['cut'] = metrics.value('ringfence_ws_resyncs_total');
@@ -179,8 +181,10 @@ fault('R21', `${CLIENTS} live clients of which ${FROZEN} never read`, 12 * MINUT
   }
   expectSame([figures['lost'], figures['duplicate']], [0, 0]);
   expect(most - before, 'growth of memory').toBeLessThan(RSS_GROWTH_MAX);
-  if (isWhole) expect(mixedMs, 'p99 of those who read').toBeLessThan(2 * healthyMs + NOISE_MS);
-  for (const socket of frozen) socket.destroy();
+  // The noise is what two bursts without them differ by, and what a pause of the collector takes.
+  const noiseMs = Math.max(NOISE_MS, Math.abs(healthyBefore - healthyAfter));
+  const unchangedMs = Math.max(healthyBefore, healthyAfter) + noiseMs;
+  if (isWhole) expect(mixedMs, 'p99 of those who read').toBeLessThan(unchangedMs);
   for (const { socket } of readers) socket.terminate();
   await nc.close();
   expectSame((await serving.end()).code, 0);
