@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../src/feed/random.ts';
 import { createDistinct, DISTINCT_PANES_MAX, EXACT_VALUES_MAX } from '../src/state/distinct.ts';
 import { fingerprint } from '../src/state/key-table.ts';
+import { cases } from './cases.ts';
 import { assertExact, BEGIN, type DistinctCounter, distinctCounter } from './distinct-counter.ts';
 
 /** 1.04 / sqrt(1024), of the paper. */
@@ -11,7 +13,7 @@ const counter = (options: { paneMs: number; reach: number }): DistinctCounter =>
 
 describe('distinct', () => {
   test(`is exact up to ${EXACT_VALUES_MAX} values, in any order, for every window over the list`, () => {
-    assertExact(counter, { reachMax: 24, shifted: false, runs: 300 });
+    assertExact(counter, { reachMax: 24, shifted: false, runs: cases(300) });
   });
 
   test('the last exact count and the one behind it', () => {
@@ -43,6 +45,31 @@ describe('distinct', () => {
       for (let index = 0; index < count; index++) apply(1, BEGIN + (index % 10) * 1_000, value(index));
       expect(Math.abs(read() / count - 1)).toBeLessThan(4 * STANDARD_ERROR);
     }
+  });
+
+  test('panes of a sketch together are the sketch of all their values, whatever their order and their panes', () => {
+    const drawn = fc.record({
+      seed: fc.nat(),
+      more: fc.integer({ min: 1, max: 60 }),
+      reach: fc.integer({ min: 1, max: 12 }),
+    });
+    fc.assert(
+      fc.property(drawn, ({ seed, more, reach }) => {
+        const random = createRandom(seed);
+        const values = [
+          ...new Set(Array.from({ length: EXACT_VALUES_MAX + more }, () => 1 + Math.floor(random() * 1e9))),
+        ];
+        fc.pre(values.length > EXACT_VALUES_MAX);
+        const [together, spread] = [counter({ paneMs: 1_000, reach }), counter({ paneMs: 1_000, reach })];
+        const newest = BEGIN + reach * 1_000;
+        for (const value of values) together.apply(1, newest, value);
+        // The newest time first, so that both windows end there.
+        spread.apply(1, newest, values[0]!);
+        for (const value of values.toReversed()) spread.apply(1, newest - Math.floor(random() * reach) * 1_000, value);
+        return spread.read() === together.read();
+      }),
+      { numRuns: cases(100) },
+    );
   });
 
   test('a sketch moves on with its window, and late records go into their own pane', () => {

@@ -52,7 +52,7 @@ const RSS_GROWTH_MAX = 64 * MEBIBYTE;
 const RECORDS = isWhole ? 120_000 : 10_000;
 
 /** Minutes of the same work; of the memory an hour tells something. RINGFENCE_FAULTS_SOAK_MIN=480 is a shift. */
-const SOAK_MIN = Number(process.env['RINGFENCE_FAULTS_SOAK_MIN'] ?? (isWhole ? 1 : 0));
+const SOAK_MIN = Number(process.env['RINGFENCE_FAULTS_SOAK_MIN'] ?? (isWhole ? 0.2 : 0));
 const SOAK_ROUNDS_MIN = 9;
 const SLOPE_JUDGED_MIN = 60;
 const RSS_SLOPE_MAX = 1;

@@ -11,7 +11,7 @@
  */
 import { check, sleep } from 'k6';
 import http from 'k6/http';
-import { Counter } from 'k6/metrics';
+import { Counter, Gauge } from 'k6/metrics';
 
 const HTTP = __ENV.HTTP_URL || 'http://127.0.0.1:8080';
 const OPS = __ENV.OPS_URL || 'http://127.0.0.1:9464';
@@ -20,11 +20,17 @@ const BATCH = Number(__ENV.BATCH || 100);
 const BAD_EVERY = 100;
 const SUBSCRIBERS = 100_000;
 const DRAIN_SEC = 60;
+const DURATION = __ENV.DURATION || '30s';
+const isSoak = __ENV.SOAK === '1';
+/** Between two looks at the process. */
+const LOOK_SEC = Number(__ENV.LOOK_SEC || 30);
 
 const accepted = new Counter('records_accepted');
 const rejected = new Counter('records_rejected');
 const wrong = new Counter('answers_wrong');
 const unapplied = new Counter('records_not_applied');
+const memorySlope = new Gauge('resident_memory_percent_an_hour');
+const moreFiles = new Gauge('open_files_more');
 
 export const options = {
   scenarios: {
@@ -32,17 +38,20 @@ export const options = {
       executor: 'constant-arrival-rate',
       rate: RATE,
       timeUnit: '1s',
-      duration: __ENV.DURATION || '30s',
+      duration: DURATION,
       preAllocatedVUs: 20,
       maxVUs: 100,
     },
+    ...(isSoak && { process: { executor: 'constant-vus', exec: 'look', vus: 1, duration: DURATION } }),
   },
   thresholds: {
     http_req_failed: ['rate==0'],
     http_req_duration: ['p(99)<500'],
     dropped_iterations: ['count<1'],
     answers_wrong: ['count<1'],
-    records_not_applied: ['count<1'],
+    // Those that were accepted, less those that were applied in the end.
+    records_not_applied: ['count==0'],
+    ...(isSoak && { resident_memory_percent_an_hour: ['value<1'], open_files_more: ['value<=2'] }),
   },
   summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'],
 };
@@ -86,7 +95,31 @@ export default function () {
   });
   if (!right) wrong.add(1);
   accepted.add(result.accepted);
+  unapplied.add(result.accepted);
   rejected.add(result.rejected);
+}
+
+/** Looks of the one who watches the process. */
+const looks = [];
+
+/** Least squares over what lies behind the first third; the last value of each gauge counts. */
+export function look() {
+  sleep(LOOK_SEC);
+  const text = http.get(`${OPS}/metrics`, { tags: { name: 'metrics' } }).body;
+  const value = (name) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)[1]);
+  looks.push({
+    hours: Date.now() / 3_600_000,
+    bytes: value('process_resident_memory_bytes'),
+    files: value('process_open_fds'),
+  });
+  const settled = looks.slice(Math.floor(looks.length / 3));
+  if (settled.length < 3) return;
+  const mean = (of) => settled.reduce((sum, one) => sum + of(one), 0) / settled.length;
+  const hours = mean((one) => one.hours);
+  const bytes = mean((one) => one.bytes);
+  const rise = mean((one) => (one.hours - hours) * (one.bytes - bytes));
+  memorySlope.add((100 * rise) / mean((one) => (one.hours - hours) ** 2) / bytes);
+  moreFiles.add(settled[settled.length - 1].files - settled[0].files);
 }
 
 /** Waits until the engine has read its stream to the end, and counts. */
@@ -96,6 +129,7 @@ export function teardown({ applied }) {
     sleep(1);
     lag = http.get(`${HTTP}/v1/operations`, { tags: { name: 'operations' } }).json('lagMessages');
   }
-  if (lag !== 0) unapplied.add(lag);
-  console.info(`applied ${total('applied') - applied} records, ${lag} messages behind`);
+  const appliedNow = total('applied') - applied;
+  unapplied.add(-appliedNow);
+  console.info(`applied ${appliedNow} records, ${lag} messages behind`);
 }

@@ -23,6 +23,8 @@ const DURATION_SEC = Number(__ENV.DURATION_SEC || 30);
 const CUT_AFTER_MS = 5_000;
 /** What the clients wait for after the last call. */
 const DRAIN_SEC = 5;
+/** So long before their end it is counted what they must have had. */
+const COUNT_BEFORE_MS = 1_500;
 /** The first hour of the morning of today, UTC, begins a call that fires by day: the rule is stricter at night. */
 const PREFIX = 'k6-live-';
 
@@ -55,6 +57,7 @@ export const options = {
     push_ms: ['p(99)<500'],
     alerts_repeated: ['count<1'],
     alerts_lost: ['count<1'],
+    alerts_received: ['count>0'],
     resyncs: ['count<1'],
     http_req_failed: ['rate==0'],
   },
@@ -86,6 +89,14 @@ export function follow({ since }) {
   const sequences = [];
   let last = since;
   const endAt = Date.now() + (DURATION_SEC + 3 + DRAIN_SEC) * 1_000;
+  /** What the stream held before the end: each client must have had all of it. */
+  let stored = since;
+  setTimeout(
+    () => {
+      stored = http.get(`${HTTP}/v1/alerts?limit=1`, { tags: { name: 'stored' } }).json('seq');
+    },
+    endAt - Date.now() - COUNT_BEFORE_MS,
+  );
   const connect = () => {
     const socket = new WebSocket(`${HTTP.replace('http', 'ws')}/v1/alerts/live?since=${last}`);
     const cut = setTimeout(() => socket.close(), Math.min(CUT_AFTER_MS * (0.5 + Math.random()), endAt - Date.now()));
@@ -105,9 +116,9 @@ export function follow({ since }) {
     socket.onclose = () => {
       clearTimeout(cut);
       if (Date.now() < endAt - 200) connect();
-      // Sequences of ALERTS have no holes: what is missing between the first and the last was lost.
-      else if (sequences.length > 0) {
-        const missing = last - since - sequences.length;
+      // Sequences of ALERTS have no holes: what is missing of them was lost.
+      else {
+        const missing = stored - since - sequences.filter((sequence) => sequence <= stored).length;
         if (missing > 0) lost.add(missing);
       }
     };
