@@ -469,6 +469,17 @@ describe('cases over HTTP', () => {
     expect(expected.length).toBeGreaterThan(10);
     await vi.waitFor(async () => expect(await all(fresh)).toEqual(expected), { timeout: 10_000 });
     expect(await all(gateway)).toEqual(expected);
+    // What a desk sees of them first is the same too: their order, and how many have something in common.
+    for (const path of [
+      '/v1/cases?desk=fraud&limit=200',
+      '/v1/cases/groups?desk=fraud&by=rule',
+      '/v1/cases/groups?by=assignee',
+    ]) {
+      const [one, ...others] = await Promise.all(
+        [running, gateway, fresh].map((from) => call('GET', path, undefined, from)),
+      );
+      expect([one!.status, ...others]).toEqual([200, one, one]);
+    }
   });
 
   it('are pushed to the live clients that asked for them, and to no other', async () => {
