@@ -1,6 +1,7 @@
 /**
- * Drawn cases with one thing in each: a limit that records just reach, bills and how late they were paid, alerts that a timer makes as
- * records for another rule. In larger cases something else mostly hides whether a limit counts or not.
+ * Drawn cases with one thing in each: a limit that records just reach, places, bills and how late they were paid, what an account owes
+ * and has promised, one alert for an entity, alerts that a timer makes as records for another rule. In larger cases something else
+ * mostly hides whether a limit counts or not.
  */
 import fc from 'fast-check';
 import type { UsageRecord } from '../src/record/usage-record.ts';
@@ -146,6 +147,25 @@ export const limits: fc.Arbitrary<DrawnCase> = fc
     stream,
     silenceMin: 0,
   }));
+
+/** One card in two places, with records of one moment and between others: each is compared with those just beside it in time. */
+export const places: fc.Arbitrary<DrawnCase> = edges.map((stream) => ({
+  rules: [
+    ...['has(f0)', '!has(f0)', 'f0 >= 500', 'f0 >= 5000', 'f0 >= 100000'].map((condition, index) =>
+      ruleWith({
+        id: `fraud.drawn-${index}`,
+        on: ['voice', 'sms', 'data'],
+        features: { f0: { aggregate: 'speed', window: '10m' } },
+        bands: [{ severity: 'warning', score: 10, if: condition }],
+        suppress: { for: '1s' },
+      }),
+    ),
+    anchors[0]!,
+  ],
+  latenessMin: 0,
+  stream,
+  silenceMin: 0,
+}));
 
 /**
  * Who joins now and then, and rules that look when somebody should have been confirmed. Nobody failed is true for hours on end, and

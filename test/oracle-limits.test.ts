@@ -1,6 +1,6 @@
-/** The comparison of oracle.test.ts over single limits, bills, and alerts that timers make (drawn-limits.ts). */
+/** The comparison of oracle.test.ts over one thing at a time (drawn-limits.ts): limits, accounts, entities, alerts that timers make. */
 import { describe, test } from 'vitest';
-import { accounts, atOnce, awaited, bills, due, entities, limits } from './drawn-limits.ts';
+import { accounts, atOnce, awaited, bills, due, entities, limits, places } from './drawn-limits.ts';
 import { expectSameInDrawnCases } from './same-alerts.ts';
 
 describe('the engine gives what the oracle gives', () => {
@@ -9,6 +9,9 @@ describe('the engine gives what the oracle gives', () => {
   );
   test('where a rule looks when a member should have been confirmed', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(300, due, ['fired', 'timed']),
+  );
+  test('of places just beside each other in time', { timeout: 300_000 }, () =>
+    expectSameInDrawnCases(400, places, ['fired']),
   );
   test('of calls at once and long ones that are remembered for ten minutes', { timeout: 300_000 }, () =>
     expectSameInDrawnCases(500, atOnce, ['fired']),
