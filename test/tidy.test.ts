@@ -183,12 +183,15 @@ describe('layout', () => {
     expect(Object.keys(long).filter((path) => !files.includes(path))).toEqual([]);
   });
 
-  test('the map names every folder and every file at the top of src', () => {
+  test('the map names every folder and every source', () => {
     const map = read('src/README.md');
-    const entries = files.filter((path) => path.startsWith('src/')).map((path) => path.split('/').slice(1));
-    const named = new Set(entries.map(([name, ...below]) => (below.length > 0 ? `${name}/` : `${name}`)));
-    named.delete('README.md');
-    expect([...named].filter((name) => !map.includes(`\`${name}\``))).toEqual([]);
+    const paths = files.filter((path) => /^src\/.*\.(ts|tsx)$/.test(path));
+    const folders = new Set(paths.flatMap((path) => path.split('/').slice(1, -1)));
+    // A file that holds the Chinese of another one is named with it.
+    const named = (path: string): string => path.replace(/.*\//, '').replace(/(-zh-cn)?\.tsx?$/, '');
+    const isNamed = (name: string): boolean => map.includes(`\`${name}\``) || map.includes(`\`${name}.ts\``);
+    expect([...folders].filter((folder) => !map.includes(`\`${folder}/\``))).toEqual([]);
+    expect(paths.filter((path) => !isNamed(named(path)))).toEqual([]);
   });
 
   test('folders are stages, not kinds', () => {
