@@ -180,9 +180,9 @@ function SignedIn() {
   return (
     <div class="signed-in">
       <span class="visually-hidden">{t.signedInAs}</span>
-      <span class="person" title={person.name}>
+      <bdi class="person" title={person.name}>
         {person.name}
-      </span>
+      </bdi>
       <button type="button" class="button" onClick={() => void leave()}>
         {t.signOut}
       </button>

@@ -14,6 +14,7 @@ import { PanelHeader } from './list-page.tsx';
 import { onCaseFrames } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
+import { ruleTitle } from './rule-names.ts';
 import { RuleSnooze } from './rule-snooze.tsx';
 import { may } from './session.ts';
 import { actionName, keyTypeName } from './slugs.ts';
@@ -196,7 +197,7 @@ function Facts({ found }: { found: CaseDetail }) {
       <Fact name={keyTypeName(key.type)}>
         <code>{key.value}</code>
       </Fact>
-      <Fact name={t.assignee}>{found.assignee ?? t.nobody}</Fact>
+      <Fact name={t.assignee}>{found.assignee === null ? t.nobody : <bdi>{found.assignee}</bdi>}</Fact>
       {sla.dueAt !== null && (
         <Fact name={t.due}>
           <span class={sla.dueAt < now.value ? 'alarming' : ''}>{f.dateTime(sla.dueAt)}</span>
@@ -207,7 +208,7 @@ function Facts({ found }: { found: CaseDetail }) {
       {closing !== null && (
         <Fact name={t.outcome}>
           {messages.value.outcomes[closing.outcome as keyof typeof messages.value.outcomes]}
-          {closing.reason !== null && <span class="muted"> {closing.reason}</span>}
+          {closing.reason !== null && <bdi class="muted"> {closing.reason}</bdi>}
         </Fact>
       )}
       {found.tags.length > 0 && (
@@ -277,9 +278,11 @@ function Offers({ found }: { found: CaseDetail }) {
           <ul class="case-promises">
             {promises.map((promise) => (
               <li key={promise.at} class={promise.promiseAt < now.value && found.status !== 'closed' ? 'alarming' : ''}>
-                {promise.amount === null
-                  ? t.promiseUntil(f.day(promise.promiseAt), promise.by)
-                  : t.promiseOf(f.decimal(promise.amount, 2), f.day(promise.promiseAt), promise.by)}
+                <bdi>
+                  {promise.amount === null
+                    ? t.promiseUntil(f.day(promise.promiseAt), promise.by)
+                    : t.promiseOf(f.decimal(promise.amount, 2), f.day(promise.promiseAt), promise.by)}
+                </bdi>
               </li>
             ))}
           </ul>
@@ -415,7 +418,11 @@ function detailOf(event: CaseEvent): string {
     case 'snooze':
       return messages.value.cases.untilBecause(f.dateTime(event.until), event.reason);
     case 'snoozeRule':
-      return messages.value.cases.ruleUntil(event.ruleId, f.dateTime(event.until), event.reason);
+      return messages.value.cases.ruleUntil(
+        ruleTitle(event.ruleId) ?? event.ruleId,
+        f.dateTime(event.until),
+        event.reason,
+      );
     case 'outcome': {
       const name = outcomes[event.outcome as keyof typeof outcomes];
       return event.reason === undefined ? name : messages.value.cases.outcomeBecause(name, event.reason);

@@ -230,7 +230,7 @@ function Headers({ headers }: { headers: Record<string, string> }) {
       <h3 id="headers-heading">{t.headers}</h3>
       <dl class="facts">
         {Object.entries(headers).map(([name, value]) => (
-          <Fact key={name} name={name}>
+          <Fact key={name} name={<code>{name}</code>}>
             <code>{visible(value)}</code>
           </Fact>
         ))}

@@ -26,7 +26,7 @@ export async function latinTextsOn(tab: Tab): Promise<string[]> {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       const element = node.parentElement;
-      if (element.closest('code, kbd, .number, bdi, .who, .said, .diff, [lang=en], script, noscript, style, textarea, datalist') === null) found.push(node.data.trim());
+      if (element.closest('code, kbd, pre, .number, bdi, .who, .said, .diff, [lang=en], script, noscript, style, textarea, datalist') === null) found.push(node.data.trim());
     }
     for (const element of document.querySelectorAll('[aria-label], [placeholder]'))
       for (const name of ['aria-label', 'placeholder'])

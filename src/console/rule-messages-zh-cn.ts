@@ -40,9 +40,9 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
   readOnly: '您可以查看此规则；变更由该工作台的主管提出。',
 
   layered: (file, version) =>
-    `此处批准的变更覆盖在文件 ${file} 之上，文件仍为版本 ${version}。可用“ringfence rules export”写回文件。`,
+    `此处批准的变更覆盖在文件“${file}”之上，文件仍为版本 ${version}。可用“ringfence rules export”写回文件。`,
   heldBack: (file, version) =>
-    `文件 ${file} 也已修改（版本 ${version}），正在等待：以此处批准的内容为准。版本更高的文件将取而代之。`,
+    `文件“${file}”也已修改（版本 ${version}），正在等待：以此处批准的内容为准。版本更高的文件将取而代之。`,
   filling: '已批准。用历史记录填充窗口后生效。',
 
   form: '阈值',

@@ -59,7 +59,7 @@ export function RulePanel(props: {
       <PanelHeader
         id="rule-heading"
         look="info"
-        title={summary?.title[locale.value] ?? ruleId}
+        title={(summary ?? rule)?.title[locale.value] ?? ruleId}
         close={t.close}
         onClose={onClose}
       >

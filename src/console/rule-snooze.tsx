@@ -4,6 +4,7 @@ import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
 import { type CaseDetail, getSnoozePreview, type SnoozePreview } from './case-api.ts';
 import { format, messages, now } from './locale.ts';
+import { ruleTitle } from './rule-names.ts';
 
 const DAY_MS = 86_400_000;
 const DAYS = [1, 7, 30, 90, 180];
@@ -31,7 +32,12 @@ export function RuleSnooze({ found, onAct }: { found: CaseDetail; onAct(event: C
       <summary>{t.heading}</summary>
       {running.map((snooze) => (
         <p key={snooze.id}>
-          {t.running(snooze.ruleId, f.dateTime(snooze.until), snooze.hiddenAlerts, f.number(snooze.hiddenAlerts))}{' '}
+          {t.running(
+            ruleTitle(snooze.ruleId) ?? snooze.ruleId,
+            f.dateTime(snooze.until),
+            snooze.hiddenAlerts,
+            f.number(snooze.hiddenAlerts),
+          )}{' '}
           <button type="button" class="button" onClick={() => onAct({ type: 'unsnoozeRule', snoozeId: snooze.id })}>
             {t.end}
           </button>
@@ -48,7 +54,7 @@ export function RuleSnooze({ found, onAct }: { found: CaseDetail; onAct(event: C
           <option value="">{t.rule}</option>
           {found.ruleIds.map((id) => (
             <option key={id} value={id}>
-              {id}
+              {ruleTitle(id) ?? id}
             </option>
           ))}
         </select>

@@ -232,6 +232,8 @@ async function take(
     await tab.locator(shows).first().waitFor();
     if (picture.as !== 'nobody' && picture.as !== 'new') await tab.locator('.connection.live').waitFor();
     if (name === 'operations') await sleep(OPERATIONS_READINGS_MS);
+    // What is known of rules comes behind the page.
+    await sleep(SETTLE_MS);
     const untranslated = language === 'en' ? [] : await latinTextsOn(tab);
     if (untranslated.length > 0) found(`not Chinese: ${untranslated.join(' | ')}`);
     for (const theme of THEMES) {
