@@ -392,7 +392,7 @@ export const zhCn: Messages = {
     service: '服务',
     uptime: '运行时长',
     rules: '规则',
-    rulesVersion: (catalogue, version) => `${catalogue}个编号，规则集 ${version}`,
+    rulesVersion: (catalogue, version) => `${catalogue}个编号，规则集“${version}”`,
     subscribers: '驻留用户数',
     state: '内存状态量',
     inFlight: '待确认告警',

@@ -46,8 +46,8 @@ function Top({ label, value, rows }: { label: string; value: string; rows: reado
               <bdi class="number">{row.value}</bdi>
             </th>
             <td class="numeric">{f.number(row.records)}</td>
-            <td>{f.second(row.first)}</td>
-            <td>{f.second(row.last)}</td>
+            <td>{f.time(row.first)}</td>
+            <td>{f.time(row.last)}</td>
           </tr>
         ))}
         {rows.length === 0 && (
