@@ -9,9 +9,12 @@ const LATIN_IN_CHINESE: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
-/** Words of a text that are neither Chinese nor in the list; what is in quotes is something to type or to look for, and two capitals are a country (ISO 3166). */
+/**
+ * Words of a text that are neither Chinese nor in the list. What is in quotes is something to type or to look for, eight hexadecimal
+ * digits name a rule set, and two capitals are a country (ISO 3166).
+ */
 export const latinWords = (text: string): string[] =>
-  [...text.replace(/“[^”]*”/g, '').matchAll(/[A-Za-z]{2,}/g)]
+  [...text.replace(/“[^”]*”|\b[0-9a-f]{8}\b/g, '').matchAll(/[A-Za-z]{2,}/g)]
     .map(([word]) => word)
     .filter((word) => !LATIN_IN_CHINESE.has(word) && !/^[A-Z]{2}$/.test(word));
 
