@@ -7,7 +7,7 @@ import { SeverityIcon } from './icons.tsx';
 import { GroupRow, type ListLayout, ListRow, ListTable, type RowPlace } from './list-table.tsx';
 import { format, locale, messages, now } from './locale.ts';
 import { type CaseColumn, type CaseGroupChoice, formatPlace, place } from './location.ts';
-import { ruleTitle } from './rule-names.ts';
+import { ruleLabel } from './rule-names.ts';
 
 const ROW_PX = 34;
 /** A snooze that ends within this time is said so. */
@@ -134,7 +134,7 @@ function Group({ place: where, by, group, open, onToggle }: GroupProps) {
   const f = format.value;
   const names: Record<CaseGroupChoice, () => string> = {
     '': () => '',
-    rule: () => ruleTitle(filter.ruleId!) ?? filter.ruleId!,
+    rule: () => ruleLabel(filter.ruleId!),
     severity: () => messages.value.severity[filter.severity!],
     subscriber: () => filter.servedMsisdn || t.noSubscriber,
     status: () => messages.value.caseStatuses[filter.status!],
@@ -229,7 +229,7 @@ function Cell({ column, row }: { column: CaseColumn; row: CaseSummary }) {
     case 'alerts':
       return <>{f.number(row.alerts)}</>;
     case 'rules':
-      return <span title={row.ruleIds.join(', ')}>{f.list(row.ruleIds.map((id) => ruleTitle(id) ?? id))}</span>;
+      return <span title={row.ruleIds.join(', ')}>{f.list(row.ruleIds.map(ruleLabel))}</span>;
     case 'tags':
       return <bdi>{f.list(row.tags)}</bdi>;
     case 'lane':

@@ -16,7 +16,7 @@ import {
   NO_OPENED,
   place,
 } from './location.ts';
-import { ruleTitle } from './rule-names.ts';
+import { ruleLabel } from './rule-names.ts';
 import { TimeFilter } from './time-filter.tsx';
 
 /** Before the name of a person, who may be called like one of the other choices. */
@@ -112,7 +112,7 @@ export function CaseToolbar(props: CaseToolbarProps) {
             filters.ruleId,
             [
               ['', messages.value.queue.allRules],
-              ...withNamed(props.knownRules, filters.ruleId).map((id) => [id, ruleTitle(id) ?? id] as const),
+              ...withNamed(props.knownRules, filters.ruleId).map((id) => [id, ruleLabel(id)] as const),
             ],
             (ruleId) => change({ ruleId }),
           )}

@@ -4,7 +4,7 @@ import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
 import { type CaseDetail, getSnoozePreview, type SnoozePreview } from './case-api.ts';
 import { format, messages, now } from './locale.ts';
-import { ruleTitle } from './rule-names.ts';
+import { ruleLabel } from './rule-names.ts';
 
 const DAY_MS = 86_400_000;
 const DAYS = [1, 7, 30, 90, 180];
@@ -33,7 +33,7 @@ export function RuleSnooze({ found, onAct }: { found: CaseDetail; onAct(event: C
       {running.map((snooze) => (
         <p key={snooze.id}>
           {t.running(
-            ruleTitle(snooze.ruleId) ?? snooze.ruleId,
+            ruleLabel(snooze.ruleId),
             f.dateTime(snooze.until),
             snooze.hiddenAlerts,
             f.number(snooze.hiddenAlerts),
@@ -54,7 +54,7 @@ export function RuleSnooze({ found, onAct }: { found: CaseDetail; onAct(event: C
           <option value="">{t.rule}</option>
           {found.ruleIds.map((id) => (
             <option key={id} value={id}>
-              {ruleTitle(id) ?? id}
+              {ruleLabel(id)}
             </option>
           ))}
         </select>
