@@ -44,7 +44,15 @@ describe('each suite runs and says what it measured', () => {
     const figures = await figuresOf((report) =>
       consoleSuite(report, { alerts: 600, newPerSecond: 20, interactions: 4 }),
     );
-    for (const what of ['desk, next row', 'desk, filter', 'cases, next row', 'cases, row clicked', 'cases, filter'])
+    for (const what of [
+      'desk, next row',
+      'desk, filter',
+      'desk, group by',
+      'cases, next row',
+      'cases, row clicked',
+      'cases, severity',
+      'cases, all chosen',
+    ])
       expect(figures.get(`interaction_max_ms ${what}`), what).toBeGreaterThan(0);
   });
 

@@ -199,6 +199,9 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
       const [admin, person, program] = [`boss-${round}`, `kai-${round}`, `crm-${round}`];
       addPerson(admin, ['admin'], [...DESKS]);
       await comesIn(admin, PASSWORD, language);
+      // The lists come late: a form that somebody has opened meanwhile stays open.
+      const opened = Promise.withResolvers<void>();
+      await page.route('**/v1/users', (route) => opened.promise.then(() => route.continue()));
       await page.getByRole('link', { name: words.page, exact: true }).click();
       const dialog = page.getByRole('dialog');
       const secret = async (): Promise<string> => {
@@ -214,6 +217,8 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
       await people.getByText(words.add).first().click();
       await people.locator('input[required]').fill(person);
       await people.locator('input[value=analyst]').check();
+      opened.resolve();
+      await people.getByRole('row', { name: admin }).waitFor();
       await people.locator('input[value=fraud]').check();
       expect(await seriousViolations(page)).toEqual([]);
       await people.locator('button[type=submit]').click();

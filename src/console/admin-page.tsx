@@ -60,6 +60,9 @@ export function AdminPage() {
   const [failure, setFailure] = useState('');
   const [made, setMade] = useState<Made>();
   const [editing, setEditing] = useState<UserView>();
+  /** A form begins anew when it has made somebody or something, and never while it is filled in: lists may come later than that. */
+  const [peopleAdded, setPeopleAdded] = useState(0);
+  const [keysMade, setKeysMade] = useState(0);
   const read = async (signal?: AbortSignal): Promise<void> => {
     const [people, programs] = await Promise.all([getUsers(signal), getKeys(signal)]);
     setUsers(people);
@@ -112,11 +115,12 @@ export function AdminPage() {
           </tbody>
         </table>
         <GrantForm
-          key={users.length}
+          key={peopleAdded}
           title={t.addPerson}
           onGrant={(name, roles, desks) =>
             act(async () => {
               const { oneTimePassword } = await addUser(name, roles, desks);
+              setPeopleAdded((count) => count + 1);
               return { name, kind: 'password', secret: oneTimePassword };
             })
           }
@@ -138,9 +142,13 @@ export function AdminPage() {
           </tbody>
         </table>
         <KeyForm
-          key={keys.length}
+          key={keysMade}
           onMake={(wanted) =>
-            act(async () => ({ name: wanted.name, kind: 'key', secret: (await addKey(wanted)).secret }))
+            act(async () => {
+              const { secret } = await addKey(wanted);
+              setKeysMade((count) => count + 1);
+              return { name: wanted.name, kind: 'key', secret };
+            })
           }
         />
       </section>
