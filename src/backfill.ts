@@ -15,7 +15,7 @@
 import type { Backfill } from './engine.ts';
 import { decodeMessage } from './record/decode.ts';
 import { readPartList, readRulesMessage } from './rules/message.ts';
-import type { Source } from './source/jetstream.ts';
+import { contentTypeOf, type Source } from './source/jetstream.ts';
 
 /** Stretch of work between two turns of the event loop; the pipeline takes 4 ms, so that two thirds of the time are its. */
 const SLICE_MS = 2;
@@ -63,7 +63,8 @@ export function startBackfill(options: {
         // Nobody waits for what was stopped; it must not end the pipeline either. Not awaited: the source is closed first.
         if (messages === undefined) return new Promise<never>(() => {});
         sliceBegan = performance.now();
-        for (const { data, subject, timeMs } of messages) {
+        for (const message of messages) {
+          const { data, subject, timeMs } = message;
           if (subject.endsWith('.tick')) backfill.tick(timeMs);
           else if (subject.endsWith('.rules')) {
             if ((readPartList(data) ?? readRulesMessage(data))?.prepared === sequence) {
@@ -71,7 +72,11 @@ export function startBackfill(options: {
               return backfill;
             }
           } else if (!subject.endsWith('.prepare') && !subject.endsWith('.part')) {
-            for (const record of decodeMessage(data, { eventTimeMax: timeMs + futureMsMax }).records) {
+            const { records } = decodeMessage(data, {
+              eventTimeMax: timeMs + futureMsMax,
+              contentType: contentTypeOf(message),
+            });
+            for (const record of records) {
               if (!begun) {
                 // What came before is not known, whatever its event time was.
                 backfill.span.since = record.eventTime;

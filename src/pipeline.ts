@@ -20,7 +20,7 @@ import { parseRules } from './rules/load.ts';
 import { type PreparedRules, type RulesMessage, readRulesMessage } from './rules/message.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
-import type { Source, SourceMessage } from './source/jetstream.ts';
+import { contentTypeOf, type Source, type SourceMessage } from './source/jetstream.ts';
 import type { Position } from './state/checkpoint.ts';
 import type { SpillStore } from './state/spill-store.ts';
 
@@ -326,11 +326,14 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         let beyond = first;
         ahead.length = 0;
         while (beyond < messages.length && ahead.length < RECORDS_AHEAD) {
-          const { data, subject, timeMs } = messages[beyond]!;
-          if (isControl(subject)) {
+          const received = messages[beyond]!;
+          if (isControl(received.subject)) {
             decoded[beyond - first] = undefined;
           } else {
-            const message = decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX });
+            const message = decodeMessage(received.data, {
+              eventTimeMax: received.timeMs + FUTURE_MS_MAX,
+              contentType: contentTypeOf(received),
+            });
             decoded[beyond - first] = message;
             for (let at = 0; at < message.records.length; at++) ahead.push(message.records[at]!);
           }

@@ -301,3 +301,27 @@ describe('control messages that nobody of ours wrote', () => {
     expect(await version()).toBe(versionBefore);
   });
 });
+
+test('what a message says that it is counts for more than its first byte', async () => {
+  const before = await counts();
+  const text = JSON.stringify(voice());
+  const rows: [contentType: string, body: Uint8Array | string, applied: number][] = [
+    ['application/json', JSON.stringify([voice(), voice()]), 2],
+    ['application/json; charset=utf-8', encode(voice()), 0],
+    ['application/msgpack', encode([voice()]), 1],
+    ['application/msgpack', text, 0],
+    ['application/x-ndjson', `${JSON.stringify(voice())}\n${JSON.stringify(voice())}\n`, 2],
+    // Of a form that is none of ours the first byte tells.
+    ['text/plain', JSON.stringify(voice()), 1],
+  ];
+  await send(
+    broker.url,
+    rows.map(([contentType, body]) => ({ subject: 'usage.0.voice', contentType, body })),
+  );
+  const good = rows.reduce((sum, [, , applied]) => sum + applied, 0);
+  const bad = rows.filter(([, , applied]) => applied === 0).length;
+  await taken(serving.ops, total(before) + good + bad);
+  expect(await counts()).toEqual({ ...before, applied: before.applied + good, rejected: before.rejected + bad });
+  const last = (await letters()).slice(-bad);
+  expect(last.map(verdict)).toEqual(Array(bad).fill(['deadletter.malformed', 'malformed', '', 'usage.0.voice']));
+});

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
-import { connect } from '@nats-io/transport-node';
+import { connect, headers } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
 import { WebSocket } from 'ws';
 import type { AlertData, AlertEvent } from '../src/alerts/alert.ts';
@@ -396,11 +396,18 @@ export async function alertsIn(nats: string): Promise<AlertData[]> {
 }
 
 /** Puts messages into streams, in order, each durable before the next. */
-export async function send(nats: string, messages: { subject: string; body: Uint8Array | string }[]): Promise<void> {
+export async function send(
+  nats: string,
+  messages: { subject: string; body: Uint8Array | string; contentType?: string }[],
+): Promise<void> {
   const nc = await connect({ servers: nats });
   try {
     const js = jetstream(nc);
-    for (const { subject, body } of messages) await js.publish(subject, body);
+    for (const { subject, body, contentType } of messages) {
+      const said = headers();
+      if (contentType !== undefined) said.set('Content-Type', contentType);
+      await js.publish(subject, body, contentType === undefined ? {} : { headers: said });
+    }
   } finally {
     await nc.close();
   }

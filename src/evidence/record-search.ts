@@ -11,6 +11,7 @@
  */
 import { AckPolicy, DeliverPolicy, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import { decodeMessage } from '../record/decode.ts';
+import { contentTypeOf } from '../source/jetstream.ts';
 import { sequenceAt, usageStream } from '../source/streams.ts';
 import { isWanted, needlesOf, type WantedRecords } from './record-match.ts';
 import { recordView, type UsageRecordView } from './record-view.ts';
@@ -132,10 +133,9 @@ export async function searchRecords(
       const storedAt = message.time.getTime();
       if (messages === firstOfWindow) span.reachedAt = storedAt;
       if (/\.(tick|rules|prepare|part)$/.test(message.subject) || !mayHold(message.data)) return;
-      const contentType = message.headers?.get('Content-Type') ?? '';
       const { records } = decodeMessage(message.data, {
         eventTimeMax: storedAt + FUTURE_MS_MAX,
-        ...(contentType !== '' && { contentType }),
+        contentType: contentTypeOf(message),
       });
       const own = records.filter((record) => isWanted(record, wanted));
       if (own.length === 0) return;

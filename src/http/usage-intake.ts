@@ -37,7 +37,7 @@ export function createUsageIntake(options: {
   return async (body, contentType) => {
     const { records, rejections } = decodeMessage(body, {
       eventTimeMax: Date.now() + FUTURE_MAX_MS,
-      ...(contentType !== undefined && { contentType }),
+      contentType,
     });
 
     const recordBytesMax = recordBytesMaxOf(nc);

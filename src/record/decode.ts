@@ -71,7 +71,7 @@ export interface DecodeOptions {
   /** Epoch ms; a later eventTime is reason `future`. */
   eventTimeMax: number;
   /** Of the HTTP request or message header. Without it, or where it is none of ours, the first byte tells the form. */
-  contentType?: string;
+  contentType?: string | undefined;
 }
 
 /** Decodes one message. Good records beside bad ones are kept. Never throws. */

@@ -16,7 +16,7 @@ import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
 import { parseRule } from '../rules/rule.ts';
 import { connectNats } from '../source/connection.ts';
-import { openSource } from '../source/jetstream.ts';
+import { contentTypeOf, openSource } from '../source/jetstream.ts';
 import { sequenceAt, usageStream } from '../source/streams.ts';
 import { stepBack } from '../thread-priority.ts';
 import { createBackTest, EXAMPLES_MAX, precisionOf, warmUpMs } from './back-test.ts';
@@ -262,12 +262,16 @@ async function backTestOf(
         reading: for (;;) {
           const messages = await source.next();
           if (messages === undefined) break;
-          for (const { data, subject, sequence, timeMs } of messages) {
+          for (const message of messages) {
+            const { data, subject, sequence, timeMs } = message;
             if (sequence > last) break reading;
             if (subject.endsWith('.tick')) test.tick(timeMs);
             else if (!/\.(rules|prepare|part)$/.test(subject)) {
-              for (const record of decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX }).records)
-                cut ??= test.apply(record) ?? null;
+              const { records } = decodeMessage(data, {
+                eventTimeMax: timeMs + FUTURE_MS_MAX,
+                contentType: contentTypeOf(message),
+              });
+              for (const record of records) cut ??= test.apply(record) ?? null;
             }
             const now = performance.now();
             if (now - sliceBegan > WORK_MS) {

