@@ -88,6 +88,7 @@ export function CaseTable(props: CaseTableProps) {
         type="checkbox"
         aria-label={t.chooseAll}
         checked={cases.length > 0 && chosen.size === cases.length}
+        indeterminate={chosen.size > 0 && chosen.size < cases.length}
         onChange={(event) => props.onChooseAll(event.currentTarget.checked)}
       />
     );

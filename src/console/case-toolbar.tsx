@@ -53,7 +53,7 @@ export function CaseToolbar(props: CaseToolbarProps) {
   ) => (
     <select aria-label={label} value={value} onChange={(event) => onChoose(event.currentTarget.value as T)}>
       {options.map(([option, text]) => (
-        <option key={option} value={option}>
+        <option key={option} value={option} class={option.startsWith(PERSON) ? 'who' : undefined}>
           {text}
         </option>
       ))}
