@@ -13,6 +13,7 @@
  * on" into the stream, and at exactly that message both are at the same record: the engine swaps the rules and takes the windows over.
  */
 import type { Backfill } from './engine.ts';
+import { controlKindOf, isTick } from './record/control-message.ts';
 import { decodeMessage } from './record/decode.ts';
 import { readPartList, readRulesMessage } from './rules/message.ts';
 import { contentTypeOf, type Source } from './source/jetstream.ts';
@@ -65,13 +66,14 @@ export function startBackfill(options: {
         sliceBegan = performance.now();
         for (const message of messages) {
           const { data, subject, timeMs } = message;
-          if (subject.endsWith('.tick')) backfill.tick(timeMs);
-          else if (subject.endsWith('.rules')) {
+          const kind = controlKindOf(subject);
+          if (kind === 'tick' && isTick(data)) backfill.tick(timeMs);
+          else if (kind === 'rules') {
             if ((readPartList(data) ?? readRulesMessage(data))?.prepared === sequence) {
               finished = true;
               return backfill;
             }
-          } else if (!subject.endsWith('.prepare') && !subject.endsWith('.part')) {
+          } else if (kind === undefined) {
             const { records } = decodeMessage(data, {
               eventTimeMax: timeMs + futureMsMax,
               contentType: contentTypeOf(message),

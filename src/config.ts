@@ -29,7 +29,7 @@ const configSchema = Type.Object(
     data: Type.String({ minLength: 1, description: 'Folder of the checkpoints and of the alert index.' }),
     listen: Type.String({ description: 'HOST:PORT of the API and the console.' }),
     opsListen: Type.String({ description: 'HOST:PORT of metrics and health.' }),
-    logLevel: Type.Enum([...LOG_LEVELS]),
+    logLevel: Type.Enum([...LOG_LEVELS], { description: 'Least level of a line in the log.' }),
     partitions: Type.Integer({ minimum: 1, maximum: 256, description: 'Partitions of the usage stream.' }),
     timeZone: Type.String({
       description: 'IANA zone of nights, weekends and shifts, and of every time that people read.',
@@ -49,7 +49,11 @@ const configSchema = Type.Object(
       description: 'How far the watermark trails the largest event time.',
     }),
     duplicateHorizonRecords: Type.Integer({ minimum: 1_024, maximum: 16_777_216 }),
-    checkpointIntervalSec: Type.Number({ minimum: 0.1, maximum: 3_600 }),
+    checkpointIntervalSec: Type.Number({
+      minimum: 0.1,
+      maximum: 3_600,
+      description: 'Seconds between two checkpoints.',
+    }),
     residentKeysMax: Type.Integer({
       minimum: 0,
       description:
@@ -228,12 +232,28 @@ export function loadConfig(options: {
       throw new RingfenceError({
         code: 'config.value',
         message: `${where}: '${given}' ${error.message}.`,
-        hint: `See the description of ${flag}: ${JSON.stringify(configSchema.properties[flag])}`,
+        hint: expectationOf(flag),
       });
     }
   }
   for (const value of Object.values(merged)) Object.freeze(value);
   return Object.freeze(merged) as Config;
+}
+
+/** What a flag takes, in words. */
+function expectationOf(flag: Flag): string {
+  const form: {
+    type?: string;
+    description?: string;
+    enum?: readonly string[];
+    minimum?: number;
+    maximum?: number;
+  } = configSchema.properties[flag];
+  const { type, description = '', minimum, maximum } = form;
+  if (form.enum !== undefined) return `${description} One of ${form.enum.join(', ')}.`;
+  if (minimum === undefined) return description;
+  const range = maximum === undefined ? `of ${minimum} or more` : `from ${minimum} to ${maximum}`;
+  return `${description} A ${type === 'integer' ? 'whole number' : 'number'} ${range}.`;
 }
 
 function readConfigFile(file: string): Record<string, unknown> {

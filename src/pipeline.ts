@@ -14,6 +14,7 @@ import type { Engine, EngineCut } from './engine.ts';
 import { isDiskTrouble, RingfenceError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { controlKindOf, isPart, isTick, tickBody } from './record/control-message.ts';
 import { type DecodedMessage, decodeMessage, type Rejection } from './record/decode.ts';
 import type { UsageRecord } from './record/usage-record.ts';
 import { parseRules } from './rules/load.ts';
@@ -327,7 +328,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         ahead.length = 0;
         while (beyond < messages.length && ahead.length < RECORDS_AHEAD) {
           const received = messages[beyond]!;
-          if (isControl(received.subject)) {
+          if (controlKindOf(received.subject) !== undefined) {
             decoded[beyond - first] = undefined;
           } else {
             const message = decodeMessage(received.data, {
@@ -352,17 +353,23 @@ export function startPipeline(options: PipelineOptions): Pipeline {
         let warmAhead = 0;
 
         for (let index = first; index < beyond && !stopping; index++) {
-          const { subject, sequence, timeMs } = messages[index]!;
+          const received = messages[index]!;
+          const { subject, sequence, timeMs } = received;
           const message = decoded[index - first];
           if (message === undefined) {
-            if (subject.endsWith('.tick')) {
+            const kind = controlKindOf(subject);
+            if (kind === 'tick' && isTick(received.data)) {
               while (!stopping && takingOver && engine.takeOverBefore(timeMs)) await giveWay(sequence, timeMs);
               while (!stopping && engine.fireDue(timeMs, '', alerts)) await giveWay(sequence, timeMs);
               engine.tick(timeMs, alerts);
-            } else if (!subject.endsWith('.part')) {
+            } else if (kind === 'rules' || kind === 'prepare') {
               // A checkpoint that is cut while this waits stands before the message.
               appliedSequence = sequence - 1;
-              if (!(await takeRules(messages[index]!))) break;
+              if (!(await takeRules(received))) break;
+            } else if (kind !== 'part' || !isPart(received)) {
+              const detail = 'This subject is for messages of Ringfence itself.';
+              const stray = { index: 0, field: '', detail, recordId: '', body: received.data };
+              refuse({ reason: 'schema', ...stray }, subject, sequence);
             }
           } else {
             const { records, rejections } = message;
@@ -431,8 +438,7 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     ) {
       ticking = true;
       lastMessageAt = now;
-      const tick = Buffer.from(JSON.stringify({ recordType: 'tick', eventTime: brokerTime }));
-      options.publishTick(tick).then(
+      options.publishTick(tickBody(brokerTime)).then(
         () => {
           ticking = false;
         },
@@ -506,8 +512,5 @@ export function startPipeline(options: PipelineOptions): Pipeline {
     firedBy: (alert) => firedAt.get(alert),
   };
 }
-
-const isControl = (subject: string): boolean =>
-  subject.endsWith('.tick') || subject.endsWith('.rules') || subject.endsWith('.prepare') || subject.endsWith('.part');
 
 const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -154,19 +154,46 @@ describe('a wrong configuration file', () => {
 });
 
 describe('a wrong value', () => {
-  test.each<[Flag, string, string]>([
-    ['partitions', 'many', "--partitions: 'many' must be integer."],
+  test.each<[flag: Flag, value: string, message: string, hint?: string]>([
+    [
+      'partitions',
+      'many',
+      "--partitions: 'many' must be integer.",
+      'Partitions of the usage stream. A whole number from 1 to 256.',
+    ],
     ['partitions', '', "--partitions: '' must be >= 1."],
     ['partitions', '257', "--partitions: '257' must be <= 256."],
-    ['checkpointIntervalSec', '0', "--checkpoint-interval-sec: '0' must be >= 0.1."],
+    [
+      'checkpointIntervalSec',
+      '0',
+      "--checkpoint-interval-sec: '0' must be >= 0.1.",
+      'Seconds between two checkpoints. A number from 0.1 to 3600.',
+    ],
+    [
+      'residentKeysMax',
+      '-1',
+      "--resident-keys-max: '-1' must be >= 0.",
+      expect.stringMatching(/ A whole number of 0 or more\.$/),
+    ],
     ['checkpointIntervalSec', 'Infinity', "--checkpoint-interval-sec: 'Infinity' must be number."],
-    ['logLevel', 'loud', "--log-level: 'loud' must be equal to one of the allowed values."],
-    ['nats', '', "--nats: '' must not have fewer than 1 characters."],
-  ])('of --%s: %j', (flag, value, message) => {
+    [
+      'logLevel',
+      'loud',
+      "--log-level: 'loud' must be equal to one of the allowed values.",
+      expect.stringMatching(/^Least level of a line in the log\. One of .*debug, info, warn.*\.$/),
+    ],
+    [
+      'nats',
+      '',
+      "--nats: '' must not have fewer than 1 characters.",
+      'URL of the NATS server, or several with commas.',
+    ],
+  ])('of --%s: %j', (flag, value, message, hint = expect.stringMatching(/^[A-Z][^{}]+\.$/)) => {
     expect(errorOf(() => load(undefined, { [flag]: value }))).toMatchObject({
       code: 'config.value',
       exitCode: 3,
       message,
+      hint,
     });
   });
 

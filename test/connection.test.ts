@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { connectionState, connectNats } from '../src/source/connection.ts';
@@ -43,6 +43,25 @@ describe('at the start', () => {
       `NATS at nats://127.0.0.1:${port} answers: connected`,
     ]);
     expect(connectionState(nc).connected()).toBe(true);
+  });
+
+  test('gives up where it has a limit, and says for how long it waited', async () => {
+    const nats = `nats://me:secret@127.0.0.1:${await freePort()}`;
+    const waiting = connectNats(nats, { name: 'test', limitMs: 300 });
+    await expect(waiting).rejects.toMatchObject({
+      code: 'nats.unreachable',
+      exitCode: 3,
+      message: expect.stringMatching(/^NATS at nats:\/\/127\.0\.0\.1:\d+ did not answer within 0\.3 s \(.+\)\.$/),
+    });
+  });
+
+  test('gives up on a server that takes the connection and never speaks', async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    cleanUp.push(() => new Promise<void>((resolve) => void silent.close(() => resolve())));
+    const { port } = silent.address() as AddressInfo;
+    const waiting = connectNats(`127.0.0.1:${port}`, { name: 'test', limitMs: 300 });
+    await expect(waiting).rejects.toMatchObject({ code: 'nats.unreachable' });
   });
 
   test('can be called off', async () => {

@@ -269,8 +269,17 @@ test('a bad message as large as the server takes is cut, and says by how much', 
 });
 
 describe('control messages that nobody of ours wrote', () => {
+  const record = (): Uint8Array => Buffer.from(JSON.stringify(voice()));
   const ruleSet = (content: unknown): Uint8Array => gzipSync(JSON.stringify(content));
   test.each<[what: string, subject: string, body: Uint8Array, reason: string]>([
+    ['a record on the subject of ticks', 'usage.0.tick', record(), 'schema'],
+    ['records on the subject of ticks', 'usage.0.tick', Buffer.from(`[${record()},${record()}]`), 'schema'],
+    ['noise on the subject of ticks', 'usage.0.tick', Buffer.from([0xff, 0x00]), 'schema'],
+    ['a tick without bytes', 'usage.0.tick', new Uint8Array(), 'schema'],
+    ['a record on the subject of parts', 'usage.0.part', record(), 'schema'],
+    ['noise on the subject of parts', 'usage.0.part', gzipSync('part'), 'schema'],
+    ['a record on the subject of rules', 'usage.0.rules', record(), 'malformed'],
+    ['a record on the subject of announcements', 'usage.0.prepare', record(), 'malformed'],
     ['rules that are not compressed', 'usage.0.rules', Buffer.from('{"version":"1","files":[]}'), 'malformed'],
     ['rules without bytes', 'usage.0.rules', new Uint8Array(), 'malformed'],
     ['rules that are no JSON', 'usage.0.rules', gzipSync('rules'), 'malformed'],
@@ -297,9 +306,21 @@ describe('control messages that nobody of ours wrote', () => {
     await until('the dead letter', async () => (await countIn(broker.url, 'DEADLETTER')) > storedBefore);
     const stored = (await letters()).slice(storedBefore);
     expect(stored.map(verdict)).toEqual([[`deadletter.${reason}`, reason, '', subject]]);
-    expect((await counts()).rejected).toBe(before.rejected + 1);
+    expect(bodyVerdict(stored[0], body)).toBe('its body');
+    expect(await counts()).toEqual({ ...before, applied: before.applied + 1, rejected: before.rejected + 1 });
     expect(await version()).toBe(versionBefore);
   });
+});
+
+test('a subject that only ends like that of a control message is one of records', async () => {
+  const before = await counts();
+  const subjects = ['usage.0.voice.tick', 'usage.0.x.part', 'usage.x.rules', 'usage.tick'];
+  await send(
+    broker.url,
+    subjects.map((subject) => ({ subject, body: JSON.stringify(voice()) })),
+  );
+  await taken(serving.ops, total(before) + subjects.length);
+  expect(await counts()).toEqual({ ...before, applied: before.applied + subjects.length });
 });
 
 test('what a message says that it is counts for more than its first byte', async () => {

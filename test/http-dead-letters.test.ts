@@ -102,11 +102,11 @@ describe('dead letters over HTTP', () => {
     ['a letter that is not there', () => call('/v1/deadletters/99'), 404, 'There is no rejected record'],
     ['a mark of a replay, which is no letter', () => call('/v1/deadletters/4'), 404, 'There is no rejected record'],
     ['a replay of none', () => post('/v1/deadletters/99/replay'), 404, 'There is no rejected record'],
-    ['a sequence that is none', () => call('/v1/deadletters/x'), 400, 'seq must match pattern'],
+    ['a sequence that is none', () => call('/v1/deadletters/x'), 400, 'seq must be a whole number above 0'],
     ['a reason that is none', () => call('/v1/deadletters?reason=bad'), 400, 'reason must be one of malformed'],
     ['an unknown parameter', () => call('/v1/deadletters?color=red'), 400, 'There is no parameter color.'],
     ['a time that is none', () => call('/v1/deadletters?from=2026-13-40T00:00:00Z'), 400, 'from: no such date.'],
-    ['a cursor that is none', () => call('/v1/deadletters?cursor=0'), 400, 'cursor must match pattern'],
+    ['a cursor that is none', () => call('/v1/deadletters?cursor=0'), 400, 'cursor must be a whole number above 0'],
     ['another media type', () => post('/v1/deadletters/3/replay', 'x', 'text/csv'), 415, 'Content-Type must be one of'],
   ])('says what is wrong with %s', async (_what, request, status, sentence) => {
     const { status: found, body } = await request();

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AlertData } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
 import type { RuleSummary, SubscriberView } from '../src/http/schemas.ts';
+import { tickBody } from '../src/record/control-message.ts';
 import { startBroker } from '../src/source/broker.ts';
 import { callRecord } from './call-record.ts';
 import {
@@ -473,7 +474,7 @@ test('a tick moves the clock of a silent partition, so that what is due then fir
   await send(stand.broker.url, [message(invoice('a', issuedAt, issuedAt + 14 * DAY_MS))]);
   await taken(serving.ops, 1);
   expect(await countIn(stand.broker.url, 'ALERTS')).toBe(0);
-  await send(stand.broker.url, [{ subject: 'usage.0.tick', body: '{}' }]);
+  await send(stand.broker.url, [{ subject: 'usage.0.tick', body: tickBody(Date.now()) }]);
   await until('the alert', async () => (await countIn(stand.broker.url, 'ALERTS')) > 0);
   // A tick is no record.
   expect(await recordsTaken(serving.ops)).toBe(1);

@@ -24,6 +24,7 @@ import { WebSocket } from 'ws';
 import type { AlertData, AlertEvent } from '../src/alerts/alert.ts';
 import { projectFolder } from '../src/config.ts';
 import { population } from '../src/feed/population.ts';
+import { controlKindOf } from '../src/record/control-message.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import type { Frame } from './http-gateway.ts';
 
@@ -361,7 +362,7 @@ export async function storedIn(nats: string, stream: string): Promise<StoredMess
 
 /** The records of a message of the usage stream, each as JSON; none where it is for the engine itself. */
 const recordsOf = ({ subject, bytes }: StoredMessage): string[] =>
-  /\.(tick|rules|prepare|part)$/.test(subject)
+  controlKindOf(subject) !== undefined
     ? []
     : [JSON.parse(Buffer.from(bytes).toString())].flat().map((record) => JSON.stringify(record));
 

@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Command, Option } from 'commander';
-import { DEFAULTS } from '../config.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
+import { parseDateTime } from '../record/date-time.ts';
 import type { Rejection } from '../record/decode.ts';
-import { connectNats, isNoAnswer } from '../source/connection.ts';
+import { isNoAnswer } from '../source/connection.ts';
 import {
   type DeadLetter,
   type DeadLetterHead,
@@ -18,6 +18,7 @@ import {
   type ReplayResult,
 } from '../source/dead-letters.ts';
 import { partitionsFound } from '../source/streams.ts';
+import { connectCommand, natsOption } from './nats-option.ts';
 import { requireForm } from './output.ts';
 
 const LIST_DEFAULT = 50;
@@ -41,10 +42,7 @@ interface ListFlags {
 
 /** Connects, does the work, and closes whatever happens. */
 async function withDeadLetters<T>(nats: string, work: (deadLetters: DeadLetters) => Promise<T>): Promise<T> {
-  const nc = await connectNats(nats.split(','), {
-    name: 'ringfence deadletter',
-    log: (sentence) => process.stderr.write(`${sentence}\n`),
-  });
+  const nc = await connectCommand(nats, 'ringfence deadletter');
   try {
     const jsm = await jetstreamManager(nc);
     const partitions = await partitionsFound(jsm);
@@ -204,9 +202,6 @@ function readBody(path: string): Uint8Array {
 const flagError = (message: string): RingfenceError =>
   new RingfenceError({ code: 'flag.wrong', message, hint: 'See `ringfence deadletter --help`.' });
 
-const natsOption = (): Option =>
-  new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default(DEFAULTS.nats);
-
 function sequenceArgument(text: string): number {
   if (/^[1-9][0-9]{0,14}$/.test(text)) return Number(text);
   throw flagError(`A letter is named by its sequence, a whole number, not ${JSON.stringify(text)}.`);
@@ -216,8 +211,7 @@ function sequenceArgument(text: string): number {
 const instantFlag =
   (flag: string) =>
   (text: string): number => {
-    const withOffset = /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:\d\d)$/.test(text);
-    const epochMs = /^\d{1,15}$/.test(text) ? Number(text) : withOffset ? Date.parse(text) : Number.NaN;
+    const epochMs = /^\d{1,15}$/.test(text) ? Number(text) : parseDateTime(text);
     if (!Number.isNaN(epochMs)) return epochMs;
     throw flagError(`${flag} is epoch milliseconds or a time like 2026-11-22T08:00:00Z, not ${JSON.stringify(text)}.`);
   };
@@ -242,6 +236,8 @@ export function deadLetterCommand(): Command {
     .option('--output <form>', 'text or json', 'text')
     .action(async (flags: ListFlags) => {
       requireForm(flags.output);
+      if ((flags.from ?? 0) > (flags.to ?? Number.POSITIVE_INFINITY))
+        throw flagError('--from must not be later than --to.');
       const letters = await withDeadLetters(flags.nats, (deadLetters) => listAll(deadLetters, flags));
       if (flags.output === 'json') process.stdout.write(`${JSON.stringify(letters)}\n`);
       else for (const line of listLines(letters)) process.stdout.write(`${line}\n`);

@@ -4,18 +4,17 @@ import { Command } from 'commander';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { createCaseProjection } from '../cases/case-projection.ts';
 import { labelFile } from '../cases/feedback.ts';
-import { DEFAULTS } from '../config.ts';
 import { RingfenceError } from '../errors.ts';
 import { entryOf } from '../http/alert-reader.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { connectNats } from '../source/connection.ts';
+import { connectCommand, natsOption } from './nats-option.ts';
 
 export function labelsCommand(): Command {
   return new Command('labels')
     .description('Write the labels that outcomes of closed cases give, as CSV that `replay --labels` reads.')
     .requiredOption('--desk <desk>', `whose outcomes: ${DESKS.join(', ')}`)
-    .option('--nats <url>', 'NATS server', DEFAULTS.nats)
+    .addOption(natsOption())
     .action(async (flags: { desk: string; nats: string }) => {
       const desk = DESKS.find((name) => name === flags.desk);
       if (desk === undefined) {
@@ -30,7 +29,7 @@ export function labelsCommand(): Command {
 }
 
 async function readLabels(desk: Desk, nats: string): Promise<string> {
-  const nc = await connectNats(nats.split(','), { name: 'ringfence labels' });
+  const nc = await connectCommand(nats, 'ringfence labels');
   const cases = createCaseProjection({
     nc,
     js: jetstream(nc),

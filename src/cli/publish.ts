@@ -4,11 +4,11 @@
  * dead-letter stream, where somebody looks for it, and it cannot spoil the records that would have shared its message.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { ExitCode, RingfenceError } from '../errors.ts';
-import { connectNats } from '../source/connection.ts';
 import { checkReadable, readLines } from '../source/file.ts';
 import { ensureStreams } from '../source/streams.ts';
+import { connectCommand, natsOption } from './nats-option.ts';
 import { createUsagePublisher, type RecordAddress } from './usage-publisher.ts';
 
 /** Upper ends of the flags; none of them is a goal. */
@@ -50,13 +50,13 @@ export interface PublishSummary {
 }
 
 /**
- * Publishes files in the order given; `-` is standard input. Waits for NATS as long as it takes.
+ * Publishes files in the order given; `-` is standard input. Once connected, waits for NATS as long as it takes.
  * @throws RingfenceError where a file cannot be read, or NATS refuses credentials, streams or records.
  */
 export async function publishFiles(files: readonly string[], options: PublishOptions): Promise<PublishSummary> {
   const { batch, partitions, rate, log } = options;
   await checkReadable(files);
-  const nc = await connectNats(options.nats, { name: 'ringfence publish', log });
+  const nc = await connectCommand(options.nats, 'ringfence publish', log);
   try {
     const { warnings } = await ensureStreams(nc, {
       partitions,
@@ -135,7 +135,7 @@ export function publishCommand(): Command {
   return new Command('publish')
     .description('Send usage records of NDJSON files to NATS; - is standard input, .gz is understood.')
     .argument('<file...>', 'files with one JSON record a line')
-    .addOption(new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default('nats://127.0.0.1:4222'))
+    .addOption(natsOption())
     .option('--rate <n>', 'records per second (default: as fast as NATS takes them)', numberFlag('--rate', RATE_MAX))
     .option('--batch <n>', 'records to a message', wholeFlag('--batch', BATCH_MAX), 1)
     .option('--partitions <n>', 'partitions of the usage stream', wholeFlag('--partitions', PARTITIONS_MAX), 1)

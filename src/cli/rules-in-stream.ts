@@ -3,7 +3,8 @@
  * rules/message.ts.
  */
 import type { JetStreamManager } from '@nats-io/jetstream';
-import { headers } from '@nats-io/transport-node';
+import { headers, type MsgHdrs } from '@nats-io/transport-node';
+import { type ControlKind, controlKindOf, markPart } from '../record/control-message.ts';
 import {
   partList,
   piecesOf,
@@ -23,16 +24,20 @@ import type { DurablePublisher } from '../sinks/outbox.ts';
 export async function publishRulesMessage(
   message: RulesMessage,
   payloadBytesMax: number,
-  publish: (kind: 'rules' | 'prepare' | 'part', body: Uint8Array) => Promise<number>,
+  publish: (kind: ControlKind, body: Uint8Array, header: MsgHdrs) => Promise<number>,
 ): Promise<number | undefined> {
   const { prepared, backfillMs } = message;
   const kind = backfillMs === undefined ? 'rules' : 'prepare';
   const pieces = piecesOf(message, payloadBytesMax);
   if (pieces.length === 0) return undefined;
-  if (pieces.length === 1) return publish(kind, pieces[0]!);
+  if (pieces.length === 1) return publish(kind, pieces[0]!, headers());
   const parts: number[] = [];
-  for (const piece of pieces) parts.push(await publish('part', piece));
-  return publish(kind, partList({ parts, ...(prepared !== undefined && { prepared }) }));
+  for (const piece of pieces) {
+    const header = headers();
+    markPart(header);
+    parts.push(await publish('part', piece, header));
+  }
+  return publish(kind, partList({ parts, ...(prepared !== undefined && { prepared }) }), headers());
 }
 
 /** The whole body of a set; undefined where a part of it is gone. `fetchPart` gives the body of a `part` message. */
@@ -58,8 +63,8 @@ export async function publishRuleSet(
   message: RulesMessage,
 ): Promise<void> {
   const bytesMax = control.payloadBytesMax();
-  const sequence = await publishRulesMessage(message, bytesMax, async (kind, body) => {
-    const stored = await control.publish(`usage.${partition}.${kind}`, body, headers());
+  const sequence = await publishRulesMessage(message, bytesMax, async (kind, body, header) => {
+    const stored = await control.publish(`usage.${partition}.${kind}`, body, header);
     return stored.sequence;
   });
   if (sequence === undefined) throw rulesTooLarge(bytesMax);
@@ -73,7 +78,7 @@ export async function partOf(
   sequence: number,
 ): Promise<Uint8Array | undefined> {
   const message = await control.insist(() => jsm.streams.getMessage(stream, { seq: sequence }));
-  return message?.subject.endsWith('.part') ? message.data : undefined;
+  return message !== null && controlKindOf(message.subject) === 'part' ? message.data : undefined;
 }
 
 /** The newest rule set in a partition's stream, or the newest that was announced, whether it has been read or not. */

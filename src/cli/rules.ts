@@ -5,14 +5,15 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
-import { Command, Option } from 'commander';
+import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import { Command } from 'commander';
 import { DEFAULTS, numberingPlanFile } from '../config.ts';
 import { createEngine } from '../engine.ts';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import type { RuleSummary } from '../http/schemas.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
+import type { ControlKind } from '../record/control-message.ts';
 import type { ReferenceLists } from '../reference/lists.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
@@ -26,8 +27,8 @@ import { parseRules, readRuleFiles, ruleError, versionOf } from '../rules/load.t
 import { rulesTooLarge } from '../rules/message.ts';
 import { isShadow, type RuleSource } from '../rules/rule.ts';
 import type { RuleSet } from '../rules/rule-set.ts';
-import { connectNats } from '../source/connection.ts';
 import { partitionsFound, RULES_STREAM } from '../source/streams.ts';
+import { connectCommand, natsOption } from './nats-option.ts';
 import { requireForm } from './output.ts';
 import { createRuleCosts, type RuleCost } from './rule-cost.ts';
 import { publishRulesMessage } from './rules-in-stream.ts';
@@ -114,7 +115,7 @@ async function exportRules(
   options: { nats: string; overwrite: boolean; log(sentence: string): void },
 ): Promise<{ written: Layer[]; heldBack: Layer[] }> {
   const before = readRuleFiles(directory);
-  const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules export', log: options.log });
+  const nc = await connectCommand(options.nats, 'ringfence rules export', options.log);
   try {
     const { files, layers } = layered(before, await approvedChanges(nc));
     const heldBack = layers.filter(({ state }) => state === 'held-back' && !options.overwrite);
@@ -144,7 +145,7 @@ async function applyRules(
 ): Promise<{ version: string; rules: number; partitions: number; sequences: number[]; backfillMs: number | null }> {
   const { sources } = loadRules(directory, options.timeZone);
   const { backfillMs, log } = options;
-  const nc = await connectNats(options.nats.split(','), { name: 'ringfence rules apply', log });
+  const nc = await connectCommand(options.nats, 'ringfence rules apply', log);
   try {
     const { files, layers } = layered(readRuleFiles(directory), await approvedChanges(nc));
     for (const { ruleId, file, state } of layers) {
@@ -159,8 +160,8 @@ async function applyRules(
     const sequences: number[] = [];
     for (let partition = 0; partition < partitions; partition++) {
       const bytesMax = nc.info?.max_payload ?? PAYLOAD_BYTES_DEFAULT;
-      const publish = async (kind: string, body: Uint8Array): Promise<number> =>
-        (await js.publish(`usage.${partition}.${kind}`, body)).seq;
+      const publish = async (kind: ControlKind, body: Uint8Array, header: MsgHdrs): Promise<number> =>
+        (await js.publish(`usage.${partition}.${kind}`, body, { headers: header })).seq;
       const sequence = await publishRulesMessage(message, bytesMax, publish);
       if (sequence === undefined) throw rulesTooLarge(bytesMax);
       sequences.push(sequence);
@@ -268,7 +269,7 @@ export function rulesCommand(): Command {
     .command('export')
     .description('Write changes that were approved in the console into the rule files.')
     .argument('[dir]', 'folder of the rule files', DEFAULTS.rules)
-    .addOption(new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default('nats://127.0.0.1:4222'))
+    .addOption(natsOption())
     .option('--overwrite', 'also over files that were changed since the approval', false)
     .option('--output <form>', 'text or json', 'text')
     .action(async (directory: string, flags: { nats: string; overwrite: boolean; output: string }) => {
@@ -286,7 +287,7 @@ export function rulesCommand(): Command {
     });
 
   sub('apply', 'Send the rules to a running deployment, through its stream.')
-    .addOption(new Option('--nats <url>', 'address of NATS').env('RINGFENCE_NATS').default('nats://127.0.0.1:4222'))
+    .addOption(natsOption())
     .option('--backfill <duration>', 'first fill the windows that are new from the records of this time (7d)')
     .action(async (directory: string, flags: { timeZone: string; output: string; nats: string; backfill?: string }) => {
       requireForm(flags.output);

@@ -132,6 +132,7 @@ const REFUSALS: readonly Sentence[] = [
   ['No record of this subscriber is in the state.', '当前状态中没有该用户的话单。'],
   ['This reference names no subscriber here.', '该引用未对应任何用户。'],
   ['{}: no such date.', '{}：没有此日期。'],
+  ['from must not be later than to.', 'from不得晚于to。'],
   ['There is no time zone {}.', '没有时区{}。'],
   ['There is no list of this name.', '没有此名单。'],
   ['The list has no such entry.', '名单中没有此条目。'],
@@ -238,6 +239,14 @@ const REQUESTS: readonly Sentence[] = [
     '此处尚无需登录。“ringfence users add NAME --role admin”可添加第一位人员。',
   ],
   ['the `next` of an earlier page', '此前一页的“next”'],
+  [
+    'Unix epoch milliseconds, or RFC 3339 with an offset, such as {}',
+    'Unix毫秒时间戳或带时区偏移的RFC 3339时间，例如{}',
+  ],
+  [
+    '5 to 15 digits without +, or the subscriberRef of a masked number',
+    '5至15位数字（不含+），或掩码号码的subscriberRef',
+  ],
   ['the `next` of an earlier answer', '此前应答的“next”'],
 ];
 

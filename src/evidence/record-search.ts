@@ -10,6 +10,7 @@
  * the caller says (`storedBefore`): what made an alert fire was stored before the alert.
  */
 import { AckPolicy, DeliverPolicy, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
+import { controlKindOf } from '../record/control-message.ts';
 import { decodeMessage } from '../record/decode.ts';
 import { contentTypeOf } from '../source/jetstream.ts';
 import { sequenceAt, usageStream } from '../source/streams.ts';
@@ -132,7 +133,7 @@ export async function searchRecords(
       messages += 1;
       const storedAt = message.time.getTime();
       if (messages === firstOfWindow) span.reachedAt = storedAt;
-      if (/\.(tick|rules|prepare|part)$/.test(message.subject) || !mayHold(message.data)) return;
+      if (controlKindOf(message.subject) !== undefined || !mayHold(message.data)) return;
       const { records } = decodeMessage(message.data, {
         eventTimeMax: storedAt + FUTURE_MS_MAX,
         contentType: contentTypeOf(message),

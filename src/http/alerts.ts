@@ -14,7 +14,7 @@ import { type AccessGate, assertDesk, numberOf, type Reveal } from './access.ts'
 import { type AlertIndex, cursorOf, positionOf } from './alert-index.ts';
 import type { LiveAlerts } from './live.ts';
 import { natsAway, ProblemError, RETRY_AFTER_SEC, rawProblem } from './problem.ts';
-import { instantOf, jsonReader, sentenceOf } from './request.ts';
+import { jsonReader, sentenceOf, spanOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 import {
   ALERT_PAGE_DEFAULT,
@@ -66,7 +66,7 @@ export function addAlertRoutes(app: FastifyInstance, routes: Routes, options: Al
       if (cursor !== undefined && after === undefined) {
         throw new ProblemError(400, 'cursor must be the `next` of an earlier page.');
       }
-      const times = { from: instantOf('from', from), to: instantOf('to', to) };
+      const times = spanOf({ from, to });
       const servedMsisdn = asked === undefined ? undefined : numberOf(request, asked, refs);
       const { desks } = request.principal;
       const own = filter.desk !== undefined || desks.length === DESKS.length ? undefined : desks;

@@ -33,7 +33,7 @@ import {
 } from './case-schemas.ts';
 import type { ListsAccess } from './lists.ts';
 import { answered, natsAway, ProblemError } from './problem.ts';
-import { jsonReader, sentenceOf } from './request.ts';
+import { assertSpan, jsonReader, sentenceOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 
 /** Who acts where nobody has signed in and the request names nobody. */
@@ -97,6 +97,7 @@ export function addCaseRoutes(
     async (request) => {
       const { order = 'due', limit = CASE_PAGE_DEFAULT, cursor, ...asked } = request.query;
       assertDesk(request, asked.desk);
+      assertSpan(asked);
       const filter = filterOf(request, asked, refs);
       const after = cursor === undefined ? undefined : casePositionOf(cursor);
       if (cursor !== undefined && after === undefined) {
@@ -124,6 +125,7 @@ export function addCaseRoutes(
     async (request) => {
       const { by, ...asked } = request.query;
       assertDesk(request, asked.desk);
+      assertSpan(asked);
       const filter = filterOf(request, asked, refs);
       await listable;
       return list.groups(filter, { by, now: Date.now() });

@@ -7,7 +7,7 @@ import type { Rejection } from '../record/decode.ts';
 import { isNoAnswer } from '../source/connection.ts';
 import type { DeadLetters, LetterPage, ReplayResult } from '../source/dead-letters.ts';
 import { natsAway, ProblemError } from './problem.ts';
-import { instantOf, mediaTypeOf } from './request.ts';
+import { mediaTypeOf, spanOf } from './request.ts';
 import { json, type Routes } from './route.ts';
 import {
   DEAD_LETTER_PAGE_DEFAULT,
@@ -46,7 +46,7 @@ export function addDeadLetterRoutes(
     },
     async (request) => {
       const { limit = DEAD_LETTER_PAGE_DEFAULT, cursor, reason, subject, from, to } = request.query;
-      const filter = { reason, subject, from: instantOf('from', from), to: instantOf('to', to) };
+      const filter = { reason, subject, ...spanOf({ from, to }) };
       if (!natsConnected()) throw natsAway();
       const before = cursor === undefined ? undefined : Number(cursor);
       const { letters, next }: LetterPage = await asked(deadLetters.list(filter, { limit, before }));

@@ -31,7 +31,7 @@ import { assertRate, numberOf } from './access.ts';
 import type { AlertIndex } from './alert-index.ts';
 import { natsAway, ProblemError, RETRY_AFTER_SEC } from './problem.ts';
 import { recordsCsv } from './records-csv.ts';
-import { instantOf } from './request.ts';
+import { spanOf } from './request.ts';
 import { json, type RouteDescription, type Routes } from './route.ts';
 import type { RulesAccess } from './rules.ts';
 import { AlertParamsSchema, AlertsQuerySchema, SubscriberParamsSchema } from './schemas.ts';
@@ -185,7 +185,7 @@ export function addRecordRoutes(app: FastifyInstance, routes: Routes, options: R
     query: ExportQuery & { cursor?: string | undefined },
     limit: number,
   ): Promise<SearchResult> => {
-    const { from, to } = spanOf(subject, query);
+    const { from, to } = narrowed(subject, query);
     const { recordType, direction, cursor } = query;
     if (cursor !== undefined && !isSearchCursor(cursor)) {
       throw new ProblemError(400, 'cursor must be the `next` of an earlier answer.');
@@ -215,7 +215,7 @@ export function addRecordRoutes(app: FastifyInstance, routes: Routes, options: R
     const subject = await answering(find);
     const { limit = RECORD_PAGE_DEFAULT } = query;
     const { records: found, next, searchedTo } = await asked(request, subject, query, limit);
-    const { from, to } = spanOf(subject, query);
+    const { from, to } = narrowed(subject, query);
     return { records: found, from, to, truncated: next !== null, next, searchedTo } satisfies RecordPage;
   };
 
@@ -334,11 +334,9 @@ function windowMs({ evidence }: AlertData): number {
 }
 
 /** Event times that are looked at: those of the subject, narrowed by the query. */
-function spanOf({ wanted }: Subject, query: { from?: string; to?: string }): { from: number; to: number } {
-  return {
-    from: Math.max(wanted.from, instantOf('from', query.from) ?? 0),
-    to: Math.min(wanted.to, instantOf('to', query.to) ?? EVENT_TIME_MAX),
-  };
+function narrowed({ wanted }: Subject, query: { from?: string; to?: string }): { from: number; to: number } {
+  const { from = 0, to = EVENT_TIME_MAX } = spanOf(query);
+  return { from: Math.max(wanted.from, from), to: Math.min(wanted.to, to) };
 }
 
 const FRAUD_ONLY = ['cellId', 'servedImsi', 'servedImei', 'trunkId', 'carrierId'] as const;

@@ -5,7 +5,10 @@
 import type { FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { USER_NAME } from '../access/store.ts';
+import { parseDateTime } from '../record/date-time.ts';
 import { ProblemError } from './problem.ts';
+import { INSTANT_PATTERN, SUBSCRIBER_PATTERN } from './schemas.ts';
 
 /** Other names under which clients send the types above. */
 const MEDIA_TYPE_ALIASES: Record<string, string> = {
@@ -86,6 +89,34 @@ export function jsonReader<T extends TSchema>(
   };
 }
 
+/** What a text must be that has to fit a pattern of a schema: the pattern itself tells nobody. */
+export const WORDS_OF_PATTERN: ReadonlyMap<string, string> = new Map([
+  [INSTANT_PATTERN, 'Unix epoch milliseconds, or RFC 3339 with an offset, such as 2026-01-31T08:00:00Z'],
+  [SUBSCRIBER_PATTERN, '5 to 15 digits without +, or the subscriberRef of a masked number'],
+  ['^[0-9]{5,15}$', '5 to 15 digits without +'],
+  ['^[0-9]{1,15}$', 'a whole number of at most 15 digits'],
+  ['^[1-9][0-9]{0,14}$', 'a whole number above 0 of at most 15 digits'],
+  ['^[0-9a-f]{32}$', '32 hexadecimal digits'],
+  ['^[0-9a-f-]{1,40}$', 'at most 40 hexadecimal digits and -'],
+  ['^[A-Za-z0-9]{12}$', '12 letters and digits'],
+  ['^[A-Za-z0-9-]{1,64}$', 'at most 64 letters, digits and -'],
+  ['^[A-Za-z0-9._-]+$', 'letters, digits and . _ -'],
+  ['^[A-Za-z0-9][A-Za-z0-9._-]*$', 'letters, digits and . _ -, a letter or digit first'],
+  ['^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$', 'at most 64 letters, digits and . _ -, a letter or digit first'],
+  ['^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$', 'at most 128 letters, digits and . _ -, a letter or digit first'],
+  [USER_NAME.source, 'at most 64 letters, digits and . _ @ -, a letter or digit first'],
+  ['^[a-z][A-Za-z0-9-]{0,63}$', 'at most 64 letters, digits and -, a small letter first'],
+  ['^[a-z][A-Za-z0-9]{0,79}$', 'at most 80 letters and digits, a small letter first'],
+  ['^[a-z]{1,20}$', 'at most 20 small letters'],
+  ['^[A-Za-z0-9+_/-]{1,64}$', 'the IANA name of a time zone, such as Asia/Shanghai'],
+  ['\\S', 'text that is not blank'],
+  ['^[^\\u0000-\\u001f\\u007f]+$', 'text in one line, without control characters'],
+  [
+    '^[^\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$',
+    'text in one line that is not blank, without control characters',
+  ],
+]);
+
 /** What is wrong with a parameter or a body, in words: `limit must be <= 500.` */
 export function sentenceOf({ instancePath, keyword, params, message }: FastifySchemaValidationError): string {
   const name = instancePath.slice(1) || 'The body';
@@ -97,13 +128,32 @@ export function sentenceOf({ instancePath, keyword, params, message }: FastifySc
   // The same in the words of the validator of WebSocket queries.
   if (keyword === 'boolean') return `There is no parameter ${name}.`;
   if (keyword === 'enum') return `${name} must be one of ${[params.allowedValues].flat().join(', ')}.`;
+  if (keyword === 'pattern')
+    return `${name} must be ${WORDS_OF_PATTERN.get(String(params.pattern)) ?? 'of another form'}.`;
   return `${name} ${message}.`;
 }
 
 /** Epoch ms of a query parameter that has passed its pattern. */
-export function instantOf(name: string, text: string | undefined): number | undefined {
+function instantOf(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const epochMs = /^[0-9]+$/.test(text) ? Number(text) : Date.parse(text);
+  const epochMs = /^[0-9]+$/.test(text) ? Number(text) : parseDateTime(text.replace(' ', '+'));
   if (Number.isNaN(epochMs)) throw new ProblemError(400, `${name}: no such date.`);
   return epochMs;
+}
+
+/** @throws ProblemError 400 where a span ends before it begins; one that is empty is none of that. */
+export function assertSpan({ from, to }: { from?: number | undefined; to?: number | undefined }): void {
+  if (from !== undefined && to !== undefined && from > to) {
+    throw new ProblemError(400, 'from must not be later than to.');
+  }
+}
+
+/** Both ends of the span that a query names. @throws ProblemError 400 */
+export function spanOf(query: { from?: string | undefined; to?: string | undefined }): {
+  from: number | undefined;
+  to: number | undefined;
+} {
+  const span = { from: instantOf('from', query.from), to: instantOf('to', query.to) };
+  assertSpan(span);
+  return span;
 }

@@ -23,18 +23,21 @@ const epochMs = (description: string) =>
   Type.Integer({ minimum: 0, maximum: EPOCH_MS_MAX, description: `${description} Unix epoch milliseconds, UTC.` });
 const localizedText = Type.Object({ en: Type.String(), 'zh-CN': Type.String() });
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+export const SUBSCRIBER_PATTERN = '^([0-9]{5,15}|s_[A-Za-z0-9_-]{40,80})$';
 /** The subscriber's number as the main key spells it, or the reference that stands beside a masked one. */
 const subscriber = Type.String({
-  pattern: '^([0-9]{5,15}|s_[A-Za-z0-9_-]{40,80})$',
+  pattern: SUBSCRIBER_PATTERN,
   description: 'E.164 digits without +, or the `subscriberRef` that comes with a masked number.',
 });
 const ruleId = Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' });
-/** Epoch milliseconds or RFC 3339 with an offset; the handler turns both into a number. */
+/** A + that its sender did not encode arrives as a blank. */
+export const INSTANT_PATTERN =
+  '^([0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+ -][0-9]{2}:[0-9]{2}))$';
+/** The handler turns both forms into a number. */
 const instant = (description: string) =>
   Type.String({
     description: `${description} Unix epoch milliseconds, or RFC 3339 with an offset.`,
-    pattern:
-      '^([0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))$',
+    pattern: INSTANT_PATTERN,
   });
 
 export const ProblemSchema = Type.Object(

@@ -11,6 +11,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import type { Verdict } from '../cases/case-event.ts';
 import { createEngine } from '../engine.ts';
 import type { Metrics } from '../metrics.ts';
+import { controlKindOf, isTick } from '../record/control-message.ts';
 import { decodeMessage } from '../record/decode.ts';
 import { localTime } from '../reference/local-time.ts';
 import { loadNumberingPlan } from '../reference/numbering-plan.ts';
@@ -265,8 +266,9 @@ async function backTestOf(
           for (const message of messages) {
             const { data, subject, sequence, timeMs } = message;
             if (sequence > last) break reading;
-            if (subject.endsWith('.tick')) test.tick(timeMs);
-            else if (!/\.(rules|prepare|part)$/.test(subject)) {
+            const kind = controlKindOf(subject);
+            if (kind === 'tick' && isTick(data)) test.tick(timeMs);
+            else if (kind === undefined) {
               const { records } = decodeMessage(data, {
                 eventTimeMax: timeMs + FUTURE_MS_MAX,
                 contentType: contentTypeOf(message),

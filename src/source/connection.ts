@@ -6,6 +6,9 @@
  * socket does not know) in 15 s. `connectionState` tells sources and sinks whether the connection is up, so that they
  * act at once instead of waiting for a request to time out.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { subscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { JetStreamApiError, JetStreamError } from '@nats-io/jetstream';
 import {
   AuthorizationError,
@@ -41,6 +44,8 @@ export interface ConnectOptions {
   name: string;
   /** Ends the waiting: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
+  /** Ends the waiting too, with an error that says so; without it there is no end. */
+  limitMs?: number;
   /** Gets one sentence for each change, e.g. `NATS at nats://... does not answer (connection refused): waiting`. */
   log?: (sentence: string) => void;
   /** Credentials, TLS and the like, as the NATS client names them. */
@@ -48,31 +53,37 @@ export interface ConnectOptions {
 }
 
 /**
- * Connects to the first server that answers, however long that takes.
- * @throws RingfenceError `nats.refused` where the server refuses the credentials or the address is no address.
+ * Connects to the first server that answers, however long that takes, or as long as the limit says.
+ * @throws RingfenceError `nats.refused` where the server refuses the credentials or the address is no address,
+ *   `nats.unreachable` at the limit.
  */
 export async function connectNats(servers: string | string[], options: ConnectOptions): Promise<NatsConnection> {
-  const { name, signal, log = () => {} } = options;
+  const { name, signal, limitMs = Number.POSITIVE_INFINITY, log = () => {} } = options;
   const shown = [servers].flat().map(withoutCredentials).join(', ');
+  const deadline = performance.now() + limitMs;
   let reported = '';
   for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_LONGEST_MS)) {
     signal?.throwIfAborted();
+    const dial: Dial = {};
+    const attemptMs = Math.min(ATTEMPT_LIMIT_MS, Math.max(1, deadline - performance.now()));
     try {
-      const nc = await connect({
-        timeout: ATTEMPT_LIMIT_MS,
-        reconnectTimeWait: RECONNECT_PAUSE_MS,
-        reconnectJitter: RECONNECT_JITTER_MS,
-        pingInterval: PING_INTERVAL_MS,
-        maxPingOut: PINGS_UNANSWERED_MAX,
-        // A stack trace for each request costs more than the request.
-        noAsyncTraces: true,
-        // Credentials may be rotated on the server first: after a first success a refusal is a pause, not an end.
-        ignoreAuthErrorAbort: true,
-        ...options.connection,
-        servers,
-        name,
-        maxReconnectAttempts: -1,
-      });
+      const nc = await dialling.run(dial, () =>
+        connect({
+          timeout: attemptMs,
+          reconnectTimeWait: RECONNECT_PAUSE_MS,
+          reconnectJitter: RECONNECT_JITTER_MS,
+          pingInterval: PING_INTERVAL_MS,
+          maxPingOut: PINGS_UNANSWERED_MAX,
+          // A stack trace for each request costs more than the request.
+          noAsyncTraces: true,
+          // Credentials may be rotated on the server first: after a first success a refusal is a pause, not an end.
+          ignoreAuthErrorAbort: true,
+          ...options.connection,
+          servers,
+          name,
+          maxReconnectAttempts: -1,
+        }),
+      );
       if (signal?.aborted) {
         await nc.close();
         signal.throwIfAborted();
@@ -84,19 +95,48 @@ export async function connectNats(servers: string | string[], options: ConnectOp
       });
       return nc;
     } catch (error) {
+      dial.socket?.destroy();
       if (signal?.aborted) throw signal.reason;
       const reason = error instanceof Error ? error.message || error.name : String(error);
       if (error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError) {
         throw refused(`NATS at ${shown} refuses the credentials (${reason}).`, error);
       }
       if (error instanceof TypeError) throw refused(`${shown} is not the address of a NATS server.`, error);
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) {
+        throw new RingfenceError({
+          code: 'nats.unreachable',
+          message: `NATS at ${shown} did not answer within ${limitMs / 1000} s (${reason}).`,
+          hint: 'Start it, or name the server that runs (flag --nats, or RINGFENCE_NATS in the environment).',
+          cause: error,
+        });
+      }
       const kind = failureKind(error);
       if (kind !== reported) log(`NATS at ${shown} does not answer (${reason}): waiting`);
       reported = kind;
-      await pause(pauseMs, signal);
+      await pause(Math.min(pauseMs, leftMs), signal);
     }
   }
 }
+
+/** The newest socket of a connection. */
+interface Dial {
+  socket?: Socket;
+}
+
+/**
+ * A server that takes the connection and never speaks is given up by the client, but its socket stays open for as long as the server
+ * likes, and with it a process that has nothing more to do. The client has no way to get at a socket that never became a
+ * connection, so it is noted when it is made.
+ */
+const dialling = new AsyncLocalStorage<Dial>();
+subscribe('net.client.socket', (message) => {
+  const dial = dialling.getStore();
+  if (dial === undefined) return;
+  // A connection has one socket at a time: the client has given the one before up.
+  dial.socket?.destroy();
+  dial.socket = (message as { socket: Socket }).socket;
+});
 
 function refused(message: string, cause: unknown): RingfenceError {
   return new RingfenceError({

@@ -5,6 +5,7 @@
 import type { AlertData } from '../../src/alerts/alert.ts';
 import type { Backfill, Engine } from '../../src/engine.ts';
 import { FUTURE_MS_MAX } from '../../src/pipeline.ts';
+import { controlKindOf, isTick } from '../../src/record/control-message.ts';
 import { decodeMessage } from '../../src/record/decode.ts';
 import { parseRules } from '../../src/rules/load.ts';
 import { type PreparedRules, readRulesMessage } from '../../src/rules/message.ts';
@@ -42,8 +43,9 @@ export function undisturbed(
     let begun = first <= 1;
     for (const { sequence, subject, timeMs, data } of messages) {
       if (sequence < first || sequence >= until) continue;
-      if (subject.endsWith('.tick')) backfill.tick(timeMs);
-      else if (!/\.(rules|prepare|part)$/.test(subject)) {
+      const kind = controlKindOf(subject);
+      if (kind === 'tick' && isTick(data)) backfill.tick(timeMs);
+      else if (kind === undefined) {
         for (const record of decodeMessage(data, { eventTimeMax: timeMs + FUTURE_MS_MAX }).records) {
           if (!begun) {
             backfill.span.since = record.eventTime;
