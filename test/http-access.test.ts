@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import fastifyRateLimit from '@fastify/rate-limit';
 import { type FastifyInstance, fastify } from 'fastify';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AuditEntry, verifyChain } from '../src/access/audit.ts';
 import { ROLES, type Role, SCOPES, type Scope } from '../src/access/grants.ts';
 import { createNumberRefs } from '../src/access/numbers.ts';
@@ -12,6 +12,8 @@ import { hashPassword, NO_PASSWORD } from '../src/access/password.ts';
 import { type AccessStore, openAccessStore } from '../src/access/store.ts';
 import { type OperationId, ROUTE_ACCESS } from '../src/access/table.ts';
 import { DESKS, type Desk } from '../src/alerts/alert.ts';
+import { caseKeyOf } from '../src/cases/case-alert.ts';
+import { caseIdOf } from '../src/cases/case-event.ts';
 import { createAccessGate } from '../src/http/access.ts';
 import { createAddressGuard } from '../src/http/address.ts';
 import type { RuleDetail, SessionView, SubscriberView } from '../src/http/schemas.ts';
@@ -875,6 +877,28 @@ describe('the audit log', () => {
     expect(entries().slice(length)).toMatchObject([
       { action: 'replayDeadLetter', result: 'done', who: { kind: 'user', id: `person-${people}` } },
     ]);
+  });
+
+  it('has both of two people who close one case, with who won and who was told', async () => {
+    const alert = alertWith({ alertId: 'alert-closed-twice', servedMsisdn: OTHER });
+    await bench.publishAlert(alert);
+    const caseId = caseIdOf(alert.desk, caseKeyOf(alert), alert.alertId);
+    const people = [person(['analyst']), person(['analyst'])];
+    await vi.waitFor(async () => expect((await ask(`/v1/cases/${caseId}`, people[0])).status).toBe(200));
+    const { length } = entries();
+    const event = { type: 'outcome', outcome: 'confirmed', version: 0 };
+    const path = `/v1/cases/${caseId}/events`;
+    const answers = await Promise.all(people.map((headers) => ask(path, headers, 'POST', event)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+    await running.close();
+    const both = entries()
+      .slice(length)
+      .filter(({ action }) => action === 'postCaseEvent');
+    expect(both.map(({ result, status, object }) => [result, status, object])).toEqual([
+      ['done', 200, { id: caseId }],
+      ['failed', 409, { id: caseId }],
+    ]);
+    expect(new Set(both.map(({ who }) => who.id)).size).toBe(2);
   });
 
   it('has what was denied, a flood of it in few entries', async () => {
