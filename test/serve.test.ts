@@ -413,6 +413,8 @@ describe('a start that cannot be', () => {
       3,
       /^.*wrong\.yaml:2:1: 'latenes' is no configuration key\n/,
     ],
+    ['with a file for data folder', () => ['--data', wrongConfig], 3, /^The data folder .* cannot be made: EEXIST.*\n/],
+    ['with data in a file', () => ['--data', join(wrongConfig, 'data')], 3, /^The data folder .* cannot be made: .*\n/],
     ['with a wrong value', () => ['--partitions', '0'], 3, /^--partitions: '0' .*\n/],
     ['with an unknown flag', () => ['--lissten', 'x'], 3, /^error: unknown option '--lissten'/],
     ['with no NATS address', () => ['--nats', 'nats://bad host:x'], 3, /^.* is not the address of a NATS server\.\n/],

@@ -422,7 +422,16 @@ function openDatabase(path: string): DatabaseSync {
   if (onDisk && !existsSync(path)) {
     // Without the file everybody could connect again; where there was one, that is nothing to begin anew with.
     if (existsSync(copyOf(path))) throw damaged(path, 'it is gone');
-    mkdirSync(dirname(path), { recursive: true });
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+    } catch (error) {
+      throw new RingfenceError({
+        code: 'data.folder',
+        message: `The data folder ${dirname(path)} cannot be made: ${(error as Error).message}.`,
+        hint: 'Give a folder that can be written with --data.',
+        cause: error,
+      });
+    }
   }
   let db: DatabaseSync | undefined;
   try {
