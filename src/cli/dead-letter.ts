@@ -8,7 +8,6 @@ import { Command, Option } from 'commander';
 import { ExitCode, RingfenceError } from '../errors.ts';
 import { parseDateTime } from '../record/date-time.ts';
 import type { Rejection } from '../record/decode.ts';
-import { isNoAnswer } from '../source/connection.ts';
 import {
   type DeadLetter,
   type DeadLetterHead,
@@ -18,7 +17,7 @@ import {
   type ReplayResult,
 } from '../source/dead-letters.ts';
 import { partitionsFound } from '../source/streams.ts';
-import { connectCommand, natsOption } from './nats-option.ts';
+import { natsOption, withNats } from './nats-option.ts';
 import { requireForm } from './output.ts';
 
 const LIST_DEFAULT = 50;
@@ -40,25 +39,11 @@ interface ListFlags {
   output: string;
 }
 
-/** Connects, does the work, and closes whatever happens. */
-async function withDeadLetters<T>(nats: string, work: (deadLetters: DeadLetters) => Promise<T>): Promise<T> {
-  const nc = await connectCommand(nats, 'ringfence deadletter');
-  try {
+const withDeadLetters = <T>(nats: string, work: (deadLetters: DeadLetters) => Promise<T>): Promise<T> =>
+  withNats(nats, 'ringfence deadletter', async (nc) => {
     const jsm = await jetstreamManager(nc);
-    const partitions = await partitionsFound(jsm);
-    return await work(openDeadLetters({ nc, js: jetstream(nc), jsm, partitions }));
-  } catch (error) {
-    if (!isNoAnswer(error)) throw error;
-    throw new RingfenceError({
-      code: 'deadletter.unanswered',
-      message: `NATS did not answer: ${(error as Error).message || (error as Error).name}.`,
-      hint: 'Do it again when NATS is well; what was sent already is not sent twice.',
-      cause: error,
-    });
-  } finally {
-    await nc.close();
-  }
-}
+    return work(openDeadLetters({ nc, js: jetstream(nc), jsm, partitions: await partitionsFound(jsm) }));
+  });
 
 async function listAll(deadLetters: DeadLetters, { limit, ...filter }: ListFlags): Promise<DeadLetterHead[]> {
   const all: DeadLetterHead[] = [];

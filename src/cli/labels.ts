@@ -8,7 +8,8 @@ import { RingfenceError } from '../errors.ts';
 import { entryOf } from '../http/alert-reader.ts';
 import { createLog } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { connectCommand, natsOption } from './nats-option.ts';
+import { ALERTS_STREAM, CASES_STREAM, requireStreams } from '../source/streams.ts';
+import { natsOption, withNats } from './nats-option.ts';
 
 export function labelsCommand(): Command {
   return new Command('labels')
@@ -28,22 +29,24 @@ export function labelsCommand(): Command {
     });
 }
 
-async function readLabels(desk: Desk, nats: string): Promise<string> {
-  const nc = await connectCommand(nats, 'ringfence labels');
-  const cases = createCaseProjection({
-    nc,
-    js: jetstream(nc),
-    jsm: await jetstreamManager(nc),
-    metrics: createMetrics(),
-    log: createLog({ level: 'warn' }),
-    path: ':memory:',
-    alertOf: entryOf,
+const readLabels = (desk: Desk, nats: string): Promise<string> =>
+  withNats(nats, 'ringfence labels', async (nc) => {
+    const jsm = await jetstreamManager(nc);
+    // The projection waits for streams that are not there yet; a command has nothing to wait for.
+    await requireStreams(jsm, [ALERTS_STREAM, CASES_STREAM]);
+    const cases = createCaseProjection({
+      nc,
+      js: jetstream(nc),
+      jsm,
+      metrics: createMetrics(),
+      log: createLog({ level: 'warn' }),
+      path: ':memory:',
+      alertOf: entryOf,
+    });
+    try {
+      await Promise.race([cases.reader.caughtUp(), cases.reader.ended]);
+      return labelFile(cases.tables, desk);
+    } finally {
+      await cases.close();
+    }
   });
-  try {
-    await Promise.race([cases.reader.caughtUp(), cases.reader.ended]);
-    return labelFile(cases.tables, desk);
-  } finally {
-    await cases.close();
-    await nc.close();
-  }
-}

@@ -2,7 +2,8 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Option } from 'commander';
 import { DEFAULTS } from '../config.ts';
-import { connectNats } from '../source/connection.ts';
+import { RingfenceError } from '../errors.ts';
+import { connectNats, isNoAnswer } from '../source/connection.ts';
 
 /** Long enough for a broker that restarts. `serve` waits for ever: nobody sits in front of it. */
 const CONNECT_LIMIT_MS = 10_000;
@@ -20,4 +21,30 @@ export function connectCommand(
   log = (sentence: string): void => void process.stderr.write(`${sentence}\n`),
 ): Promise<NatsConnection> {
   return connectNats(nats.split(','), { name, log, limitMs: CONNECT_LIMIT_MS });
+}
+
+/**
+ * Connects, does the work, and closes whatever happens.
+ * @throws RingfenceError as connectCommand does, and `nats.unanswered` where the server is there and JetStream gives no answer
+ */
+export async function withNats<T>(
+  nats: string,
+  name: string,
+  work: (nc: NatsConnection) => Promise<T>,
+  log?: (sentence: string) => void,
+): Promise<T> {
+  const nc = await connectCommand(nats, name, log);
+  try {
+    return await work(nc);
+  } catch (error) {
+    if (!isNoAnswer(error)) throw error;
+    throw new RingfenceError({
+      code: 'nats.unanswered',
+      message: `NATS did not answer: ${(error as Error).message || (error as Error).name}.`,
+      hint: 'See that JetStream runs (nats-server -js) and do it again; what was done already is not done twice.',
+      cause: error,
+    });
+  } finally {
+    await nc.close();
+  }
 }

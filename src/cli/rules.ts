@@ -28,7 +28,7 @@ import { rulesTooLarge } from '../rules/message.ts';
 import { isShadow, type RuleSource } from '../rules/rule.ts';
 import type { RuleSet } from '../rules/rule-set.ts';
 import { partitionsFound, RULES_STREAM } from '../source/streams.ts';
-import { connectCommand, natsOption } from './nats-option.ts';
+import { natsOption, withNats } from './nats-option.ts';
 import { requireForm } from './output.ts';
 import { createRuleCosts, type RuleCost } from './rule-cost.ts';
 import { publishRulesMessage } from './rules-in-stream.ts';
@@ -115,8 +115,7 @@ async function exportRules(
   options: { nats: string; overwrite: boolean; log(sentence: string): void },
 ): Promise<{ written: Layer[]; heldBack: Layer[] }> {
   const before = readRuleFiles(directory);
-  const nc = await connectCommand(options.nats, 'ringfence rules export', options.log);
-  try {
+  const work = async (nc: NatsConnection): Promise<{ written: Layer[]; heldBack: Layer[] }> => {
     const { files, layers } = layered(before, await approvedChanges(nc));
     const heldBack = layers.filter(({ state }) => state === 'held-back' && !options.overwrite);
     const written = layers.filter(({ state }) => state === 'layered' || (state === 'held-back' && options.overwrite));
@@ -127,13 +126,21 @@ async function exportRules(
       renameSync(join(directory, `${file}.writing`), join(directory, file));
     }
     return { written, heldBack };
-  } finally {
-    await nc.close();
-  }
+  };
+  return withNats(options.nats, 'ringfence rules export', work, options.log);
 }
 
 /** What NATS allows where the server does not say. */
 const PAYLOAD_BYTES_DEFAULT = 1_048_576;
+
+interface AppliedRules {
+  version: string;
+  rules: number;
+  partitions: number;
+  /** Of the message that counts, by partition. */
+  sequences: number[];
+  backfillMs: number | null;
+}
 
 /**
  * Sends a rule folder to whatever runs on these streams. With `backfillMs` its new windows are filled from the records that
@@ -142,11 +149,10 @@ const PAYLOAD_BYTES_DEFAULT = 1_048_576;
 async function applyRules(
   directory: string,
   options: { nats: string; timeZone: string; backfillMs: number | undefined; log(sentence: string): void },
-): Promise<{ version: string; rules: number; partitions: number; sequences: number[]; backfillMs: number | null }> {
+): Promise<AppliedRules> {
   const { sources } = loadRules(directory, options.timeZone);
   const { backfillMs, log } = options;
-  const nc = await connectCommand(options.nats, 'ringfence rules apply', log);
-  try {
+  const work = async (nc: NatsConnection): Promise<AppliedRules> => {
     const { files, layers } = layered(readRuleFiles(directory), await approvedChanges(nc));
     for (const { ruleId, file, state } of layers) {
       if (state === 'layered' || state === 'held-back')
@@ -167,9 +173,8 @@ async function applyRules(
       sequences.push(sequence);
     }
     return { version, rules: sources.length, partitions, sequences, backfillMs: backfillMs ?? null };
-  } finally {
-    await nc.close();
-  }
+  };
+  return withNats(options.nats, 'ringfence rules apply', work, log);
 }
 
 /** What a running deployment says about its rules: also since when their features have seen data. */

@@ -65,18 +65,33 @@ export function partitionOf(servedMsisdn: string, partitions: number): number {
 
 /** How many partitions the streams of a broker have. @throws RingfenceError `streams.none` */
 export async function partitionsFound(jsm: JetStreamManager): Promise<number> {
-  const names = new Set<string>();
-  for await (const name of jsm.streams.names()) names.add(name);
+  const names = await streamNames(jsm);
   if (names.has(usageStream(0, 1))) return 1;
   let partitions = 0;
   while (names.has(usageStream(partitions, 2))) partitions++;
   if (partitions > 0) return partitions;
-  throw new RingfenceError({
+  throw noStream('USAGE');
+}
+
+/** @throws RingfenceError `streams.none` where one of them is not there */
+export async function requireStreams(jsm: JetStreamManager, wanted: readonly string[]): Promise<void> {
+  const names = await streamNames(jsm);
+  const missing = wanted.find((name) => !names.has(name));
+  if (missing !== undefined) throw noStream(missing);
+}
+
+async function streamNames(jsm: JetStreamManager): Promise<Set<string>> {
+  const names = new Set<string>();
+  for await (const name of jsm.streams.names()) names.add(name);
+  return names;
+}
+
+const noStream = (name: string): RingfenceError =>
+  new RingfenceError({
     code: 'streams.none',
-    message: 'There is no stream USAGE on this NATS server.',
+    message: `There is no stream ${name} on this NATS server.`,
     hint: 'Give the server of the running deployment with --nats.',
   });
-}
 
 /** The server takes the first instant of 1970 for none at all, and no year of more than four digits. */
 const START_TIME_MS_MIN = 1;
