@@ -172,11 +172,19 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
   });
 
   test.each([
-    { language: 'en', words: { done: '1 case with a promise recorded.', promise: '120 by', entry: 'hotNumbers:' } },
-    { language: 'zh-CN', words: { done: '1 个案件已记录付款承诺。', promise: '付款120', entry: 'hotNumbers:' } },
+    {
+      language: 'en',
+      texts: en,
+      words: { done: '1 case with a promise recorded.', promise: '120 by', entry: 'hotNumbers:' },
+    },
+    {
+      language: 'zh-CN',
+      texts: zhCn,
+      words: { done: '1 个案件已记录付款承诺。', promise: '付款120', entry: 'hotNumbers:' },
+    },
   ])(
     'in $language: a promise to pay lets the case sleep, an offer and an entry of a list are written down',
-    async ({ language, words }) => {
+    async ({ language, texts, words }) => {
       const ask = (page: Page, question: string) => panel(page).locator(`button[data-question=${question}]`).click();
       const dialog = (page: Page) => page.getByRole('dialog');
       const owed = await publish({ desk: 'arrears' });
@@ -185,7 +193,19 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       expect(await seriousViolations(page)).toEqual([]);
       const day = new Date(Date.now() + 3 * 86_400_000).toISOString().slice(0, 10);
       await dialog(page).locator('input[name=promiseAt]').fill(day);
-      await dialog(page).locator('input[name=amount]').fill('120');
+      // The field has the browser's order of day and month; below it stands the date as the console writes it.
+      const written = new Intl.DateTimeFormat(language, { year: 'numeric', month: 'short', day: 'numeric' });
+      await dialog(page)
+        .getByText(written.format(new Date(`${day}T12:00`)))
+        .waitFor();
+      const amount = dialog(page).locator('input[name=amount]');
+      await amount.fill('-3');
+      await dialog(page).locator('button[type=submit]').click();
+      await dialog(page).getByRole('alert').getByText(texts.cases.wrongAmount).waitFor();
+      await dialog(page).locator('input[name=amount]:focus').waitFor();
+      expect(await seriousViolations(page)).toEqual([]);
+      await amount.fill('120');
+      expect(await dialog(page).getByRole('alert').count()).toBe(0);
       await dialog(page).locator('button[type=submit]').click();
       await page.getByText(words.done).waitFor();
       await panel(page).locator('.case-promises').getByText(words.promise).waitFor();
@@ -199,6 +219,10 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       const leaving = await publish({ desk: 'retention' });
       page = await open(`#/cases/retention?case=${leaving.caseId}&lang=${language}`);
       await ask(page, 'offer');
+      await dialog(page).locator('input[name=offerId]').fill('10 GB more');
+      await dialog(page).locator('input[value=accepted]').check();
+      await dialog(page).locator('button[type=submit]').click();
+      await dialog(page).getByRole('alert').getByText(texts.cases.wrongSlug).waitFor();
       await dialog(page).locator('input[name=offerId]').fill('bonus-10gb');
       await dialog(page).locator('input[name=cost]').fill('7.5');
       await dialog(page).locator('input[value=accepted]').check();

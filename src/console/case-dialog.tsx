@@ -47,6 +47,8 @@ interface Field {
   options?: readonly (readonly [value: string, label: string])[];
   optional?: boolean;
   pattern?: string;
+  /** What is said where something else was written than the field takes. */
+  problem?: string;
   lengthMax?: number;
   /** Values that are offered while somebody types. */
   known?: readonly string[];
@@ -81,7 +83,12 @@ export function CaseDialog(props: CaseDialogProps) {
       if (!(error instanceof ApiError)) throw error;
     });
   }, []);
-  const set = (name: string, value: string): void => setValues((before) => ({ ...before, [name]: value }));
+  /** Sentences below fields, by their names; each goes away as soon as something else is written there. */
+  const [problems, setProblems] = useState<Values>({});
+  const set = (name: string, value: string): void => {
+    setValues((before) => ({ ...before, [name]: value }));
+    setProblems((before) => ({ ...before, [name]: '' }));
+  };
   const isComplete =
     fields.every(({ name, optional }) => optional === true || (values[name] ?? '').trim() !== '') &&
     (kind !== 'tag' || `${values['add']}${values['remove']}`.trim() !== '') &&
@@ -95,9 +102,17 @@ export function CaseDialog(props: CaseDialogProps) {
     >
       <form
         method="dialog"
+        // The browser would say in its own language, and in passing, what is wrong with a field.
+        noValidate
         onSubmit={(event) => {
           event.preventDefault();
-          if (isComplete) onDecide(eventOf(kind, values));
+          const wrong = fields.flatMap(({ name, problem }) => {
+            const input = event.currentTarget.elements.namedItem(name);
+            return input instanceof HTMLInputElement && !input.validity.valid ? [{ name, problem, input }] : [];
+          });
+          setProblems(Object.fromEntries(wrong.map(({ name, problem }) => [name, problem ?? t.wrong])));
+          wrong[0]?.input.focus();
+          if (isComplete && wrong.length === 0) onDecide(eventOf(kind, values));
         }}
       >
         {kind === 'merge' && (
@@ -106,7 +121,13 @@ export function CaseDialog(props: CaseDialogProps) {
         {kind === 'promise' && <p class="hint">{t.promiseHint}</p>}
         {kind === 'listEntry' && <p class="hint">{t.listEntryHint}</p>}
         {fields.map((field) => (
-          <FieldInput key={field.name} field={field} value={values[field.name] ?? ''} onInput={set} />
+          <FieldInput
+            key={field.name}
+            field={field}
+            value={values[field.name] ?? ''}
+            problem={problems[field.name] ?? ''}
+            onInput={set}
+          />
         ))}
         <div class="button-group">
           <CloseButton label={t.cancel} />
@@ -124,9 +145,10 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
   const t = messages.value.cases;
   const { outcomes, offerResults, entryKinds } = messages.value;
   const reason = { name: 'reason', label: t.reason, kind: 'long', lengthMax: REASON_MAX } as const;
+  const slug = { pattern: SLUG, problem: t.wrongSlug };
   const offer: Field[] = [
-    { name: 'offerId', label: t.offer, kind: 'text', pattern: SLUG, lengthMax: 64, optional: kind === 'close' },
-    { name: 'cost', label: t.cost, kind: 'number', optional: true },
+    { name: 'offerId', label: t.offer, kind: 'text', ...slug, lengthMax: 64, optional: kind === 'close' },
+    { name: 'cost', label: t.cost, kind: 'number', problem: t.wrongAmount, optional: true },
   ];
   switch (kind) {
     case 'close':
@@ -148,7 +170,7 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
           kind: 'select',
           options: SNOOZES_MS.map((ms) => [String(ms), format.value.span(ms)]),
         },
-        { name: 'until', label: t.snoozeUntil, kind: 'moment', optional: true },
+        { name: 'until', label: t.snoozeUntil, kind: 'moment', problem: t.wrongTime, optional: true },
         reason,
       ];
     case 'assign':
@@ -163,7 +185,7 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
     case 'offer':
       return [
         ...offer,
-        { name: 'channel', label: t.channel, kind: 'text', pattern: SLUG, lengthMax: 64, optional: true },
+        { name: 'channel', label: t.channel, kind: 'text', ...slug, lengthMax: 64, optional: true },
         {
           name: 'result',
           label: t.result,
@@ -173,8 +195,8 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
       ];
     case 'promise':
       return [
-        { name: 'promiseAt', label: t.promiseAt, kind: 'date' },
-        { name: 'amount', label: t.promiseAmount, kind: 'number', optional: true },
+        { name: 'promiseAt', label: t.promiseAt, kind: 'date', problem: t.wrongTime },
+        { name: 'amount', label: t.promiseAmount, kind: 'number', problem: t.wrongAmount, optional: true },
       ];
     case 'listEntry':
       return [
@@ -183,6 +205,7 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
           label: t.list,
           kind: 'text',
           pattern: '[a-z][A-Za-z0-9\\-]*',
+          problem: t.wrongList,
           lengthMax: 64,
           known: knownLists,
         },
@@ -267,8 +290,13 @@ function eventOf(kind: CaseQuestion, values: Values): CaseEventInput {
   }
 }
 
-function FieldInput(props: { field: Field; value: string; onInput(name: string, value: string): void }) {
-  const { field, value, onInput } = props;
+function FieldInput(props: {
+  field: Field;
+  value: string;
+  problem: string;
+  onInput(name: string, value: string): void;
+}) {
+  const { field, value, problem, onInput } = props;
   const { name, label, kind, options = [], optional = false, known } = field;
   const given = (event: { currentTarget: { value: string } }): void => onInput(name, event.currentTarget.value);
   if (kind === 'radio') {
@@ -285,7 +313,9 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
     );
   }
   const id = `case-${name}`;
-  const limits = { id, name, required: !optional, maxLength: field.lengthMax ?? 64 };
+  const isTime = kind === 'date' || kind === 'moment';
+  const note = { 'aria-invalid': problem !== '', 'aria-describedby': `${id}-note` };
+  const limits = { id, name, required: !optional, maxLength: field.lengthMax ?? 64, ...note };
   const listId = known === undefined || known.length === 0 ? undefined : `known-${name}`;
   return (
     <div class="field">
@@ -305,6 +335,7 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
           id={id}
           type="number"
           name={name}
+          {...note}
           required={!optional}
           min="0"
           step="0.01"
@@ -312,12 +343,13 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
           onInput={given}
         />
       )}
-      {(kind === 'date' || kind === 'moment') && (
+      {isTime && (
         <input
           id={id}
           type={kind === 'date' ? 'date' : 'datetime-local'}
           lang={locale.value}
           name={name}
+          {...note}
           required={!optional}
           min={kind === 'date' ? fieldOf(Date.now(), timeZone.value).slice(0, 10) : fieldOf(Date.now(), timeZone.value)}
           value={value}
@@ -334,6 +366,15 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
           onInput={given}
         />
       )}
+      <span id={`${id}-note`}>
+        {problem !== '' ? (
+          <span class="field-problem" role="alert">
+            {problem}
+          </span>
+        ) : (
+          isTime && value !== '' && <span class="hint">{writtenOut(kind, value)}</span>
+        )}
+      </span>
       {listId !== undefined && (
         <datalist id={listId}>
           {known!.map((one) => (
@@ -343,4 +384,11 @@ function FieldInput(props: { field: Field; value: string; onInput(name: string, 
       )}
     </div>
   );
+}
+
+/** The day or moment as the console writes it: the field itself has the order and the words of the browser. */
+function writtenOut(kind: Field['kind'], value: string): string {
+  const at = momentOf(kind === 'date' ? `${value}T12:00` : value, timeZone.value);
+  if (Number.isNaN(at)) return '';
+  return kind === 'date' ? format.value.day(at) : format.value.dateTime(at);
 }
