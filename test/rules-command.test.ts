@@ -74,7 +74,7 @@ describe('rules check', () => {
     expect(broken.stderr).toMatch(/a\.yaml:1:\d+: /);
   });
 
-  test('exits 3 where there is no folder, no rule, no such form of output or zone, or an unknown flag', async () => {
+  test('exits 3 where there is no folder, rule, form of output, zone, deployment or flag of that name', async () => {
     const empty = rulesWith({ 'readme.md': 'no rules here' });
     const results = await Promise.all([
       run(['rules', 'check', join(folder.path, 'nowhere')]),
@@ -84,6 +84,9 @@ describe('rules check', () => {
       run(['rules', 'check', '--strict']),
       run(['rules', 'chek']),
       run(['rules', 'explain', '--rule', 'fraud.nothing']),
+      run(['rules', 'list', '--url', 'nowhere']),
+      run(['rules', 'list', '--url', 'localhost:8080']),
+      run(['rules', 'list', '--url', 'http://127.0.0.1:1']),
     ]);
     expect(results.map(({ code, stdout }) => [code, stdout])).toEqual(results.map(() => [3, '']));
     const said = [
@@ -94,6 +97,9 @@ describe('rules check', () => {
       "unknown option '--strict'",
       "unknown command 'chek'",
       "There is no rule 'fraud.nothing'",
+      "--url: 'nowhere' is no HTTP address.",
+      "--url: 'localhost:8080' is no HTTP address.",
+      'http://127.0.0.1:1/v1/rules does not answer: ',
     ];
     for (const [index, text] of said.entries()) expect(results[index]!.stderr).toContain(text);
   });

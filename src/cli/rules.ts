@@ -179,7 +179,14 @@ async function applyRules(
 
 /** What a running deployment says about its rules: also since when their features have seen data. */
 async function listRunning(url: string): Promise<RuleSummary[]> {
-  const address = new URL('/v1/rules', url);
+  const address = URL.parse('/v1/rules', url);
+  if (address === null || !/^https?:$/.test(address.protocol)) {
+    throw new RingfenceError({
+      code: 'rules.url',
+      message: `--url: '${url}' is no HTTP address.`,
+      hint: 'Write for example http://127.0.0.1:8080.',
+    });
+  }
   try {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`status ${answer.status}`);
