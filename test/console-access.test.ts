@@ -189,8 +189,20 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
   });
 
   test.each([
-    { language: 'en', words: { page: 'Administration', add: 'Add a person', key: 'Make a key', whole: /^Whole: / } },
-    { language: 'zh-CN', words: { page: '管理', add: '添加人员', key: '创建密钥', whole: /^完整：/ } },
+    {
+      language: 'en',
+      words: {
+        page: 'Administration',
+        add: 'Add a person',
+        wrong: 'without spaces',
+        key: 'Make a key',
+        whole: /^Whole: /,
+      },
+    },
+    {
+      language: 'zh-CN',
+      words: { page: '管理', add: '添加人员', wrong: '不含空格', key: '创建密钥', whole: /^完整：/ },
+    },
   ])(
     'in $language: an administrator adds a person and a key, and sees each secret once',
     async ({ language, words }) => {
@@ -221,6 +233,12 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
       await people.getByRole('row', { name: admin }).waitFor();
       await people.locator('input[value=fraud]').check();
       expect(await seriousViolations(page)).toEqual([]);
+      const nameField = people.locator('input[required]');
+      await nameField.fill('two words');
+      await people.locator('button[type=submit]').click();
+      await people.getByRole('alert').getByText(words.wrong).waitFor();
+      expect(await seriousViolations(page)).toEqual([]);
+      await nameField.fill(person);
       await people.locator('button[type=submit]').click();
       const password = await secret();
       expect(store.user(person)).toMatchObject({ roles: ['analyst'], desks: ['fraud'], mustChangePassword: true });

@@ -330,7 +330,7 @@ function GrantForm(props: {
         <NameField
           id="person-name"
           label={t.name}
-          pattern="[A-Za-z0-9][A-Za-z0-9._@\-]*"
+          form={{ pattern: '[A-Za-z0-9][A-Za-z0-9._@\\-]*', wrong: t.wrongName }}
           value={name}
           onInput={setName}
         />

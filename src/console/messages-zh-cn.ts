@@ -87,6 +87,7 @@ export const zhCn: Messages = {
     heading: '管理',
     people: '人员',
     name: '用户名',
+    wrongName: '只能使用拉丁字母、数字和 . _ @ -，不含空格，首字符须为字母或数字。',
     roles: '角色',
     desks: '业务台',
     state: '状态',

@@ -91,6 +91,7 @@ export const en = {
     heading: 'Administration',
     people: 'People',
     name: 'Name',
+    wrongName: 'Latin letters, digits and . _ @ -, without spaces; the first one a letter or digit.',
     roles: 'Roles',
     desks: 'Desks',
     state: 'State',

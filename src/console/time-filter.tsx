@@ -1,5 +1,5 @@
 /** The choice of a time: one of the ages, or moments of one's own, which then stand beside it. */
-import { messages, timeZone } from './locale.ts';
+import { format, messages, timeZone } from './locale.ts';
 import { AGES, AGES_MS, type Age, ANY_TIME, type TimeRange } from './time-range.ts';
 import { fieldOf, momentOf } from './zone.ts';
 
@@ -19,7 +19,8 @@ export function TimeFilter(props: {
     <input
       type="datetime-local"
       aria-label={t[name]}
-      title={t[name]}
+      // The field has the order of day and month of the browser; this is the moment as the console writes it.
+      title={range[name] === null ? t[name] : `${t[name]}: ${format.value.dateTime(range[name])}`}
       value={range[name] === null ? '' : fieldOf(range[name], timeZone.value)}
       onChange={(event) => {
         const at = momentOf(event.currentTarget.value, timeZone.peek());
