@@ -117,10 +117,19 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       ))
     );
     await newer.waitFor();
+    // What the filters do not find is none of the new cases.
+    await publish({ severity: 'warning' });
+    const severe = await open(`#/cases/fraud?lang=en&severity=critical`);
+    await row(severe, urgent.at(-1)!).waitFor();
+    const mild = await publish({ severity: 'info' });
+    await page.getByRole('button', { name: /cases are new or back/ }).waitFor();
+    await post(mild.caseId, { type: 'note', note: 'seen', by: 'Ben' });
+    expect(await severe.getByRole('button', { name: /new or back/ }).count()).toBe(0);
+    await severe.close();
     await post(first.caseId, { type: 'assign', assignee: 'Ben', by: 'Ben' });
     await row(page, first.number).getByText('Ben').waitFor();
     expect(await rows(page).count()).toBe(before);
-    await newer.click();
+    await page.getByRole('button', { name: /cases are new or back/ }).click();
     await row(page, urgent.at(-1)!).waitFor();
     // What is due first stands first.
     expect(await rows(page).first().innerText()).toContain(urgent[0]);

@@ -13,6 +13,8 @@ const PAGES_READ_AGAIN_MAX = 5;
 const FIRST_PAGE = 60;
 /** New cases that are counted; beyond it the number is a lower bound. */
 const NEWER_MAX = 9_999;
+/** Subscribers of a case that the server tells. */
+const NUMBERS_TOLD_MAX = 20;
 
 export interface ListedCases {
   rows: readonly CaseSummary[];
@@ -27,6 +29,30 @@ const NOTHING: ListedCases = { rows: [], next: null, total: 0, loading: true, fa
 
 const mapOf = (rows: readonly CaseSummary[]): Map<string, number> =>
   new Map(rows.map(({ caseId }, index) => [caseId, index]));
+
+/**
+ * Whether a case that has changed may be among those that the filters find: false only where the case itself says so. What is
+ * not told here may be what was looked for, and what depends on the time is left to the server.
+ */
+export function mayMatch(query: CaseQuery, found: CaseSummary): boolean {
+  const { severity, assignee, lane, tag, ruleId, servedMsisdn, from, to } = query;
+  const numbers = found.servedMsisdns;
+  return (
+    found.desk === query.desk &&
+    (severity === undefined || found.severity === severity) &&
+    (assignee === undefined || (found.assignee ?? '') === assignee) &&
+    (lane === undefined || (found.lane ?? '') === lane) &&
+    (tag === undefined || found.tags.includes(tag)) &&
+    (ruleId === undefined || found.ruleIds.includes(ruleId)) &&
+    (!servedMsisdn || found.subscriberRef === servedMsisdn || numbers.includes(servedMsisdn) || mayBeMore(numbers)) &&
+    (from === undefined || found.openedAt >= from) &&
+    (to === undefined || found.openedAt < to)
+  );
+}
+
+/** Not every number is known here: some are masked, or there are more than the server tells. */
+const mayBeMore = (numbers: readonly string[]): boolean =>
+  numbers.length >= NUMBERS_TOLD_MAX || numbers.some((number) => number.includes('*'));
 
 /** @param query undefined: nothing is listed. @param mayBelong whether a case that has changed may be one of the list */
 export function useCases(
@@ -108,6 +134,7 @@ export function useCases(
           else if (
             found.mergedInto === null &&
             (found.status !== 'closed' || query.status === 'closed') &&
+            mayMatch(query, found) &&
             belongs.current(found)
           )
             unknown.push(found.caseId);
