@@ -98,6 +98,45 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     expect(page.url()).toMatch(/case=[0-9a-f]{32}/);
   });
 
+  test('from an alert to its case, closed or not; an address of no case, and taking one without a name, are told', async () => {
+    const { caseId, number } = await publish({ desk: 'arrears' });
+    await post(caseId, { type: 'outcome', outcome: 'paid', by: 'Ben' });
+    const { alertList } = (await (await fetch(`${gateway.url}/v1/cases/${caseId}`)).json()) as {
+      alertList: AlertData[];
+    };
+    const page = await open(`#/desk/arrears?alert=${alertList[0]!.alertId}&lang=en`, '');
+    await panel(page).getByRole('link', { name: 'Its case' }).click();
+    await panel(page).getByRole('button', { name: 'Reopen' }).waitFor();
+    await panel(page).getByText(number).first().waitFor();
+    expect(page.url()).toContain(`case=${caseId}`);
+    await page.goBack();
+    await panel(page).getByRole('link', { name: 'Its case' }).waitFor();
+    await page.goto(`${gateway.url}/#/cases/arrears?alert=unknown&lang=en`);
+    await page.getByRole('status').getByText('This alert is in no case').waitFor();
+    for (const address of ['nonsense', '0'.repeat(32)]) {
+      await page.goto(`${gateway.url}/#/cases/arrears?case=${address}&lang=en`);
+      await panel(page).getByText('There is no such case on your desks').waitFor();
+    }
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Take next' }).click();
+    await page.getByRole('status').getByText('Say who you are first').waitFor();
+    await page.locator('.my-name:focus').waitFor();
+  });
+
+  test('no row moves when cases are chosen and changed, and when it is told', async () => {
+    const [first, second] = [await publish(), await publish()];
+    const page = await open('#/cases/fraud?lang=en');
+    await row(page, second.number).waitFor();
+    const top = async () => (await rows(page).first().boundingBox())!.y;
+    const before = await top();
+    await row(page, first.number).getByRole('checkbox').check();
+    await page.getByText('1 chosen').waitFor();
+    expect(await top()).toBe(before);
+    await page.locator('.bulk-bar').getByRole('button', { name: 'Acknowledge' }).click();
+    await page.getByText('1 case acknowledged.').waitFor();
+    expect(await top()).toBe(before);
+  });
+
   test('what others do appears in its row, new cases wait, and nothing moves', async () => {
     const first = await publish({ severity: 'info' });
     const page = await open('#/cases/fraud?lang=en');

@@ -89,7 +89,16 @@ describe('cases over HTTP', () => {
         sla: { isOverdue: false },
       },
     ]);
-    expect((await detail(caseId)).alertList.map(({ ruleId }) => ruleId)).toEqual(['fraud.wangiri', 'fraud.irsf-burst']);
+    const { alertList } = await detail(caseId);
+    expect(alertList.map(({ ruleId }) => ruleId)).toEqual(['fraud.wangiri', 'fraud.irsf-burst']);
+    const holding = async (query: string) => (await list(query)).map((one) => one.caseId);
+    for (const { alertId } of alertList) expect(await holding(`alertId=${alertId}`)).toEqual([caseId]);
+    expect(await holding(`alertId=${alertList[0]!.alertId}&desk=arrears`)).toEqual([]);
+    expect(await holding('alertId=unknown')).toEqual([]);
+    // Once merged it is found where it is worked on.
+    const into = await openCase();
+    await post(caseId, { type: 'merge', into, by: 'anna' });
+    expect(await holding(`alertId=${alertList[0]!.alertId}`)).toEqual([into]);
   });
 
   it('keep who did what, when, in a timeline', async () => {

@@ -90,7 +90,6 @@ describe.skipIf(chromiumPath === undefined)('a new user and the demo (skipped wh
       await isInLanguage();
       expect(await seriousViolations(page)).toEqual([]);
       await link(t.panel.toCases).click();
-      await page.locator('table.cases tbody tr').first().getByRole('link').click();
       await button(t.cases.close).click();
       await page.getByLabel(t.outcomes.confirmed, { exact: true }).check();
       await page.locator('dialog[open]').getByRole('button', { name: t.cases.close, exact: true }).click();

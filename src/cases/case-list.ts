@@ -42,6 +42,8 @@ export interface CaseFilter {
   /** All but the closed ones; what a queue shows. */
   active?: boolean | undefined;
   severity?: string | undefined;
+  /** The case that holds this alert, or that it was merged into. */
+  alertId?: string | undefined;
   ruleId?: string | undefined;
   /** Empty: nobody. */
   assignee?: string | undefined;
@@ -272,6 +274,7 @@ export function createCaseList({ db, eventsOf }: CaseTables): CaseList {
     else if (filter.lane !== undefined) add('c.lane = ?', filter.lane);
     if (filter.lanes !== undefined) add(`c.lane IN (${filter.lanes.map(() => '?').join(', ')})`, ...filter.lanes);
     if (filter.tag !== undefined) add('instr(c.tags, ?) > 0', tagsColumn([filter.tag]));
+    if (filter.alertId !== undefined) add(ofAlerts('a.alert_id = ?'), filter.alertId);
     if (filter.ruleId !== undefined) add(ofAlerts('a.rule_id = ?'), filter.ruleId);
     if (filter.servedMsisdn === '') add(ofAlerts('a.served_msisdn IS NULL'));
     else if (filter.servedMsisdn !== undefined) add(ofAlerts('a.served_msisdn = ?'), filter.servedMsisdn);

@@ -5,7 +5,6 @@ import { completeAlert } from './alert-intake.ts';
 import { Score } from './alert-table.tsx';
 import { ApiError, revealAlert } from './api.ts';
 import { CopyButton } from './copy-button.tsx';
-import { NO_FILTERS } from './desk-queue.ts';
 import { Fact } from './fact.tsx';
 import { FeatureName, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon, StatusIcon } from './icons.tsx';
@@ -226,11 +225,10 @@ function RuleLink({ ruleId }: { ruleId: string }) {
   );
 }
 
-/** Where the alert is worked on: the cases of its subscriber on this desk. */
-function CaseLink({ alert }: { alert: AlertData }) {
-  const subscriber = alert.subscriberRef ?? alert.servedMsisdn;
-  if (subscriber === undefined || !may('listCases')) return null;
-  const target = { ...place.value, ...NO_OPENED, page: 'cases', filters: { ...NO_FILTERS, subscriber } } as const;
+/** Where the alert is worked on: the page of cases finds the case that holds it, and opens it. */
+function CaseLink({ alert: { alertId } }: { alert: AlertData }) {
+  if (!may('listCases')) return null;
+  const target = { ...place.value, ...NO_OPENED, page: 'cases', alertId } as const;
   return (
     <p>
       <a class="button" href={formatPlace(target)}>

@@ -21,6 +21,8 @@ export interface CaseQuery {
   active?: boolean;
   status?: CaseStatus;
   severity?: Severity;
+  /** The one that holds this alert. */
+  alertId?: string;
   ruleId?: string;
   /** Empty: nobody. */
   assignee?: string;

@@ -19,6 +19,7 @@ export const caseMessages = {
     unnamed: 'somebody without a name',
     takeNext: 'Take next',
     nothingToTake: 'There is no case left that nobody works on.',
+    noCase: 'This alert is in no case: a snooze of its rule may have kept it out.',
     chosen: (count: string) => `${count} chosen`,
     chooseNone: 'Choose none',
     chooseAll: 'Choose all',
@@ -82,7 +83,7 @@ export const caseMessages = {
     emptyHint: 'A case opens by itself with the first alert of an account or subscriber.',
     previous: 'Previous case',
     next: 'Next case',
-    gone: 'This case is not there any more.',
+    gone: 'There is no such case on your desks, or not any more.',
     failed: (detail: string) => `That did not work: ${detail}`,
     done: (what: string, count: number, shown: string) => (count === 1 ? `1 case ${what}.` : `${shown} cases ${what}.`),
     refused: (count: number, shown: string) =>

@@ -22,6 +22,8 @@ import { actionName, keyTypeName } from './slugs.ts';
 const ContributingRecords = later(async () => (await import('./contributing-records.tsx')).ContributingRecords);
 
 const NOTE_MAX = 4_000;
+/** What an address says may be no id at all. */
+const CASE_ID = /^[0-9a-f]{32}$/;
 
 export interface CasePanelProps {
   caseId: string;
@@ -40,6 +42,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
   const [seen, setSeen] = useState(0);
   const idle = useIdle();
   useEffect(() => {
+    if (!CASE_ID.test(caseId)) return setFailure(messages.peek().cases.gone);
     const stopped = new AbortController();
     getCase(caseId, stopped.signal).then(
       (read) => {

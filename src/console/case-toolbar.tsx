@@ -1,6 +1,5 @@
 /** What narrows the list of cases and says what stands in it; all of it is in the address. */
 import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
-import { myName } from './case-work.ts';
 import { SearchField } from './list-page.tsx';
 import { messages } from './locale.ts';
 import {
@@ -40,7 +39,6 @@ export function CaseToolbar(props: CaseToolbarProps) {
   const t = messages.value.cases;
   const { cases: filters, filters: shared } = place.value;
   const change = (next: Partial<CaseFilters>): void => go({ cases: { ...filters, ...next } }, 'replace');
-  const me = myName();
   const { age, from, to } = filters.time;
   const isTimed = age !== '' || from !== null || to !== null;
   const narrowed = [filters.ruleId, filters.tag, filters.lane].filter((one) => one !== '').length + Number(isTimed);
@@ -186,13 +184,7 @@ export function CaseToolbar(props: CaseToolbarProps) {
       <button type="button" class={props.onRouting === undefined ? 'button last' : 'button'} onClick={props.onFeedback}>
         {messages.value.feedback.open}
       </button>
-      <button
-        type="button"
-        class="button primary"
-        disabled={me === ''}
-        title={me === '' ? t.nameFirst : undefined}
-        onClick={props.onTakeNext}
-      >
+      <button type="button" class="button primary" onClick={props.onTakeNext}>
         {t.takeNext}
       </button>
     </search>

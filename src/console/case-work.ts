@@ -34,7 +34,7 @@ export const UNNAMED = 'anonymous';
 /** What was done last, as the bar under the list tells it. */
 export type Done =
   | { kind: 'changed'; type: CaseEventInput['type'] | 'undo'; result: BulkResult }
-  | { kind: 'nothingToTake' }
+  | { kind: 'nothingToTake' | 'nameFirst' | 'noCase' }
   | { kind: 'failed'; detail: string };
 export const lastDone = signal<Done | undefined>(undefined);
 

@@ -13,7 +13,7 @@ import { CasePanel } from './case-panel.tsx';
 import { type CaseRow, CaseTable, caseRowId, ENDING_SOON_MS, groupRowId, isCaseGroup } from './case-table.tsx';
 import { CaseToolbar } from './case-toolbar.tsx';
 import { CaseViews, useDefaultView, useDeskSettings } from './case-views.tsx';
-import { change, lastDone, myName, tellFailure, undo } from './case-work.ts';
+import { askName, change, lastDone, myName, tellFailure, undo } from './case-work.ts';
 import { FeedbackDialog } from './feedback-dialog.tsx';
 import { Icon } from './icons.tsx';
 import { goToSearch, ListFooter, StepButtons, usePanelFocus } from './list-page.tsx';
@@ -57,7 +57,7 @@ function queryOf(desk: Desk, { cases, filters }: Pick<Place, 'cases' | 'filters'
 
 export function CasesPage({ desk }: { desk: Desk }) {
   const t = messages.value.cases;
-  const { cases: wanted, filters, caseId: openId, openGroup } = place.value;
+  const { cases: wanted, filters, alertId, caseId: openId, openGroup } = place.value;
   const { group: by } = wanted;
   /** Of what is closed nothing can be changed before it is reopened. */
   const isClosedList = wanted.status === 'closed';
@@ -130,6 +130,19 @@ export function CasesPage({ desk }: { desk: Desk }) {
     go({ caseId: '' });
     setFocusRequests((count) => count + 1);
   };
+  useEffect(() => {
+    if (alertId === '') return;
+    const stopped = new AbortController();
+    getCases({ desk, alertId }, { limit: 1 }, stopped.signal).then(
+      ({ cases: [found] }) => {
+        if (found === undefined) lastDone.value = { kind: 'noCase' };
+        else setHighlighted(found.caseId);
+        go({ alertId: '', caseId: found?.caseId ?? '' }, 'replace');
+      },
+      (error: unknown) => stopped.signal.aborted || tellFailure(error),
+    );
+    return () => stopped.abort();
+  }, [desk, alertId]);
   const move = (step: number): void => {
     const target = table[stepFrom(activeIndex, step, table.length)];
     // Beside the panel one goes from case to case; a group is none.
@@ -162,6 +175,10 @@ export function CasesPage({ desk }: { desk: Desk }) {
     if ((await change(which, { ...event, ...seen } as CaseEventInput)) !== undefined) changed();
   };
   const takeNext = async (): Promise<void> => {
+    if (me === '') {
+      lastDone.value = { kind: 'nameFirst' };
+      return askName();
+    }
     try {
       const taken = await takeNextCase(desk, me);
       if (taken === undefined) lastDone.value = { kind: 'nothingToTake' };
@@ -215,6 +232,47 @@ export function CasesPage({ desk }: { desk: Desk }) {
         >
           <CaseViews desk={desk} settings={settings} onChanged={setSettings} />
         </CaseToolbar>
+        <div class="queue-body">
+          {newer > 0 && (
+            <button
+              type="button"
+              class="new-pill"
+              onClick={() => {
+                refresh();
+                setTopRequests((count) => count + 1);
+              }}
+            >
+              <Icon name="arrowUp" />
+              {t.newer(newer, format.value.number(newer))}
+            </button>
+          )}
+          <CaseTable
+            desk={desk}
+            rows={table}
+            cases={rows}
+            total={table.length + total - rows.length}
+            readTo={by === '' ? rows.length : groupAt + 1 + rows.length}
+            group={by}
+            openGroup={openGroup}
+            columns={wanted.columns}
+            activeIndex={activeIndex}
+            chosen={chosen}
+            focusRequests={focusRequests}
+            topRequests={topRequests}
+            onOpen={open}
+            onChoose={toggle}
+            onToggle={toggleGroup}
+            onChooseAll={(all) => choose(new Set(all ? rows.map(({ caseId }) => caseId) : []))}
+            onMove={move}
+            onEnd={more}
+          />
+          {table.length === 0 && failure === '' && (
+            <div class="empty">
+              <p>{loading ? t.loading : t.empty}</p>
+              {!loading && <p class="hint">{t.emptyHint}</p>}
+            </div>
+          )}
+        </div>
         <EndingSoon desk={desk} reads={reads} />
         <DoneBar onUndo={(bulkId) => void undo(bulkId).then((result) => result && changed())} />
         {chosen.size > 0 && (
@@ -268,47 +326,6 @@ export function CasesPage({ desk }: { desk: Desk }) {
             </button>
           </div>
         )}
-        <div class="queue-body">
-          {newer > 0 && (
-            <button
-              type="button"
-              class="new-pill"
-              onClick={() => {
-                refresh();
-                setTopRequests((count) => count + 1);
-              }}
-            >
-              <Icon name="arrowUp" />
-              {t.newer(newer, format.value.number(newer))}
-            </button>
-          )}
-          <CaseTable
-            desk={desk}
-            rows={table}
-            cases={rows}
-            total={table.length + total - rows.length}
-            readTo={by === '' ? rows.length : groupAt + 1 + rows.length}
-            group={by}
-            openGroup={openGroup}
-            columns={wanted.columns}
-            activeIndex={activeIndex}
-            chosen={chosen}
-            focusRequests={focusRequests}
-            topRequests={topRequests}
-            onOpen={open}
-            onChoose={toggle}
-            onToggle={toggleGroup}
-            onChooseAll={(all) => choose(new Set(all ? rows.map(({ caseId }) => caseId) : []))}
-            onMove={move}
-            onEnd={more}
-          />
-          {table.length === 0 && failure === '' && (
-            <div class="empty">
-              <p>{loading ? t.loading : t.empty}</p>
-              {!loading && <p class="hint">{t.emptyHint}</p>}
-            </div>
-          )}
-        </div>
         <ListFooter
           shown={[
             ...(by === '' ? [] : [t.groupsShown(grouped.groups.length, format.value.number(grouped.groups.length))]),
@@ -413,7 +430,9 @@ function DoneBar({ onUndo }: { onUndo(bulkId: string): void }) {
   return (
     <div class="done-bar" role="status">
       {done?.kind === 'failed' && <span class="alarming">{t.failed(done.detail)}</span>}
-      {done?.kind === 'nothingToTake' && <span>{t.nothingToTake}</span>}
+      {(done?.kind === 'nothingToTake' || done?.kind === 'nameFirst' || done?.kind === 'noCase') && (
+        <span>{t[done.kind]}</span>
+      )}
       {done?.kind === 'changed' && (
         <>
           <span>

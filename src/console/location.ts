@@ -6,6 +6,7 @@
  *     #/deadletters?reason=schema&source=usage.0.voice&letter=7
  *     #/cases/fraud?status=active&who=mine&severity=critical&rule=fraud.irsf-burst&tag=call-back&q=8613&view=…&case=…
  *     #/cases/fraud?age=24h&group=assignee&open=anna
+ *     #/cases/fraud?alert=…
  *     #/records/fraud?subscriber=8613…&type=voice&dir=mo&age=24h&q=371&sort=longest&record=…
  *     #/records/fraud?alert=…
  *     #/rules?desk=fraud&waiting=yes&q=burst&rule=fraud.international-burst
@@ -119,7 +120,7 @@ export interface Place {
   group: AlertGrouping;
   /** Of a list that is gathered, alerts or cases: the group that shows what is in it; empty: none. */
   openGroup: string;
-  /** Open in the panel; empty: none. */
+  /** Open in the panel, or on the page of cases the one whose case is to be opened; empty: none. */
   alertId: string;
   /** A subscriber opened without an alert; empty: none. */
   msisdn: string;
@@ -245,7 +246,7 @@ function parsePlace(hash: string): Place {
     sort: query.get('sort') === 'score' ? 'score' : 'newest',
     alertId: text('alert'),
     msisdn: text('subscriber'),
-    caseId: /^[0-9a-f]{32}$/.test(text('case')) ? text('case') : '',
+    caseId: text('case'),
     cases: readCaseFilters(Object.fromEntries(query)),
     records: {
       recordType: oneOf(RECORD_TYPES, query.get('type')) ?? '',
@@ -290,6 +291,7 @@ export function formatPlace(place: Place): string {
     if (place.filters.subscriber !== '') query.set('q', place.filters.subscriber);
     if (place.cases.group !== '' && place.openGroup !== '') query.set('open', place.openGroup);
     if (place.caseId !== '') query.set('case', place.caseId);
+    else if (place.alertId !== '') query.set('alert', place.alertId);
   }
   if (place.page === 'records') {
     const { recordType, direction, other, age, order } = place.records;

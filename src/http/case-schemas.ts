@@ -22,6 +22,7 @@ const filters = {
   status: Type.Optional(Type.Enum([...CASE_STATUSES], { type: 'string' })),
   active: Type.Optional(Type.Boolean({ description: 'All but the closed ones.' })),
   severity: Type.Optional(Type.Enum([...SEVERITIES], { type: 'string' })),
+  alertId: Type.Optional(text(128, 'The one that holds this alert.')),
   ruleId: Type.Optional(text(128, 'With an alert of this rule.')),
   assignee: Type.Optional(Type.String({ maxLength: 128, description: 'Who works on it; empty: nobody.' })),
   outcome: Type.Optional(Type.Enum(OUTCOME_NAMES, { type: 'string' })),
