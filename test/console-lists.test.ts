@@ -137,6 +137,31 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
     ]);
   });
 
+  test.each([
+    { language: 'en', submit: 'Add', missing: 'Fill in this field.', wrong: 'A name begins with a small letter' },
+    { language: 'zh-CN', submit: '添加', missing: '请填写此字段。', wrong: '名称须以小写字母开头' },
+  ])(
+    'in $language: what is wrong with a field is said in the language of the page, and holds nothing up once it is right',
+    { timeout: 120_000 },
+    async ({ language, submit, missing, wrong }) => {
+      const page = await signedIn('lena', `#/lists?list=hot&lang=${language}`);
+      const value = page.locator('input[name=value]');
+      const said = async (field = value) => field.evaluate((one: HTMLInputElement) => one.validationMessage);
+      await page.getByRole('button', { name: submit, exact: true }).click();
+      expect(await said()).toBe(missing);
+      await value.fill('37144444444');
+      expect(await said()).toBe('');
+      const name = page.locator('.import input[list]');
+      await name.fill('Not a name');
+      await page.locator('.import input[type=file]').setInputFiles(csv('kind,value\nnumber,37155555555\n'));
+      await page.locator('.import button[type=submit]').click();
+      expect(await said(name)).toContain(wrong);
+      await name.fill('hot');
+      await page.locator('.import button[type=submit]').click();
+      await page.locator('.import button.primary').waitFor();
+    },
+  );
+
   test('an analyst sees masked rows in Chinese, and changes nothing', { timeout: 120_000 }, async () => {
     const page = await signedIn('ana', '#/lists?list=hot&lang=zh-CN');
     await page.getByRole('rowheader', { name: '371****0001' }).waitFor();

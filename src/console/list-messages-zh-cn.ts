@@ -54,6 +54,7 @@ export const listMessagesZhCn: ListMessages = {
   added: (value) => `${value}已加入名单。`,
   present: (value) => `${value}已在名单中。`,
   importHeading: '导入CSV文件',
+  wrongListName: '名称须以小写字母开头，其后可用字母、数字和连字符。',
   importHint: '首行为列名，须含“kind”和“value”。名单中已有的条目保持不变。',
   file: 'CSV文件',
   into: '导入到名单',

@@ -53,6 +53,7 @@ export const listMessages = {
   added: (value: string) => `${value} is in the list.`,
   present: (value: string) => `${value} was in the list already.`,
   importHeading: 'Import a CSV file',
+  wrongListName: 'A name begins with a small letter; letters, digits and hyphens may follow.',
   importHint:
     'The first line names the columns; kind and value are needed. Rows that the list has already stay as they are.',
   file: 'CSV file',

@@ -354,6 +354,7 @@ function ImportForm({ lists, onChanged }: { lists: ListSummary[]; onChanged(sent
           value={name}
           required
           pattern="[a-z][A-Za-z0-9\-]{0,63}"
+          data-wrong={t.wrongListName}
           list="list-names"
           onInput={(event) => {
             setName(event.currentTarget.value.trim());

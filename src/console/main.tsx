@@ -6,6 +6,7 @@ import { render } from 'preact';
 import { App } from './app.tsx';
 import { retryFeed, startLiveAlerts } from './live-alerts.ts';
 import { go, place } from './location.ts';
+import './field-sentence.ts';
 import './server-sentence.ts';
 import { loadSession, may, ownDesks, session } from './session.ts';
 import { SignInPage } from './sign-in-page.tsx';

@@ -33,6 +33,14 @@ export const zhCn: Messages = {
     help: '键盘快捷键',
   },
 
+  fields: {
+    missing: '请填写此字段。',
+    choose: '请选择其中一项。',
+    chooseFile: '请选择文件。',
+    short: (count) => `至少需要 ${count} 个字符。`,
+    wrong: '内容格式不符合要求。',
+  },
+
   signIn: {
     heading: '登录',
     name: '用户名',

@@ -36,6 +36,14 @@ export const en = {
     help: 'Keyboard shortcuts',
   },
 
+  fields: {
+    missing: 'Fill in this field.',
+    choose: 'Choose one of these.',
+    chooseFile: 'Choose a file.',
+    short: (count: number) => `At least ${count} characters are needed.`,
+    wrong: 'This is not in the form that is expected here.',
+  },
+
   signIn: {
     heading: 'Sign in',
     name: 'Name',
