@@ -2,12 +2,12 @@
  * Brings everything that a fresh clone needs, so that `npm run demo` and `npm test` work straight after `git clone`:
  * packages, a Node that is new enough, nats-server, Chromium for the browser tests, and the built console.
  *
- *     node deploy/setup.mjs [--for cli | demo | test]
+ *     node deploy/setup.mjs [--for cli | demo | test | screenshots]
  *
  * Plain JavaScript without dependencies, because it runs before there is any, on every Node from 20. What is there
  * already is left alone, so the second run takes well under a second; what is missing is announced with one line each
- * on standard error. Everything goes into `node_modules`, `.ringfence` and `dist` of this checkout; only Chromium is a
- * system package, and is installed only where that asks for no password. Nothing here reads standard input.
+ * on standard error. Everything goes into `node_modules`, `.ringfence` and `dist` of this checkout; only Chromium and a
+ * Chinese font are system packages, and are installed only where that asks for no password. Nothing here reads standard input.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -64,6 +64,7 @@ const TARGETS = {
   cli: ['packages', 'node'],
   demo: ['packages', 'node', 'broker', 'console'],
   test: ['packages', 'node', 'broker', 'browser', 'contract', 'console'],
+  screenshots: ['packages', 'node', 'broker', 'browser', 'chineseFont', 'console'],
 };
 
 class SetupError extends Error {}
@@ -78,6 +79,7 @@ const steps = {
   node: { missing: nodeMissing, install: installNode },
   broker: { missing: brokerMissing, install: installBroker },
   browser: { missing: browserMissing, install: installBrowser },
+  chineseFont: { missing: chineseFontMissing, install: installChineseFont },
   contract: { missing: contractMissing, install: installContract },
   console: { missing: consoleMissing, install: buildConsole },
 };
@@ -309,20 +311,43 @@ async function installContract() {
   writeFileSync(schemathesisNote, SCHEMATHESIS);
 }
 
-/** Without Chromium everything works but the browser tests, which say that they were skipped. So this never fails. */
-async function installBrowser() {
-  const skipped = 'the browser tests will be skipped';
+/** Without Chromium everything works but the browser tests, which say that they were skipped. */
+function installBrowser() {
+  return installSystemPackage('chromium', {
+    absent: 'no Chromium found; the browser tests will be skipped',
+    byHand: 'Install Chromium or Chrome to run them.',
+    purpose: 'for the browser tests',
+  });
+}
+
+/** A Linux server has a browser sooner than it has Chinese characters: pictures would show boxes in their place. */
+function chineseFontMissing() {
+  if (process.platform !== 'linux') return undefined;
+  const { status, stdout } = spawnSync('fc-list', [':lang=zh-cn', 'family'], { encoding: 'utf8' });
+  return status === 0 && stdout.trim() !== '' ? undefined : 'there is no font with Chinese characters';
+}
+
+function installChineseFont() {
+  return installSystemPackage('fonts-noto-cjk', {
+    absent: 'no font with Chinese characters found; pictures in Chinese will show boxes',
+    byHand: 'Install Noto Sans CJK or another one.',
+    purpose: 'for pictures in Chinese',
+  });
+}
+
+/** Only what one can do without for a while, so this never fails: it says what is `absent` and what it was wanted for. */
+async function installSystemPackage(name, { absent, byHand, purpose }) {
   if (findProgram(['apt-get']) === undefined) {
-    say(`no Chromium found; ${skipped}. Install Chromium or Chrome to run them.`);
+    say(`${absent}. ${byHand}`);
     return;
   }
   const isRoot = process.getuid?.() === 0;
   const sudo = isRoot ? [] : ['sudo', '-n'];
   if (!isRoot && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0) {
-    say(`no Chromium found; ${skipped}. To run them: sudo apt-get install chromium`);
+    say(`${absent}. To have it: sudo apt-get install ${name}`);
     return;
   }
-  say('installing the system package chromium for the browser tests (apt-get)');
+  say(`installing the system package ${name} ${purpose} (apt-get)`);
   const aptGet = (...args) => {
     const [program, ...rest] = [
       ...sudo,
@@ -336,8 +361,8 @@ async function installBrowser() {
     ];
     return run(program, rest);
   };
+  const install = ['install', '--yes', '--no-install-recommends', name];
   try {
-    const install = ['install', '--yes', '--no-install-recommends', 'chromium'];
     try {
       await aptGet(...install);
     } catch {
@@ -345,7 +370,7 @@ async function installBrowser() {
       await aptGet(...install);
     }
   } catch (error) {
-    say(`Chromium could not be installed (${lastLine(error)}); ${skipped}. To run them: apt-get install chromium`);
+    say(`${absent}: it could not be installed (${lastLine(error)}). To have it: apt-get install ${name}`);
   }
 }
 

@@ -73,6 +73,7 @@ test('says nothing and changes nothing where everything is there', async () => {
   offer('nats-server');
   offer('chromium');
   offer('schemathesis');
+  offer('fc-list', 'echo Noto Sans CJK SC');
   expect(await setup()).toEqual({ code: 0, output: '' });
   expect(existsSync(join(checkout, '.ringfence'))).toBe(false);
 });
@@ -80,7 +81,7 @@ test('says nothing and changes nothing where everything is there', async () => {
 test('an unknown target is exit code 3 and says which there are', async () => {
   const { code, output } = await setup('--for', 'everything');
   expect(code).toBe(3);
-  expect(output).toBe('setup: Usage: node deploy/setup.mjs [--for cli | demo | test]\n');
+  expect(output).toBe('setup: Usage: node deploy/setup.mjs [--for cli | demo | test | screenshots]\n');
 });
 
 describe('packages', () => {
@@ -190,6 +191,17 @@ test('no Chromium and no Python are no failure: one line says what to do', async
     output:
       'setup: no Chromium found; the browser tests will be skipped. Install Chromium or Chrome to run them.\n' +
       'setup: no Python found; the contract test will be skipped\n',
+  });
+});
+
+test.runIf(process.platform === 'linux')('no Chinese font is no failure either (Linux only)', async () => {
+  offer('nats-server');
+  offer('chromium');
+  offer('fc-list', 'true');
+  expect(await setup('--for', 'screenshots')).toEqual({
+    code: 0,
+    output:
+      'setup: no font with Chinese characters found; pictures in Chinese will show boxes. Install Noto Sans CJK or another one.\n',
   });
 });
 
