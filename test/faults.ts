@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeEach, expect, type TestContext, test } from 
 import type { AlertData } from '../src/alerts/alert.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import {
+  copyRules,
   endProcesses,
   expectSameAlerts,
   forgetLogs,
@@ -30,6 +31,38 @@ export const killsWanted = Number(process.env['RINGFENCE_FAULTS_KILLS'] ?? (isLo
 export const recordsWanted = Number(
   process.env['RINGFENCE_FAULTS_RECORDS'] ?? (isLong ? 5_000_000 : isWhole ? 90_000 : 8_000),
 );
+
+/**
+ * The rules that the few records set off, so that the alerts are those of all rules. A start parses and compiles what there is, and
+ * the short form is mostly starts.
+ */
+const RULES_OF_FEW = [
+  ...['retention', 'arrears'].map((name) => `models/${name}`),
+  ...['ageing', 'bust-out', 'exposure', 'overdue-warning', 'payment-failed', 'soft-bar'].map(
+    (name) => `arrears/${name}`,
+  ),
+  ...[
+    'calls-per-minute',
+    'collision',
+    'handset-rotation',
+    'international-burst',
+    'long-call',
+    'long-high-cost',
+    'profile-deviation',
+    'sequential-calls',
+    'sim-box',
+  ].map((name) => `fraud/${name}`),
+  ...[
+    'contact-circle-shrink',
+    'contract-end',
+    'data-moved',
+    'growth-opportunity',
+    'high-value-warning',
+    'segment-migration',
+    'silence',
+    'usage-decline',
+  ].map((name) => `retention/${name}`),
+];
 
 /** Gigabytes are removed in it after a long run. */
 const HOOK_LIMIT_MS = 600_000;
@@ -76,6 +109,7 @@ export function freshForEach(
 ): (kind: string) => string {
   let paths = 0;
   const freshPath = (kind: string): string => join(folder.path, `${kind}-${paths++}`);
+  if (!isWhole) process.env['RINGFENCE_RULES'] = copyRules(freshPath('rules'), ...RULES_OF_FEW);
   beforeEach(async () => use.take({ broker: await startBroker(), data: freshPath('data') }), HOOK_LIMIT_MS);
   afterEach(async () => {
     await endProcesses();

@@ -452,7 +452,13 @@ export function expectSameAlerts(found: readonly AlertData[], expected: readonly
 
 /** What `replay` makes of a file. */
 export async function replayed(file: string, args: string[] = []): Promise<AlertData[]> {
-  const { code, stdout, stderr } = await run(['replay', file, ...args]);
+  const rules = process.env['RINGFENCE_RULES'];
+  const { code, stdout, stderr } = await run([
+    'replay',
+    file,
+    ...(rules === undefined ? [] : ['--rules', rules]),
+    ...args,
+  ]);
   expect(code, stderr).toBe(0);
   return parseAlerts(stdout);
 }
