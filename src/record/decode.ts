@@ -42,7 +42,7 @@ import {
   STRING_BYTES_MAX,
   TIME_ATTRIBUTES,
 } from './schema.ts';
-import { RECORD_TYPES, type RecordType, type UsageRecord } from './usage-record.ts';
+import { blankRecord, RECORD_TYPES, type RecordType, type UsageRecord } from './usage-record.ts';
 
 export type RejectionReason = 'malformed' | 'schema' | 'unknownType' | 'future' | 'tooLarge';
 
@@ -352,48 +352,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
  */
 function readRecord(value: unknown, eventTimeMax: number, wellFormed: boolean): UsageRecord | undefined {
   if (!isObject(value)) return refuse('schema', '', 'A record must be an object.');
-  const record: UsageRecord = {
-    recordId: '',
-    recordType: 'voice',
-    eventTime: Number.NaN,
-    servedMsisdn: '',
-    servedImsi: '',
-    servedImei: '',
-    accountId: '',
-    direction: '',
-    otherNumber: '',
-    callId: '',
-    partial: Number.NaN,
-    durationMs: Number.NaN,
-    causeForTerm: '',
-    cellId: '',
-    servingPlmn: '',
-    trunkId: '',
-    carrierId: '',
-    pddMs: Number.NaN,
-    smsClass: '',
-    bytesUp: Number.NaN,
-    bytesDown: Number.NaN,
-    apn: '',
-    rat: '',
-    ratingGroup: '',
-    zeroRated: false,
-    chargeMicros: Number.NaN,
-    amountMicros: Number.NaN,
-    outcome: 'done',
-    declineCode: '',
-    instrumentId: '',
-    balanceAfterMicros: Number.NaN,
-    channel: '',
-    invoiceId: '',
-    dueTime: Number.NaN,
-    event: '',
-    attributes: null,
-    reason: '',
-    ticketId: '',
-    availableTime: Number.NaN,
-    alert: null,
-  };
+  const record = blankRecord();
 
   // Which of the fields that some type needs are there.
   let seen = 0;
