@@ -6,6 +6,39 @@ import type { Blocks } from './block.ts';
 import { fingerprint } from './key-table.ts';
 import type { Operator, Reader, Scope } from './operator.ts';
 
+/** A list of calls as `[length]`, then entries of one size, in the segment of an operator. */
+interface CallList {
+  id: number;
+  /** Units of an entry. */
+  entry: number;
+  /** Unit of it that holds the time after which the call is forgotten. */
+  time: number;
+  callsMax: number;
+  keepMs: number;
+}
+
+/** Unit at which one more call may be written: room behind the others, or that of the call whose time lies furthest back. */
+function entryFor(scope: Scope, blocks: Blocks, { id, entry, time, callsMax, keepMs }: CallList): number {
+  const { cursor } = scope;
+  let segment = cursor.segmentAt[id]!;
+  if (segment === 0) segment = blocks.ensure(id, 1 + entry);
+  const length = cursor.u32[segment * 2]!;
+  const capacity = ((cursor.segmentUnits[id]! - 1) / entry) | 0;
+  if (length === capacity) {
+    const { f64 } = cursor;
+    const first = segment + 1;
+    let earliest = first;
+    for (let at = first + entry; at < first + length * entry; at += entry) {
+      if (f64[at + time]! < f64[earliest + time]!) earliest = at;
+    }
+    if (capacity >= callsMax || f64[earliest + time]! < scope.now - keepMs) return earliest;
+    // The block may move, so its place is taken from here on.
+    segment = blocks.resize(id, 1 + Math.min(callsMax, capacity * 2) * entry);
+  }
+  cursor.u32[segment * 2] = length + 1;
+  return segment + 1 + length * entry;
+}
+
 /** Calls remembered per key for overlap; the one that ended first makes room. */
 export const OVERLAP_CALLS_MAX = 16;
 const OVERLAP_ENTRY = 3;
@@ -34,6 +67,7 @@ export interface Overlap extends Operator {
 
 export function createOverlap(options: { id: number; signature: string; keepMs: number }): Overlap {
   const { id, keepMs } = options;
+  const list: CallList = { id, entry: OVERLAP_ENTRY, time: 1, callsMax: OVERLAP_CALLS_MAX, keepMs };
   return {
     id,
     signature: options.signature,
@@ -47,28 +81,10 @@ export function createOverlap(options: { id: number; signature: string; keepMs: 
       const start = record.eventTime;
       const end = start + record.durationMs;
       if (end < scope.now - keepMs) return;
-      let segment = cursor.segmentAt[id]!;
-      if (segment === 0) segment = blocks.ensure(id, 1 + OVERLAP_ENTRY);
-      let length = cursor.u32[segment * 2]!;
-      const capacity = ((cursor.segmentUnits[id]! - 1) / OVERLAP_ENTRY) | 0;
-      let slot = length;
-      if (length === capacity) {
-        const { f64 } = cursor;
-        let earliest = 0;
-        for (let index = 1; index < length; index++) {
-          if (f64[segment + 1 + index * OVERLAP_ENTRY + 1]! < f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]!)
-            earliest = index;
-        }
-        const over = f64[segment + 1 + earliest * OVERLAP_ENTRY + 1]! < scope.now - keepMs;
-        if (over || capacity >= OVERLAP_CALLS_MAX) slot = earliest;
-        else segment = blocks.resize(id, 1 + Math.min(OVERLAP_CALLS_MAX, capacity * 2) * OVERLAP_ENTRY);
-      }
-      if (slot === length) length++;
-      const at = segment + 1 + slot * OVERLAP_ENTRY;
+      const at = entryFor(scope, blocks, list);
       cursor.f64[at] = start;
       cursor.f64[at + 1] = end;
       cursor.f64[at + 2] = legOf(record.cellId, record.callId);
-      cursor.u32[segment * 2] = length;
     },
     overlapMs: (scope) => {
       const { record, cursor } = scope;
@@ -111,6 +127,7 @@ export interface CallTotal extends Operator {
 
 export function createCallTotal(options: { id: number; signature: string; keepMs: number }): CallTotal {
   const { id, keepMs } = options;
+  const list: CallList = { id, entry: CALL_ENTRY, time: 2, callsMax: OPEN_CALLS_MAX, keepMs };
   const find = (scope: Scope): number => {
     const { record, cursor } = scope;
     const segment = cursor.segmentAt[id]!;
@@ -134,24 +151,7 @@ export function createCallTotal(options: { id: number; signature: string; keepMs
       if (record.callId === '' || !(record.durationMs >= 0)) return;
       let at = find(scope);
       if (at === 0) {
-        let segment = cursor.segmentAt[id]!;
-        if (segment === 0) segment = blocks.ensure(id, 1 + CALL_ENTRY);
-        const length = cursor.u32[segment * 2]!;
-        const capacity = ((cursor.segmentUnits[id]! - 1) / CALL_ENTRY) | 0;
-        let slot = length;
-        if (length === capacity) {
-          const { f64 } = cursor;
-          let oldest = 0;
-          for (let index = 1; index < length; index++) {
-            if (f64[segment + 1 + index * CALL_ENTRY + 2]! < f64[segment + 1 + oldest * CALL_ENTRY + 2]!)
-              oldest = index;
-          }
-          const over = f64[segment + 1 + oldest * CALL_ENTRY + 2]! < scope.now - keepMs;
-          if (over || capacity >= OPEN_CALLS_MAX) slot = oldest;
-          else segment = blocks.resize(id, 1 + Math.min(OPEN_CALLS_MAX, capacity * 2) * CALL_ENTRY);
-        }
-        if (slot === length) cursor.u32[segment * 2] = length + 1;
-        at = segment + 1 + slot * CALL_ENTRY;
+        at = entryFor(scope, blocks, list);
         cursor.f64[at] = fingerprint(record.callId);
         cursor.f64[at + 1] = record.eventTime;
         cursor.f64[at + 2] = record.eventTime;
