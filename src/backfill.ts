@@ -16,7 +16,8 @@ import type { Backfill } from './engine.ts';
 import { controlKindOf, isTick } from './record/control-message.ts';
 import { decodeMessage } from './record/decode.ts';
 import { readPartList, readRulesMessage } from './rules/message.ts';
-import { contentTypeOf, type Source } from './source/jetstream.ts';
+import { contentTypeOf } from './source/delivery.ts';
+import type { Source } from './source/jetstream.ts';
 
 /** Stretch of work between two turns of the event loop; the pipeline takes 4 ms, so that two thirds of the time are its. */
 const SLICE_MS = 2;

@@ -21,7 +21,8 @@ import { parseRules } from './rules/load.ts';
 import { type PreparedRules, type RulesMessage, readRulesMessage } from './rules/message.ts';
 import type { AlertPublisher } from './sinks/alert-publisher.ts';
 import type { DeadLetterSink } from './sinks/dead-letter.ts';
-import { contentTypeOf, type Source, type SourceMessage } from './source/jetstream.ts';
+import { contentTypeOf, type SourceMessage } from './source/delivery.ts';
+import type { Source } from './source/jetstream.ts';
 import type { Position } from './state/checkpoint.ts';
 import type { SpillStore } from './state/spill-store.ts';
 

@@ -4,15 +4,8 @@ import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Broker, startBroker } from '../src/source/broker.ts';
 import { connectNats } from '../src/source/connection.ts';
-import {
-  deliveryOffset,
-  openSource,
-  readDelivery,
-  type Source,
-  type SourceGap,
-  type SourceMessage,
-  type SourceOptions,
-} from '../src/source/jetstream.ts';
+import { deliveryOffset, readDelivery, type SourceMessage } from '../src/source/delivery.ts';
+import { openSource, type Source, type SourceGap, type SourceOptions } from '../src/source/jetstream.ts';
 import { natsServers } from './nats-servers.ts';
 
 describe('reply subjects', () => {

@@ -8,7 +8,7 @@ import type { AlertData, Desk } from '../alerts/alert.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { connectionState, isNoAnswer } from '../source/connection.ts';
-import type { SourceMessage } from '../source/jetstream.ts';
+import type { SourceMessage } from '../source/delivery.ts';
 import { type CaseDesk, createCaseDesk } from './case-desk.ts';
 import { openCaseIndex } from './case-index.ts';
 import { type CaseList, createCaseList } from './case-list.ts';

@@ -12,7 +12,7 @@
 import { AckPolicy, DeliverPolicy, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import { controlKindOf } from '../record/control-message.ts';
 import { decodeMessage } from '../record/decode.ts';
-import { contentTypeOf } from '../source/jetstream.ts';
+import { contentTypeOf } from '../source/delivery.ts';
 import { sequenceAt, usageStream } from '../source/streams.ts';
 import { isWanted, needlesOf, type WantedRecords } from './record-match.ts';
 import { recordView, type UsageRecordView } from './record-view.ts';

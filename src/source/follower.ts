@@ -10,7 +10,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { isDiskTrouble } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { connectionState } from './connection.ts';
-import { openSource, type Source, type SourceMessage } from './jetstream.ts';
+import type { SourceMessage } from './delivery.ts';
+import { openSource, type Source } from './jetstream.ts';
 
 /** Pauses between attempts to read while the stream cannot be read. */
 const RETRY_MIN_MS = 100;
