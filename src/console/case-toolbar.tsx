@@ -1,6 +1,6 @@
 /** What narrows the list of cases and says what stands in it; all of it is in the address. */
 import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
-import { SearchField } from './list-page.tsx';
+import { Choice, SearchField } from './list-page.tsx';
 import { messages } from './locale.ts';
 import {
   CASE_COLUMNS,
@@ -43,20 +43,6 @@ export function CaseToolbar(props: CaseToolbarProps) {
   const isTimed = age !== '' || from !== null || to !== null;
   const narrowed = [filters.ruleId, filters.tag, filters.lane].filter((one) => one !== '').length + Number(isTimed);
   const marked = [filters.keyAccounts, filters.overdue, filters.endingSoon].filter(Boolean).length;
-  const select = <T extends string>(
-    label: string,
-    value: T,
-    options: readonly (readonly [value: string, label: string])[],
-    onChoose: (value: T) => void,
-  ) => (
-    <select aria-label={label} value={value} onChange={(event) => onChoose(event.currentTarget.value as T)}>
-      {options.map(([option, text]) => (
-        <option key={option} value={option} class={option.startsWith(PERSON) ? 'who' : undefined}>
-          {text}
-        </option>
-      ))}
-    </select>
-  );
   const withNamed = (known: readonly string[], named: string): string[] =>
     [...new Set([...known, named])].filter((one) => one !== '').sort();
   return (
@@ -65,61 +51,68 @@ export function CaseToolbar(props: CaseToolbarProps) {
         {t.toAlerts}
       </a>
       {props.children}
-      {select<CaseFilterStatus>(
-        t.status,
-        filters.status,
-        CASE_FILTERS.map((name) => [name, name === 'active' ? t.allActive : messages.value.caseStatuses[name]]),
-        (status) => change({ status }),
-      )}
-      {select<string>(
-        t.assignee,
-        filters.assignee === '' ? filters.who : PERSON + filters.assignee,
-        [
+      <Choice<CaseFilterStatus>
+        label={t.status}
+        value={filters.status}
+        options={CASE_FILTERS.map((name) => [
+          name,
+          name === 'active' ? t.allActive : messages.value.caseStatuses[name],
+        ])}
+        onChoose={(status) => change({ status })}
+      />
+      <Choice<string>
+        label={t.assignee}
+        value={filters.assignee === '' ? filters.who : PERSON + filters.assignee}
+        options={[
           ['all', t.everybody],
           ['mine', t.mine],
           ['nobody', t.nobodys],
-          ...withNamed(props.knownPeople, filters.assignee).map((name) => [PERSON + name, name] as const),
-        ],
-        (chosen) =>
+          ...withNamed(props.knownPeople, filters.assignee).map((name) => [PERSON + name, name, 'who'] as const),
+        ]}
+        onChoose={(chosen) =>
           change(
             chosen.startsWith(PERSON)
               ? { who: 'all', assignee: chosen.slice(PERSON.length) }
               : { who: chosen as CaseWho, assignee: '' },
-          ),
-      )}
-      {select<Severity | ''>(
-        messages.value.queue.severity,
-        filters.severity,
-        [
+          )
+        }
+      />
+      <Choice<Severity | ''>
+        label={messages.value.queue.severity}
+        value={filters.severity}
+        options={[
           ['', t.anySeverity],
           ...[...SEVERITIES].reverse().map((name) => [name, messages.value.severity[name]] as const),
-        ],
-        (severity) => change({ severity }),
-      )}
-      {select<CaseGroupChoice>(
-        messages.value.queue.groupLabel,
-        filters.group,
-        CASE_GROUP_CHOICES.map((by) => [by, t.groups[by]]),
-        (group) => go({ cases: { ...filters, group }, openGroup: '' }, 'replace'),
-      )}
+        ]}
+        onChoose={(severity) => change({ severity })}
+      />
+      <Choice<CaseGroupChoice>
+        label={messages.value.queue.groupLabel}
+        value={filters.group}
+        options={CASE_GROUP_CHOICES.map((by) => [by, t.groups[by]])}
+        onChoose={(group) => go({ cases: { ...filters, group }, openGroup: '' }, 'replace')}
+      />
       <details class="more-filters">
         <summary class="button">{t.moreFilters(narrowed + marked)}</summary>
         <div class="popover">
-          {select(
-            t.columns.rules,
-            filters.ruleId,
-            [
+          <Choice
+            label={t.columns.rules}
+            value={filters.ruleId}
+            options={[
               ['', messages.value.queue.allRules],
               ...withNamed(props.knownRules, filters.ruleId).map((id) => [id, ruleLabel(id)] as const),
-            ],
-            (ruleId) => change({ ruleId }),
-          )}
-          {select(
-            t.columns.lane,
-            filters.lane,
-            [['', t.anyLane], ...withNamed(props.knownLanes, filters.lane).map((name) => [name, name] as const)],
-            (lane) => change({ lane }),
-          )}
+            ]}
+            onChoose={(ruleId) => change({ ruleId })}
+          />
+          <Choice
+            label={t.columns.lane}
+            value={filters.lane}
+            options={[
+              ['', t.anyLane],
+              ...withNamed(props.knownLanes, filters.lane).map((name) => [name, name] as const),
+            ]}
+            onChoose={(lane) => change({ lane })}
+          />
           <TimeFilter
             label={t.columns.opened}
             names={t.ages}
@@ -133,12 +126,12 @@ export function CaseToolbar(props: CaseToolbarProps) {
             value={filters.tag}
             onChange={(event) => change({ tag: event.currentTarget.value.trim() })}
           />
-          {select(
-            messages.value.queue.sortLabel,
-            filters.order,
-            (['due', 'score', 'newest'] as const).map((order) => [order, t.orders[order]]),
-            (order) => change({ order }),
-          )}
+          <Choice
+            label={messages.value.queue.sortLabel}
+            value={filters.order}
+            options={(['due', 'score', 'newest'] as const).map((order) => [order, t.orders[order]])}
+            onChoose={(order) => change({ order })}
+          />
           {(['keyAccounts', 'overdue', 'endingSoon'] as const).map((name) => (
             <label key={name} class="check">
               <input

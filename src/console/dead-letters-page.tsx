@@ -7,7 +7,7 @@ import type { DeadLetterHeadView } from '../http/schemas.ts';
 import { ApiError, getDeadLetters } from './api.ts';
 import { DeadLetterPanel } from './dead-letter-panel.tsx';
 import { StatusIcon } from './icons.tsx';
-import { goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { type ListLayout, ListRow, ListTable, type RowPlace, stepFrom } from './list-table.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, LETTER_REASONS, type LetterReason, place } from './location.ts';
@@ -131,18 +131,15 @@ export function DeadLettersPage() {
           {t.heading}
         </h1>
         <search class="toolbar" aria-label={messages.value.queue.filters}>
-          <select
-            aria-label={t.reason}
+          <Choice<LetterReason | ''>
+            label={t.reason}
             value={letterReason}
-            onChange={(event) => go({ letterReason: event.currentTarget.value as LetterReason | '' }, 'replace')}
-          >
-            <option value="">{t.allReasons}</option>
-            {LETTER_REASONS.map((reason) => (
-              <option key={reason} value={reason}>
-                {letterReasonName(reason)}
-              </option>
-            ))}
-          </select>
+            options={[
+              ['', t.allReasons],
+              ...LETTER_REASONS.map((reason) => [reason, letterReasonName(reason)] as const),
+            ]}
+            onChoose={(reason) => go({ letterReason: reason }, 'replace')}
+          />
           <SearchField
             field={search}
             label={t.sourceLabel}

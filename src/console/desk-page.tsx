@@ -5,7 +5,7 @@ import { AlertPanel } from './alert-panel.tsx';
 import { AlertTable } from './alert-table.tsx';
 import { QUEUE_ALERTS_MAX, type QueueCounts, type QueueFilters, type QueueRule } from './desk-queue.ts';
 import { Icon, SeverityIcon } from './icons.tsx';
-import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { stepFrom, UNTOUCHED_LIST } from './list-table.tsx';
 import { flushDesks, liveDesks } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
@@ -239,32 +239,27 @@ function Toolbar({ filters, counts, rules, search }: ToolbarProps) {
           </button>
         ))}
       </fieldset>
-      <select
-        aria-label={t.ruleFilter}
+      <Choice
+        label={t.ruleFilter}
         value={filters.ruleId}
-        onChange={(event) => change({ ruleId: event.currentTarget.value })}
-      >
-        <option value="">{t.allRules}</option>
-        {ruleOptions
-          .filter((rule) => rule.ruleId !== '')
-          .map((rule) => (
-            <option key={rule.ruleId} value={rule.ruleId}>
-              {t.ruleWithCount(rule.title[locale.value], format.value.number(rule.alerts))}
-            </option>
-          ))}
-      </select>
+        options={[
+          ['', t.allRules],
+          ...ruleOptions
+            .filter((rule) => rule.ruleId !== '')
+            .map(
+              (rule) =>
+                [rule.ruleId, t.ruleWithCount(rule.title[locale.value], format.value.number(rule.alerts))] as const,
+            ),
+        ]}
+        onChoose={(ruleId) => change({ ruleId })}
+      />
       <TimeFilter label={t.time} names={t.times} range={filters.time} onChange={(time) => change({ time })} />
-      <select
-        aria-label={t.groupLabel}
+      <Choice<AlertGrouping>
+        label={t.groupLabel}
         value={place.value.group}
-        onChange={(event) => go({ group: event.currentTarget.value as AlertGrouping, openGroup: '' }, 'replace')}
-      >
-        {ALERT_GROUPINGS.map((by) => (
-          <option key={by} value={by}>
-            {t.groups[by]}
-          </option>
-        ))}
-      </select>
+        options={ALERT_GROUPINGS.map((by) => [by, t.groups[by]])}
+        onChoose={(group) => go({ group, openGroup: '' }, 'replace')}
+      />
       <SearchField
         field={search}
         label={t.searchLabel}

@@ -43,6 +43,25 @@ export function ListFooter(props: { shown: string; failed: string; children?: Co
   );
 }
 
+/** One of several in a toolbar or a panel, as `[value, text]`; a third word is how the option looks. */
+export function Choice<T extends string>(props: {
+  label: string;
+  value: T;
+  options: readonly (readonly [value: T, text: string, look?: string])[];
+  onChoose(value: T): void;
+}) {
+  const { label, value, options, onChoose } = props;
+  return (
+    <select aria-label={label} value={value} onChange={(event) => onChoose(event.currentTarget.value as T)}>
+      {options.map(([option, text, look]) => (
+        <option key={option} value={option} class={look}>
+          {text}
+        </option>
+      ))}
+    </select>
+  );
+}
+
 export interface SearchFieldProps {
   field: { current: HTMLInputElement | null };
   label: string;

@@ -5,7 +5,7 @@
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { RECORD_TYPES } from '../record/usage-record.ts';
 import { ApiError } from './api.ts';
-import { goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { type ListLayout, ListRow, ListTable, type RowPlace, stepFrom } from './list-table.tsx';
 import { format, messages } from './locale.ts';
 import {
@@ -210,42 +210,25 @@ function Toolbar(props: {
   const change = (next: Partial<RecordFilters>): void => go({ records: { ...filters, ...next } }, 'replace');
   return (
     <search class="toolbar" aria-label={messages.value.queue.filters}>
-      <select
-        aria-label={t.type}
+      <Choice<RecordFilters['recordType']>
+        label={t.type}
         value={filters.recordType}
-        onChange={(event) => change({ recordType: event.currentTarget.value as RecordFilters['recordType'] })}
-      >
-        <option value="">{t.allTypes}</option>
-        {RECORD_TYPES.map((type) => (
-          <option key={type} value={type}>
-            {t.types[type]}
-          </option>
-        ))}
-      </select>
-      <select
-        aria-label={t.direction}
+        options={[['', t.allTypes], ...RECORD_TYPES.map((type) => [type, t.types[type]] as const)]}
+        onChoose={(recordType) => change({ recordType })}
+      />
+      <Choice<RecordFilters['direction']>
+        label={t.direction}
         value={filters.direction}
-        onChange={(event) => change({ direction: event.currentTarget.value as RecordFilters['direction'] })}
-      >
-        <option value="">{t.allDirections}</option>
-        {RECORD_DIRECTIONS.map((direction) => (
-          <option key={direction} value={direction}>
-            {t.directions[direction]}
-          </option>
-        ))}
-      </select>
+        options={[['', t.allDirections], ...RECORD_DIRECTIONS.map((one) => [one, t.directions[one]] as const)]}
+        onChoose={(direction) => change({ direction })}
+      />
       {subject.alertId === '' && (
-        <select
-          aria-label={t.age}
+        <Choice<RecordFilters['age']>
+          label={t.age}
           value={filters.age}
-          onChange={(event) => change({ age: event.currentTarget.value as RecordFilters['age'] })}
-        >
-          {AGES.map((age) => (
-            <option key={age} value={age}>
-              {t.ages[age]}
-            </option>
-          ))}
-        </select>
+          options={AGES.map((age) => [age, t.ages[age]])}
+          onChoose={(age) => change({ age })}
+        />
       )}
       <SearchField
         field={search}
@@ -255,17 +238,12 @@ function Toolbar(props: {
         whileTyping
         onSearch={(other) => change({ other })}
       />
-      <select
-        aria-label={t.order}
+      <Choice<RecordFilters['order']>
+        label={t.order}
         value={filters.order}
-        onChange={(event) => change({ order: event.currentTarget.value as RecordFilters['order'] })}
-      >
-        {RECORD_ORDERS.map((order) => (
-          <option key={order} value={order}>
-            {t.orders[order]}
-          </option>
-        ))}
-      </select>
+        options={RECORD_ORDERS.map((order) => [order, t.orders[order]])}
+        onChoose={(order) => change({ order })}
+      />
       {may(subject.alertId === '' ? 'exportSubscriberRecords' : 'exportAlertRecords') && (
         <ExportButton subject={subject} filters={filters} />
       )}

@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { CaseEventInput } from '../cases/case-event.ts';
 import { ApiError } from './api.ts';
 import { type CaseDetail, getSnoozePreview, type SnoozePreview } from './case-api.ts';
+import { Choice } from './list-page.tsx';
 import { format, messages, now } from './locale.ts';
 import { ruleLabel } from './rule-names.ts';
 
@@ -50,25 +51,18 @@ export function RuleSnooze({ found, onAct }: { found: CaseDetail; onAct(event: C
           onAct({ type: 'snoozeRule', ruleId, until: Date.now() + days * DAY_MS, reason: reason.trim() });
         }}
       >
-        <select aria-label={t.rule} value={ruleId} onChange={(event) => setRuleId(event.currentTarget.value)}>
-          <option value="">{t.rule}</option>
-          {found.ruleIds.map((id) => (
-            <option key={id} value={id}>
-              {ruleLabel(id)}
-            </option>
-          ))}
-        </select>
-        <select
-          aria-label={t.forHowLong}
+        <Choice
+          label={t.rule}
+          value={ruleId}
+          options={[['', t.rule], ...found.ruleIds.map((id) => [id, ruleLabel(id)] as const)]}
+          onChoose={setRuleId}
+        />
+        <Choice
+          label={t.forHowLong}
           value={String(days)}
-          onChange={(event) => setDays(Number(event.currentTarget.value))}
-        >
-          {DAYS.map((count) => (
-            <option key={count} value={count}>
-              {f.span(count * DAY_MS)}
-            </option>
-          ))}
-        </select>
+          options={DAYS.map((count) => [String(count), f.span(count * DAY_MS)])}
+          onChoose={(count) => setDays(Number(count))}
+        />
         <input
           aria-label={t.reason}
           placeholder={t.reason}

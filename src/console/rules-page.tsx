@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
-import { goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { stepFrom } from './list-table.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, go, place } from './location.ts';
@@ -90,18 +90,12 @@ export function RulesPage() {
           {t.heading}
         </h1>
         <search class="toolbar" aria-label={messages.value.queue.filters}>
-          <select
-            aria-label={t.desk}
+          <Choice<Desk | ''>
+            label={t.desk}
             value={ruleDesk}
-            onChange={(event) => go({ ruleDesk: event.currentTarget.value as Desk | '' }, 'replace')}
-          >
-            <option value="">{t.allDesks}</option>
-            {desks.map((desk) => (
-              <option key={desk} value={desk}>
-                {messages.value.nav[desk]}
-              </option>
-            ))}
-          </select>
+            options={[['', t.allDesks], ...desks.map((desk) => [desk, messages.value.nav[desk]] as const)]}
+            onChoose={(desk) => go({ ruleDesk: desk }, 'replace')}
+          />
           <SearchField
             field={search}
             label={t.searchLabel}

@@ -8,6 +8,7 @@ import { FailureNote } from './failure-note.tsx';
 import { FeatureName, featureText, valueText, windowText } from './feature-name.tsx';
 import { SeverityIcon } from './icons.tsx';
 import { later } from './later.tsx';
+import { Choice } from './list-page.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, NO_OPENED, place } from './location.ts';
 import { ruleTitle } from './rule-names.ts';
@@ -132,17 +133,15 @@ function UsageChart({ features, evidence, clockAt }: UsageChartProps) {
     <section aria-labelledby="usage-heading">
       <div class="block-heading">
         <h3 id="usage-heading">{t.usage}</h3>
-        <select
-          aria-label={t.usageWindow}
+        <Choice
+          label={t.usageWindow}
           value={featureKey(shown)}
-          onChange={(event) => setChosen(event.currentTarget.value)}
-        >
-          {charted.map((feature) => (
-            <option key={featureKey(feature)} value={featureKey(feature)}>
-              {t.windowOption(featureText(feature), windowText(feature.window))}
-            </option>
-          ))}
-        </select>
+          options={charted.map((feature) => [
+            featureKey(feature),
+            t.windowOption(featureText(feature), windowText(feature.window)),
+          ])}
+          onChoose={setChosen}
+        />
       </div>
       <p class="chart-reading">
         {pane === undefined ? (

@@ -1,4 +1,5 @@
 /** The choice of a time: one of the ages, or moments of one's own, which then stand beside it. */
+import { Choice } from './list-page.tsx';
 import { format, messages, timeZone } from './locale.ts';
 import { AGES, AGES_MS, type Age, ANY_TIME, type TimeRange } from './time-range.ts';
 import { fieldOf, momentOf } from './zone.ts';
@@ -30,23 +31,16 @@ export function TimeFilter(props: {
   );
   return (
     <>
-      <select
-        aria-label={label}
+      <Choice<Age | typeof OWN>
+        label={label}
         value={isOwn ? OWN : range.age}
-        onChange={(event) => {
-          const chosen = event.currentTarget.value;
+        options={[...AGES.map((age) => [age, names[age]] as const), [OWN, t.own]]}
+        onChoose={(chosen) => {
           const minute = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
           if (chosen === OWN) onChange({ age: '', from: minute - AGES_MS[range.age || '24h'], to: null });
-          else onChange({ ...ANY_TIME, age: chosen as Age });
+          else onChange({ ...ANY_TIME, age: chosen });
         }}
-      >
-        {AGES.map((age) => (
-          <option key={age} value={age}>
-            {names[age]}
-          </option>
-        ))}
-        <option value={OWN}>{t.own}</option>
-      </select>
+      />
       {isOwn && (
         <span class="time-bounds">
           {bound('from')}
