@@ -169,17 +169,19 @@ export function CaseToolbar(props: CaseToolbarProps) {
         value={shared.subscriber}
         onSearch={(subscriber) => go({ filters: { ...shared, subscriber } }, 'replace')}
       />
-      {props.onRouting !== undefined && (
-        <button type="button" class="button last" onClick={props.onRouting}>
-          {messages.value.routing.open}
+      <div class="button-group">
+        {props.onRouting !== undefined && (
+          <button type="button" class="button" onClick={props.onRouting}>
+            {messages.value.routing.open}
+          </button>
+        )}
+        <button type="button" class="button" onClick={props.onFeedback}>
+          {messages.value.feedback.open}
         </button>
-      )}
-      <button type="button" class={props.onRouting === undefined ? 'button last' : 'button'} onClick={props.onFeedback}>
-        {messages.value.feedback.open}
-      </button>
-      <button type="button" class="button primary" onClick={props.onTakeNext}>
-        {t.takeNext}
-      </button>
+        <button type="button" class="button primary" onClick={props.onTakeNext}>
+          {t.takeNext}
+        </button>
+      </div>
     </search>
   );
 }
