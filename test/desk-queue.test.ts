@@ -156,6 +156,7 @@ describe('a held list', () => {
     fc.record({ do: fc.constant('flush' as const) }),
     fc.record({ do: fc.constant('hold' as const), held: fc.boolean() }),
     fc.record({ do: fc.constant('admit' as const) }),
+    fc.record({ do: fc.constant('arrange' as const), sort: fc.constantFrom('newest' as const, 'score' as const) }),
   );
   const filters = fc.record({
     severities: fc.subarray<Severity>(['info', 'warning', 'critical']),
@@ -173,8 +174,10 @@ describe('a held list', () => {
         filters,
         fc.constantFrom('newest', 'score'),
         bounds,
-        (steps, filter, sort, times) => {
-          const queue = createDeskQueue();
+        fc.constantFrom(0, 3, 2_000),
+        (steps, filter, firstSort, times, unplacedMax) => {
+          const queue = createDeskQueue(undefined, unplacedMax);
+          let sort = firstSort;
           queue.arrange(filter, sort, times);
           const newest = new Map<string, AlertData>();
           let held = false;
@@ -188,11 +191,15 @@ describe('a held list', () => {
               queue.upsert(sent);
             } else if (one.do === 'flush') queue.flush();
             else if (one.do === 'admit') queue.admit();
-            else {
+            else if (one.do === 'arrange') {
+              sort = one.sort;
+              queue.arrange(filter, sort, times);
+            } else {
               held = one.held;
               queue.hold(held);
             }
-            if (held && one.do !== 'admit') expect(ids(queue).slice(0, before.length)).toEqual(before);
+            if (held && one.do !== 'admit' && one.do !== 'arrange')
+              expect(ids(queue).slice(0, before.length)).toEqual(before);
           }
           queue.flush();
           queue.hold(false);
@@ -208,8 +215,9 @@ describe('a held list', () => {
           // Laid out anew, the rows are in the order of what they show.
           queue.arrange(filter, sort, times);
           const rank = ({ score, eventTime }: AlertData) => (sort === 'score' ? score * 1_000 + eventTime : eventTime);
-          const ranks = queue.rows().map((entry) => rank(entry.alert));
-          expect(ranks).toEqual([...ranks].sort((a, b) => b - a));
+          const shown = queue.rows().map((entry) => entry.alert);
+          const inOrder = [...shown].sort((a, b) => rank(b) - rank(a) || (a.alertId < b.alertId ? -1 : 1));
+          expect(shown).toEqual(inOrder);
           // What the chips say is what pressing them would show.
           const counted = Object.values(queue.counts().severity).reduce((sum, one) => sum + one);
           queue.arrange({ ...filter, severities: [] }, sort, times);

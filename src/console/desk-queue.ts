@@ -19,6 +19,8 @@ export const QUEUE_ALERTS_MAX = 50_000;
 
 /** Evicting sorts everything, so it is done for this many at once. */
 const EVICTION_BATCH = 2_000;
+/** Alerts that have no place in the order of all yet; more are given one, which looks at each alert once. */
+const UNPLACED_MAX = 2_000;
 
 export interface QueueFilters {
   /** Empty: all. */
@@ -45,6 +47,8 @@ export interface QueueEntry {
   /** Load in which the server last named this alert; see `endReload`. */
   load: number;
   changed: boolean;
+  /** Has no place in the order of all, or one that its newest revision has made wrong. */
+  unplaced: boolean;
   /** Not known any more. */
   gone: boolean;
 }
@@ -98,11 +102,12 @@ export interface DeskQueue {
   ruleTitle(ruleId: string): AlertData['title'] | undefined;
 }
 
-export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue {
+export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX, unplacedMax: number = UNPLACED_MAX): DeskQueue {
   const entries = new Map<string, QueueEntry>();
   const rules = new Map<string, CountedRule>();
-  /** All of them, in order as of the last time that they were arranged, newer ones behind: nearly sorted is quickly sorted. */
+  /** All but the unplaced, the newest first: whoever asks for another filter or order does not wait for 50,000 to be sorted. */
   let ordered: QueueEntry[] = [];
+  let unplaced: QueueEntry[] = [];
   let rows: QueueEntry[] = [];
   let waiting: QueueEntry[] = [];
   let changed: QueueEntry[] = [];
@@ -127,11 +132,12 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
     if (rule.alerts === 0) rules.delete(ruleId);
   };
 
+  /** Looks at an alert only where it must: 50,000 of them lie all over the memory. */
   const passesExceptSeverity = (alert: AlertData): boolean =>
     (filters.status === '' || alert.status === filters.status) &&
     (filters.ruleId === '' || alert.ruleId === filters.ruleId) &&
-    alert.eventTime >= times.from &&
-    alert.eventTime < times.to &&
+    (times.from === -Infinity || alert.eventTime >= times.from) &&
+    (times.to === Infinity || alert.eventTime < times.to) &&
     (subscriberText === '' ||
       alert.key.value.toLowerCase().includes(subscriberText) ||
       (alert.servedMsisdn ?? '').includes(subscriberText));
@@ -139,33 +145,48 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
   const passes = (alert: AlertData): boolean =>
     (filters.severities.length === 0 || filters.severities.includes(alert.severity)) && passesExceptSeverity(alert);
 
+  const newestFirst = (a: QueueEntry, b: QueueEntry): number =>
+    b.placedTime - a.placedTime || (a.alert.alertId < b.alert.alertId ? -1 : 1);
   const before = (a: QueueEntry, b: QueueEntry): number =>
-    (sort === 'score' ? b.placedScore - a.placedScore : 0) ||
-    b.placedTime - a.placedTime ||
-    (a.alert.alertId < b.alert.alertId ? -1 : 1);
+    (sort === 'score' ? b.placedScore - a.placedScore : 0) || newestFirst(a, b);
 
   const stamp = (entry: QueueEntry): void => {
     entry.placedTime = entry.alert.eventTime;
     entry.placedScore = entry.alert.score;
   };
 
-  /** Rows and newcomers are each in order, so one pass over both is enough: 50,000 rows cost about a millisecond. */
   const insert = (newcomers: QueueEntry[]): void => {
     if (newcomers.length === 0) return;
     for (const entry of newcomers) {
       stamp(entry);
       entry.place = 'rows';
     }
-    newcomers.sort(before);
-    const merged: QueueEntry[] = new Array(rows.length + newcomers.length);
-    let row = 0;
-    let newcomer = 0;
-    for (let at = 0; at < merged.length; at++) {
-      const takeRow =
-        newcomer === newcomers.length || (row < rows.length && before(rows[row]!, newcomers[newcomer]!) < 0);
-      merged[at] = takeRow ? rows[row++]! : newcomers[newcomer++]!;
+    rows = merged(rows, newcomers.sort(before), before);
+  };
+
+  /** Gives the unplaced their place in the order of all; a row that must not move yet stays unplaced. */
+  const place = (rowsMayMove: boolean): void => {
+    const fixed: QueueEntry[] = [];
+    const placed: QueueEntry[] = [];
+    for (const entry of unplaced) {
+      if (entry.gone) continue;
+      const { alert, placedTime, placedScore } = entry;
+      const moves = placedTime !== alert.eventTime || placedScore !== alert.score;
+      if (!rowsMayMove && entry.place === 'rows' && moves) fixed.push(entry);
+      else {
+        stamp(entry);
+        placed.push(entry);
+      }
     }
-    rows = merged;
+    ordered = ordered.filter((entry) => !entry.gone && !entry.unplaced);
+    for (const entry of placed) entry.unplaced = false;
+    ordered = merged(ordered, placed.sort(newestFirst), newestFirst);
+    unplaced = fixed;
+  };
+  const leavesItsPlace = (entry: QueueEntry): void => {
+    if (entry.unplaced) return;
+    entry.unplaced = true;
+    unplaced.push(entry);
   };
 
   const leaveOut = (entry: QueueEntry): void => {
@@ -209,6 +230,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
       if (entry.alert.eventTime === keptFrom) forget(entry);
     }
     ordered = ordered.filter((entry) => !entry.gone);
+    unplaced = unplaced.filter((entry) => !entry.gone);
     removeForgotten();
   };
 
@@ -244,6 +266,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
         tallied(alert, 1);
         tallied(known.alert, -1);
         known.alert = alert;
+        if (alert.eventTime !== known.placedTime || alert.score !== known.placedScore) leavesItsPlace(known);
         if (!known.changed) {
           known.changed = true;
           changed.push(known);
@@ -257,10 +280,11 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
         placedScore: 0,
         load,
         changed: true,
+        unplaced: true,
         gone: false,
       };
       entries.set(alert.alertId, entry);
-      ordered.push(entry);
+      unplaced.push(entry);
       changed.push(entry);
       tallied(alert, 1);
       return true;
@@ -295,6 +319,7 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
         insert(newcomers);
       }
       changed = [];
+      if (unplaced.length > unplacedMax) place(false);
       count();
     },
 
@@ -307,13 +332,12 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
       waiting = [];
       for (const entry of changed) entry.changed = false;
       changed = [];
-      ordered = ordered.filter((entry) => !entry.gone);
-      for (const entry of ordered) stamp(entry);
-      ordered.sort(before);
+      place(true);
       for (const entry of ordered) {
         entry.place = passes(entry.alert) ? 'rows' : 'out';
         if (entry.place === 'rows') rows.push(entry);
       }
+      if (sort === 'score') rows = byScore(rows);
       count();
     },
 
@@ -344,4 +368,39 @@ export function createDeskQueue(alertsMax: number = QUEUE_ALERTS_MAX): DeskQueue
         .map(({ ruleId, title, alerts }) => ({ ruleId, title, alerts }))
         .sort((a, b) => (a.ruleId < b.ruleId ? -1 : 1)),
   };
+}
+
+/** Both are in order, so the few need not be compared with each of the many: 20 among 50,000 cost a millisecond. */
+function merged(
+  many: readonly QueueEntry[],
+  few: readonly QueueEntry[],
+  before: (a: QueueEntry, b: QueueEntry) => number,
+): QueueEntry[] {
+  const all: QueueEntry[] = new Array(many.length + few.length);
+  let taken = 0;
+  let at = 0;
+  for (const entry of few) {
+    let low = taken;
+    let high = many.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (before(many[middle]!, entry) < 0) low = middle + 1;
+      else high = middle;
+    }
+    while (taken < low) all[at++] = many[taken++]!;
+    all[at++] = entry;
+  }
+  while (taken < many.length) all[at++] = many[taken++]!;
+  return all;
+}
+
+/** The highest score first, those of one score in their order: there are few scores, and many alerts of each. */
+function byScore(rows: readonly QueueEntry[]): QueueEntry[] {
+  const ofScore = new Map<number, QueueEntry[]>();
+  for (const row of rows) {
+    const same = ofScore.get(row.placedScore);
+    if (same === undefined) ofScore.set(row.placedScore, [row]);
+    else same.push(row);
+  }
+  return [...ofScore.keys()].sort((a, b) => b - a).flatMap((score) => ofScore.get(score)!);
 }
