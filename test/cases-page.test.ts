@@ -59,12 +59,18 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
   const rows = (page: Page) => page.locator('table.cases tbody tr[aria-rowindex]');
   const row = (page: Page, number: string) => rows(page).filter({ hasText: number });
   const panel = (page: Page) => page.getByRole('complementary');
-  const post = (caseId: string, event: object) =>
-    fetch(`${gateway.url}/v1/cases/${caseId}/events`, {
-      method: 'POST',
-      body: JSON.stringify(event),
-      headers: { 'content-type': 'application/json' },
-    });
+  /** The gateway reads an alert a moment after it was stored; until then its case does not exist. */
+  const post = (caseId: string, event: object): Promise<void> =>
+    expect
+      .poll(async () => {
+        const { status } = await fetch(`${gateway.url}/v1/cases/${caseId}/events`, {
+          method: 'POST',
+          body: JSON.stringify(event),
+          headers: { 'content-type': 'application/json' },
+        });
+        return status;
+      })
+      .toBe(200);
 
   test('from the first alert to the outcome and back: take next, note, close, undo', async () => {
     const page = await open('#/cases/arrears?lang=en');
@@ -463,9 +469,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
   test('what a colleague has closed is found, reopened together, and closed again by undo', async () => {
     const two = [await publish(), await publish()];
     for (const { caseId } of two) {
-      // The gateway has to have read the alert first.
-      const assign = { type: 'assign', assignee: 'Clara', by: 'Clara' };
-      await expect.poll(async () => (await post(caseId, assign)).status).toBe(200);
+      await post(caseId, { type: 'assign', assignee: 'Clara', by: 'Clara' });
       await post(caseId, { type: 'outcome', outcome: 'falsePositive', by: 'Clara' });
     }
     const page = await open('#/cases/fraud?status=closed&assignee=Clara&lang=en');
