@@ -1476,6 +1476,11 @@ c(
   'warning',
   byTime([...times(10, (i) => act(T - DAY, {}, { servedMsisdn: home(i) })), ...nb(2)]),
 );
+c('C08', 'ceased before', 'none', [
+  account(T - 30 * DAY, 'profile', { contractEndAt: T + 60 * DAY }),
+  account(T - 5 * DAY, 'ceased'),
+  clock(T + HOUR),
+]);
 c('C08', 'activated with an end', 'warning', [
   act(T - 300 * DAY, { contractEndAt: T + 60 * DAY }),
   voice(T - 40 * DAY),
