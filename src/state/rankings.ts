@@ -63,11 +63,16 @@ export interface Rankings {
   restore(days: readonly RankingDay[]): void;
 }
 
-interface Day {
-  counts: Uint32Array[];
-  /** Running totals, made when the first rank is asked for. */
-  below: Float64Array[] | undefined;
+interface Counted {
+  counts: Uint32Array;
+  /** The steps that have a count lie between these two. */
+  least: number;
+  most: number;
+  /** Running totals from `least` on, made when the first rank is asked for. A few subscribers share few steps of 4,096. */
+  below: Float64Array | undefined;
 }
+/** By metric. */
+type Day = Counted[];
 
 const bits = new Float64Array(1);
 const words = new Uint32Array(bits.buffer);
@@ -98,33 +103,40 @@ export function createRankings(options: {
       if (number < oldest) return undefined;
       days.delete(oldest);
     }
-    day = { counts: METRICS.map(() => new Uint32Array(STEPS)), below: undefined };
+    day = METRICS.map(() => ({ counts: new Uint32Array(STEPS), least: STEPS, most: -1, below: undefined }));
     days.set(number, day);
     return day;
   };
 
-  const totalsOf = (day: Day): Float64Array[] => {
-    day.below ??= day.counts.map((counts) => {
-      const below = new Float64Array(STEPS + 1);
-      for (let step = 0; step < STEPS; step++) below[step + 1] = below[step]! + counts[step]!;
-      return below;
-    });
-    return day.below;
+  const addCount = (counted: Counted, step: number, count: number): void => {
+    counted.counts[step]! += count;
+    counted.least = Math.min(counted.least, step);
+    counted.most = Math.max(counted.most, step);
+    counted.below = undefined;
+  };
+
+  const totalsOf = (counted: Counted): Float64Array => {
+    if (counted.below !== undefined) return counted.below;
+    const { counts, least, most } = counted;
+    const below = new Float64Array(most - least + 2);
+    for (let step = least; step <= most; step++) below[step - least + 1] = below[step - least]! + counts[step]!;
+    counted.below = below;
+    return below;
   };
 
   return {
     add(metric, step, number) {
       const day = dayFor(number);
-      if (day === undefined) return;
-      day.counts[METRICS.indexOf(metric)]![step]!++;
-      day.below = undefined;
+      if (day !== undefined) addCount(day[METRICS.indexOf(metric)]!, step, 1);
     },
     rank(metric, step, number) {
-      const day = days.get(number);
-      if (day === undefined) return Number.NaN;
-      const below = totalsOf(day)[METRICS.indexOf(metric)]!;
-      const total = below[STEPS]!;
-      return total === 0 ? Number.NaN : (below[step]! + below[step + 1]!) / 2 / total;
+      const counted = days.get(number)?.[METRICS.indexOf(metric)];
+      if (counted === undefined || counted.most < 0) return Number.NaN;
+      const { least, most } = counted;
+      if (step < least) return 0;
+      if (step > most) return 1;
+      const below = totalsOf(counted);
+      return (below[step - least]! + below[step - least + 1]!) / 2 / below.at(-1)!;
     },
     dayOf,
     dayBehind: (at) => dayOf(at - settledAfterMs) - 1,
@@ -134,13 +146,11 @@ export function createRankings(options: {
     snapshot: () =>
       [...days]
         .sort(([a], [b]) => a - b)
-        .map(([day, { counts }]) => ({
+        .map(([day, ofMetrics]) => ({
           day,
-          counts: counts.map((steps) => {
+          counts: ofMetrics.map(({ counts, least, most }) => {
             const sparse: number[] = [];
-            steps.forEach((count, step) => {
-              if (count > 0) sparse.push(step, count);
-            });
+            for (let step = least; step <= most; step++) if (counts[step]! > 0) sparse.push(step, counts[step]!);
             return sparse;
           }),
         })),
@@ -149,9 +159,8 @@ export function createRankings(options: {
       for (const { day: number, counts } of saved) {
         const day = dayFor(number)!;
         counts.forEach((sparse, metric) => {
-          for (let index = 0; index < sparse.length; index += 2) {
-            day.counts[metric]![sparse[index]!] = sparse[index + 1]!;
-          }
+          for (let index = 0; index < sparse.length; index += 2)
+            addCount(day[metric]!, sparse[index]!, sparse[index + 1]!);
         });
       }
     },
