@@ -101,6 +101,10 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await page.getByText('1 case put back.').waitFor();
     await panel(page).getByRole('button', { name: 'Close case' }).waitFor();
     await panel(page).getByText('(taken back)').waitFor();
+    // A sentence for each step, also where nobody is given the case any more.
+    await panel(page).getByRole('button', { name: 'Give back' }).click();
+    await panel(page).locator('.timeline').getByText('Anna gave the case back').waitFor();
+    await panel(page).locator('.timeline').getByText('Anna took the last step back').waitFor();
     expect(page.url()).toMatch(/case=[0-9a-f]{32}/);
   });
 
@@ -204,11 +208,87 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     expect(closing).toMatchObject({ outcome: 'saved', offerId: 'half-price', cost: 5, by: 'Anna' });
   });
 
+  test('keys are about the case that has the focus, and go on where one has left the list', async () => {
+    const ruleId = 'fraud.by-keys';
+    const five: { caseId: string; number: string }[] = [];
+    while (five.length < 5) five.push(await publish({ ruleId }));
+    const page = await open('#/cases/fraud?lang=en&status=open&rule=fraud.by-keys');
+    await row(page, five[4]!.number).waitFor();
+    const numberAt = async (at: number): Promise<string> =>
+      (await rows(page).nth(at).locator('.c-case-subject').innerText()).trim();
+    await page.keyboard.press('j');
+    await page.keyboard.press('j');
+    const [second, third, fourth, fifth] = [await numberAt(1), await numberAt(2), await numberAt(3), await numberAt(4)];
+    // Acknowledged, it leaves the list of the open ones; another case comes under the focus.
+    await page.keyboard.press('a');
+    await row(page, second).waitFor({ state: 'detached' });
+    await page.locator('tr.active a:focus').waitFor();
+    await page.keyboard.press('e');
+    const dialog = page.getByRole('dialog');
+    // It begins in the first field: the first key pressed there chooses.
+    await dialog.locator('input[name=outcome]:focus').first().waitFor();
+    await page.keyboard.press('Space');
+    await page.keyboard.press('Enter');
+    await row(page, third).waitFor({ state: 'detached' });
+    const statusOf = async (number: string): Promise<string> => {
+      const { caseId } = five.find((one) => one.number === number)!;
+      return ((await (await fetch(`${gateway.url}/v1/cases/${caseId}`)).json()) as { status: string }).status;
+    };
+    expect([await statusOf(second), await statusOf(third)]).toEqual(['acknowledged', 'closed']);
+    // With its panel open, a closed case leaves the list too: the next key goes to what has come in its place.
+    await page.locator('tr.active a:focus').waitFor();
+    await page.keyboard.press('Enter');
+    await panel(page).locator('.subscribers').getByText(fourth).waitFor();
+    await page.keyboard.press('e');
+    await dialog.locator('input[name=outcome]:focus').first().waitFor();
+    await page.keyboard.press('Space');
+    await page.keyboard.press('Enter');
+    await row(page, fourth).waitFor({ state: 'detached' });
+    await page.keyboard.press('j');
+    await panel(page).locator('.subscribers').getByText(fifth).waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('tr.active a:focus').waitFor();
+  });
+
+  test('the further filters go away with Escape, with a click elsewhere, and for a dialog', async () => {
+    const { caseId } = await publish();
+    const page = await open(`#/cases/fraud?lang=en&case=${caseId}`);
+    const columns = page.getByRole('group', { name: 'Columns' });
+    const more = page.locator('.more-filters > summary');
+    await panel(page).getByRole('button', { name: 'Snooze', exact: true }).waitFor();
+    await more.click();
+    await columns.waitFor();
+    await page.keyboard.press('Escape');
+    await columns.waitFor({ state: 'hidden' });
+    await page.locator('.more-filters > summary:focus').waitFor();
+    // The panel is another thing, which the next Escape is for.
+    expect(await panel(page).count()).toBe(1);
+    await more.click();
+    await columns.getByRole('checkbox').first().click();
+    await columns.waitFor();
+    await panel(page).getByRole('button', { name: 'Snooze', exact: true }).click();
+    await page.getByRole('dialog').waitFor();
+    await columns.waitFor({ state: 'hidden' });
+  });
+
+  test('a case leads to its subscriber, and says how long is left', async () => {
+    const { caseId, number } = await publish({ desk: 'arrears', severity: 'critical' });
+    const page = await open(`#/cases/arrears?lang=en&case=${caseId}`);
+    await panel(page)
+      .getByText(/ · in \d+m$/)
+      .waitFor();
+    await panel(page).getByRole('link', { name: number, exact: true }).click();
+    await page.waitForURL(`**subscriber=${number}*`);
+    await page.goBack();
+    await panel(page).getByRole('button', { name: 'Close case' }).waitFor();
+  });
+
   test('a rule is snoozed for one subscriber, after a look at what that would have hidden; outcomes are counted', async () => {
     const { caseId, number } = await publish({ desk: 'arrears', ruleId: 'arrears.snoozed' });
     const page = await open(`#/cases/arrears?q=${number}&case=${caseId}&lang=en`);
     await panel(page).getByText('Snooze a rule here').click();
-    await panel(page).getByRole('combobox', { name: 'Rule' }).selectOption('arrears.snoozed');
+    // Its only rule is chosen already.
+    expect(await panel(page).getByRole('combobox', { name: 'Rule' }).inputValue()).toBe('arrears.snoozed');
     await panel(page).getByText('it would have hidden alerts: 1; cases: 1').waitFor();
     await panel(page).getByRole('textbox', { name: 'Reason' }).fill('a known dialler');
     await panel(page).getByRole('button', { name: 'Snooze the rule' }).click();
@@ -229,12 +309,12 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     {
       language: 'en',
       texts: en,
-      words: { done: '1 case with a promise recorded.', promise: '120 by', entry: 'hotNumbers:' },
+      words: { done: '1 case with a promise recorded.', promise: '120.00 by', entry: 'hotNumbers:' },
     },
     {
       language: 'zh-CN',
       texts: zhCn,
-      words: { done: '1 个案件已记录付款承诺。', promise: '付款120', entry: 'hotNumbers:' },
+      words: { done: '1 个案件已记录付款承诺。', promise: '付款120.00', entry: 'hotNumbers:' },
     },
   ])(
     'in $language: a promise to pay lets the case sleep, an offer and an entry of a list are written down',
@@ -484,7 +564,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await dialog.getByLabel('Reason').fill('Another complaint');
     await submit.click();
     await page.getByText('2 cases reopened.').waitFor();
-    await page.getByRole('combobox', { name: 'Status' }).selectOption('All that are not closed');
+    await page.getByRole('combobox', { name: 'Status' }).selectOption('Not closed');
     expect(await page.getByRole('combobox', { name: 'Assignee' }).inputValue()).toBe('@Clara');
     await expect.poll(() => rows(page).count()).toBe(2);
     await page.getByRole('button', { name: 'Undo' }).click();

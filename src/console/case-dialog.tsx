@@ -46,6 +46,8 @@ interface Field {
   kind: 'text' | 'long' | 'number' | 'date' | 'moment' | 'select' | 'radio';
   options?: readonly (readonly [value: string, label: string])[];
   optional?: boolean;
+  /** Said beside the label, where the label does not say it itself. */
+  saysOptional?: boolean;
   pattern?: string;
   /** What is said where something else was written than the field takes. */
   problem?: string;
@@ -146,9 +148,10 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
   const { outcomes, offerResults, entryKinds } = messages.value;
   const reason = { name: 'reason', label: t.reason, kind: 'long', lengthMax: REASON_MAX } as const;
   const slug = { pattern: SLUG, problem: t.wrongSlug };
+  const spare = { optional: true, saysOptional: true };
   const offer: Field[] = [
-    { name: 'offerId', label: t.offer, kind: 'text', ...slug, lengthMax: 64, optional: kind === 'close' },
-    { name: 'cost', label: t.cost, kind: 'number', problem: t.wrongAmount, optional: true },
+    { name: 'offerId', label: t.offer, kind: 'text', ...slug, lengthMax: 64, ...(kind === 'close' && spare) },
+    { name: 'cost', label: t.cost, kind: 'number', problem: t.wrongAmount, ...spare },
   ];
   switch (kind) {
     case 'close':
@@ -185,7 +188,7 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
     case 'offer':
       return [
         ...offer,
-        { name: 'channel', label: t.channel, kind: 'text', ...slug, lengthMax: 64, optional: true },
+        { name: 'channel', label: t.channel, kind: 'text', ...slug, lengthMax: 64, ...spare },
         {
           name: 'result',
           label: t.result,
@@ -196,7 +199,7 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
     case 'promise':
       return [
         { name: 'promiseAt', label: t.promiseAt, kind: 'date', problem: t.wrongTime },
-        { name: 'amount', label: t.promiseAmount, kind: 'number', problem: t.wrongAmount, optional: true },
+        { name: 'amount', label: t.promiseAmount, kind: 'number', problem: t.wrongAmount, ...spare },
       ];
     case 'listEntry':
       return [
@@ -216,7 +219,7 @@ function fieldsOf(props: CaseDialogProps, knownLists: readonly string[]): Field[
           options: ENTRY_KINDS.map((name) => [name, entryKinds[name]]),
         },
         { name: 'value', label: t.entryValue, kind: 'text', lengthMax: 256 },
-        { name: 'note', label: t.note, kind: 'text', lengthMax: 200, optional: true },
+        { name: 'note', label: t.note, kind: 'text', lengthMax: 200, ...spare },
       ];
     case 'reopen':
       return [reason];
@@ -319,7 +322,10 @@ function FieldInput(props: {
   const listId = known === undefined || known.length === 0 ? undefined : `known-${name}`;
   return (
     <div class="field">
-      <label for={id}>{label}</label>
+      <span>
+        <label for={id}>{label}</label>
+        {field.saysOptional && <span class="hint beside">{messages.value.cases.optional}</span>}
+      </span>
       {kind === 'select' && (
         <select id={id} name={name} value={value} onChange={given}>
           {options.map(([option, text]) => (

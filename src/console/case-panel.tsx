@@ -195,15 +195,36 @@ function Facts({ found }: { found: CaseDetail }) {
   const t = messages.value.cases;
   const f = format.value;
   const { sla, key, closing } = found;
+  const leftMs = (sla.dueAt ?? 0) - now.value;
+  // A masked number names nobody; its reference does, and there is one for the first of them.
+  const subscribers =
+    found.subscriberRef === undefined
+      ? found.servedMsisdns.map((number) => ({ number, msisdn: number }))
+      : [{ number: found.servedMsisdn ?? '', msisdn: found.subscriberRef }];
   return (
     <dl class="facts">
-      <Fact name={keyTypeName(key.type)}>
-        <code>{key.value}</code>
-      </Fact>
+      {(key.type !== 'subscriber' || subscribers.length === 0) && (
+        <Fact name={keyTypeName(key.type)}>
+          <code>{key.value}</code>
+        </Fact>
+      )}
+      {subscribers.length > 0 && (
+        <Fact name={keyTypeName('subscriber')}>
+          <span class="subscribers">
+            {subscribers.map(({ number, msisdn }) => (
+              <a key={msisdn} class="number" href={formatPlace({ ...place.value, ...NO_OPENED, page: 'desk', msisdn })}>
+                {number}
+              </a>
+            ))}
+          </span>
+        </Fact>
+      )}
       <Fact name={t.assignee}>{found.assignee === null ? t.nobody : <bdi>{found.assignee}</bdi>}</Fact>
       {sla.dueAt !== null && (
         <Fact name={t.due}>
-          <span class={sla.dueAt < now.value ? 'alarming' : ''}>{f.dateTime(sla.dueAt)}</span>
+          <span class={leftMs < 0 ? 'alarming' : ''}>
+            {t.dueAt(f.dateTime(sla.dueAt), leftMs < 0 ? t.overdueBy(f.span(-leftMs)) : t.dueIn(f.span(leftMs)))}
+          </span>
         </Fact>
       )}
       <Fact name={t.openedAt}>{f.dateTime(found.openedAt)}</Fact>
@@ -246,7 +267,7 @@ function Offers({ found }: { found: CaseDetail }) {
                   {t.cost}
                 </th>
                 <th scope="col">{t.agent}</th>
-                <th scope="col">{t.openedAt}</th>
+                <th scope="col">{t.recordedAt}</th>
               </tr>
             </thead>
             <tbody>
@@ -256,7 +277,7 @@ function Offers({ found }: { found: CaseDetail }) {
                     <code>{offer.offerId}</code>
                   </th>
                   <td>{messages.value.offerResults[offer.result as 'made']}</td>
-                  <td class="numeric">{offer.cost === null ? '–' : f.decimal(offer.cost, 2)}</td>
+                  <td class="numeric">{offer.cost === null ? '–' : f.value(offer.cost, 'currency')}</td>
                   <td>
                     <bdi>{offer.by}</bdi>
                   </td>
@@ -272,7 +293,7 @@ function Offers({ found }: { found: CaseDetail }) {
           <Fact name={t.offer}>
             <code>{closing.offerId}</code>
           </Fact>
-          {closing.cost !== null && <Fact name={t.cost}>{f.decimal(closing.cost, 2)}</Fact>}
+          {closing.cost !== null && <Fact name={t.cost}>{f.value(closing.cost, 'currency')}</Fact>}
         </dl>
       )}
       {promises.length > 0 && (
@@ -284,7 +305,7 @@ function Offers({ found }: { found: CaseDetail }) {
                 <bdi>
                   {promise.amount === null
                     ? t.promiseUntil(f.day(promise.promiseAt), promise.by)
-                    : t.promiseOf(f.decimal(promise.amount, 2), f.day(promise.promiseAt), promise.by)}
+                    : t.promiseOf(f.value(promise.amount, 'currency'), f.day(promise.promiseAt), promise.by)}
                 </bdi>
               </li>
             ))}
@@ -395,8 +416,7 @@ function Timeline({ found }: { found: CaseDetail }) {
           <li key={sequence} class={effect === 'applied' ? '' : 'void'}>
             <time dateTime={new Date(at).toISOString()}>{f.dateTime(at)}</time>
             <p>
-              <span class="who">{event.by === UNNAMED ? t.unnamed : event.by}</span>{' '}
-              {messages.value.caseEvents[event.type]}
+              <span class="who">{event.by === UNNAMED ? t.unnamed : event.by}</span> {deedOf(event)}
               {effect !== 'applied' && <span class="muted"> {effect === 'undone' ? t.undone : t.noEffect}</span>}
             </p>
             {detailOf(event) !== '' && <p class="said">{detailOf(event)}</p>}
@@ -405,6 +425,11 @@ function Timeline({ found }: { found: CaseDetail }) {
       </ol>
     </section>
   );
+}
+
+function deedOf(event: CaseEvent): string {
+  const { caseDeeds } = messages.value;
+  return event.type === 'assign' && event.assignee === null ? caseDeeds.unassign : caseDeeds[event.type];
 }
 
 /** What an event says beside its type. */
@@ -434,8 +459,10 @@ function detailOf(event: CaseEvent): string {
       return event.reason;
     case 'offer':
       return messages.value.cases.offerResult(event.offerId, messages.value.offerResults[event.result]);
-    case 'promise':
-      return f.day(event.promiseAt);
+    case 'promise': {
+      const day = f.day(event.promiseAt);
+      return event.amount === undefined ? day : messages.value.cases.promised(f.value(event.amount, 'currency'), day);
+    }
     case 'action':
       return actionName(event.action);
     case 'listEntry':

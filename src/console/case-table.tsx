@@ -67,6 +67,7 @@ export interface CaseTableProps {
   onChooseAll(all: boolean): void;
   onToggle(group: string): void;
   onMove(step: number): void;
+  onUnderFocus(index: number): void;
   onEnd(): void;
 }
 
@@ -116,6 +117,7 @@ export function CaseTable(props: CaseTableProps) {
         return <Row place={where} row={row} chosen={isChosen} address={address} onOpen={open} onChoose={choose} />;
       }}
       onMove={props.onMove}
+      onUnderFocus={props.onUnderFocus}
       onEnd={props.onEnd}
     />
   );

@@ -1,4 +1,5 @@
 /** What narrows the list of cases and says what stands in it; all of it is in the address. */
+import { useEffect, useRef } from 'preact/hooks';
 import { type Desk, SEVERITIES, type Severity } from '../alerts/alert.ts';
 import { Choice, SearchField } from './list-page.tsx';
 import { messages } from './locale.ts';
@@ -37,6 +38,28 @@ export interface CaseToolbarProps {
 
 export function CaseToolbar(props: CaseToolbarProps) {
   const t = messages.value.cases;
+  const more = useRef<HTMLDetailsElement>(null);
+  // What lies over the list goes away as every menu does: with Escape, and with a click or the focus elsewhere.
+  useEffect(() => {
+    const closeOutside = ({ target }: Event): void => {
+      if (more.current?.open && !more.current.contains(target as Node)) more.current.open = false;
+    };
+    const closeWithKey = (event: KeyboardEvent): void => {
+      if (event.key !== 'Escape' || !more.current?.open || document.querySelector('dialog[open]') !== null) return;
+      // Before the page takes it for the panel.
+      event.stopPropagation();
+      more.current.open = false;
+      more.current.querySelector('summary')?.focus();
+    };
+    document.addEventListener('pointerdown', closeOutside);
+    document.addEventListener('focusin', closeOutside);
+    document.addEventListener('keydown', closeWithKey, true);
+    return () => {
+      document.removeEventListener('pointerdown', closeOutside);
+      document.removeEventListener('focusin', closeOutside);
+      document.removeEventListener('keydown', closeWithKey, true);
+    };
+  }, []);
   const { cases: filters, filters: shared } = place.value;
   const change = (next: Partial<CaseFilters>): void => go({ cases: { ...filters, ...next } }, 'replace');
   const { age, from, to } = filters.time;
@@ -92,7 +115,7 @@ export function CaseToolbar(props: CaseToolbarProps) {
         options={CASE_GROUP_CHOICES.map((by) => [by, t.groups[by]])}
         onChoose={(group) => go({ cases: { ...filters, group }, openGroup: '' }, 'replace')}
       />
-      <details class="more-filters">
+      <details class="more-filters" ref={more}>
         <summary class="button">{t.moreFilters(narrowed + marked)}</summary>
         <div class="popover">
           <Choice

@@ -112,6 +112,9 @@ export function CasesPage({ desk }: { desk: Desk }) {
   const caseIndex = active === '' || (by !== '' && groupAt < 0) ? -1 : indexOf(active);
   const activeIndex =
     caseIndex >= 0 ? caseIndex + groupAt + 1 : table.findIndex((row) => isCaseGroup(row) && caseRowId(row) === active);
+  /** Where the active row stood last: what is done leaves the list, and what comes next stands there then. */
+  const lastAt = useRef(-1);
+  if (activeIndex >= 0) lastAt.current = activeIndex;
   const chosenRows = chosen.size === 0 ? [] : rows.filter(({ caseId }) => chosen.has(caseId));
   /** What an action is about: what is chosen, else the case that is open or highlighted. */
   const subject = chosenRows.length > 0 ? chosenRows : rows.slice(Math.max(0, caseIndex), caseIndex + 1);
@@ -120,13 +123,18 @@ export function CasesPage({ desk }: { desk: Desk }) {
     setChosen(ids);
     setChoosesAll(false);
   };
-  useEffect(() => choose(new Set()), [asked, openGroup]);
+  useEffect(() => {
+    choose(new Set());
+    if (activeIndex < 0) lastAt.current = -1;
+  }, [asked, openGroup]);
 
   const open = (caseId: string): void => {
     setHighlighted(caseId);
     go({ caseId }, panelOpen ? 'replace' : 'push');
   };
   const close = (): void => {
+    const next = activeIndex < 0 && lastAt.current >= 0 ? table[Math.min(lastAt.current, table.length - 1)] : undefined;
+    if (next !== undefined) setHighlighted(caseRowId(next));
     go({ caseId: '' });
     setFocusRequests((count) => count + 1);
   };
@@ -144,7 +152,8 @@ export function CasesPage({ desk }: { desk: Desk }) {
     return () => stopped.abort();
   }, [desk, alertId]);
   const move = (step: number): void => {
-    const target = table[stepFrom(activeIndex, step, table.length)];
+    const from = activeIndex < 0 && lastAt.current >= 0 ? lastAt.current - (step > 0 ? 1 : 0) : activeIndex;
+    const target = table[stepFrom(from, step, table.length)];
     // Beside the panel one goes from case to case; a group is none.
     if (target === undefined || (panelOpen && isCaseGroup(target))) return;
     const to = caseRowId(target);
@@ -264,6 +273,9 @@ export function CasesPage({ desk }: { desk: Desk }) {
             onToggle={toggleGroup}
             onChooseAll={(all) => choose(new Set(all ? rows.map(({ caseId }) => caseId) : []))}
             onMove={move}
+            onUnderFocus={(index) => {
+              if (!panelOpen) setHighlighted(caseRowId(table[index]!));
+            }}
             onEnd={more}
           />
           {table.length === 0 && failure === '' && (

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { Icon } from './icons.tsx';
 
 /** Closes the dialog that the button stands in. */
@@ -19,9 +19,25 @@ export function Dialog(props: {
 }) {
   const { id, title, wide = false, dismiss, onClose, children } = props;
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  const isGone = useRef(false);
+  useLayoutEffect(() => {
+    const shown = dialog.current!;
+    shown.showModal();
+    // The browser would begin at the cross, and the first key pressed there is one that closes.
+    shown.querySelector<HTMLElement>('form :is(input, select, textarea):enabled')?.focus();
+    return () => {
+      // Taken off the page while open it would keep the focus, and leave it nowhere.
+      isGone.current = true;
+      shown.close();
+    };
+  }, []);
   return (
-    <dialog ref={dialog} class={wide ? 'case-dialog wide' : 'case-dialog'} aria-labelledby={id} onClose={onClose}>
+    <dialog
+      ref={dialog}
+      class={wide ? 'case-dialog wide' : 'case-dialog'}
+      aria-labelledby={id}
+      onClose={() => isGone.current || onClose()}
+    >
       <header>
         <h2 id={id}>{title}</h2>
         {dismiss !== undefined && (

@@ -57,6 +57,8 @@ export interface ListTableProps {
   topRequests?: number;
   row(place: RowPlace): VNode;
   onMove(step: number): void;
+  /** Another row has come to stand where the focus is: rows are drawn by place, and the focus keeps its own. */
+  onUnderFocus?(index: number): void;
   /** Whether a person's hand is on the list: pointer over the rows, scrolled away from the top, or the focus in a row. */
   onTouched?(touched: Partial<Touched>): void;
   /** Called while the end of what has been read is in sight: the last row, or the one before `readTo`. */
@@ -105,6 +107,19 @@ export function ListTable(props: ListTableProps) {
     else if (bottomPx > scrollTop) scroller.current!.scrollTop = bottomPx;
     scroller.current?.querySelector<HTMLElement>(ACTIVE_CONTROL)?.focus({ preventScroll: true });
   }, [props.focusRequests]);
+
+  const focusedKey = useRef<string | number>(undefined);
+  const focusedIndex = (): number => {
+    const row = scroller.current?.querySelector('tbody tr[aria-rowindex]:focus-within');
+    return Number(row?.getAttribute('aria-rowindex') ?? 1) - 2;
+  };
+  useLayoutEffect(() => {
+    if (focusedKey.current === undefined || props.onUnderFocus === undefined) return;
+    const index = focusedIndex();
+    const key = index >= 0 && index < count ? keyOf(index) : undefined;
+    if (key !== undefined && key !== focusedKey.current) props.onUnderFocus(index);
+    focusedKey.current = key;
+  });
 
   useEffect(() => {
     if ((props.topRequests ?? 0) > 0) scroller.current?.scrollTo({ top: 0 });
@@ -169,7 +184,11 @@ export function ListTable(props: ListTableProps) {
           onPointerMove={(event) => {
             if (event.pointerType === 'mouse') props.onTouched?.({ pointer: true });
           }}
-          onFocusIn={() => props.onTouched?.({ focused: true })}
+          onFocusIn={() => {
+            const index = focusedIndex();
+            focusedKey.current = index >= 0 && index < count ? keyOf(index) : undefined;
+            props.onTouched?.({ focused: true });
+          }}
           onFocusOut={(event) => {
             if (!event.currentTarget.contains(event.relatedTarget as Node | null))
               props.onTouched?.({ focused: false });

@@ -14,7 +14,8 @@ const REASON_MAX = 500;
 export function RuleSnooze({ found, onAct }: { found: CaseDetail; onAct(event: CaseEventInput): void }) {
   const t = messages.value.ruleSnooze;
   const f = format.value;
-  const [ruleId, setRuleId] = useState('');
+  // The one rule of a case is the one that is meant.
+  const [ruleId, setRuleId] = useState(found.ruleIds.length === 1 ? found.ruleIds[0]! : '');
   const [days, setDays] = useState(7);
   const [reason, setReason] = useState('');
   const [preview, setPreview] = useState<SnoozePreview>();
