@@ -121,11 +121,15 @@ export function getAlerts(filter: AlertListFilter, cursor: string | null, signal
   return get(`v1/alerts?${query}`, signal) as Promise<AlertPage>;
 }
 
-const RESOLVED_ALERTS_MAX = 50;
+const SUBSCRIBER_ALERTS_MAX = 50;
 
-/** The newest alerts of a subscriber, of all desks that one may see, whose condition holds no more. */
-export function getResolvedAlerts(servedMsisdn: string, signal?: AbortSignal): Promise<AlertPage> {
-  const query = new URLSearchParams({ servedMsisdn, status: 'resolved', limit: String(RESOLVED_ALERTS_MAX) });
+/** The newest alerts of a subscriber, of all desks that one may see, whose condition holds or holds no more. */
+export function getAlertsOf(
+  servedMsisdn: string,
+  status: AlertData['status'],
+  signal?: AbortSignal,
+): Promise<AlertPage> {
+  const query = new URLSearchParams({ servedMsisdn, status, limit: String(SUBSCRIBER_ALERTS_MAX) });
   return get(`v1/alerts?${query}`, signal) as Promise<AlertPage>;
 }
 

@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { AlertData } from '../alerts/alert.ts';
 import { completeAlert } from './alert-intake.ts';
-import { ApiError, getResolvedAlerts } from './api.ts';
+import { ApiError, getAlertsOf } from './api.ts';
 import { SeverityIcon } from './icons.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
@@ -25,7 +25,7 @@ function Alerts({ subscriber }: { subscriber: string }) {
   const [failure, setFailure] = useState('');
   useEffect(() => {
     const stopped = new AbortController();
-    getResolvedAlerts(subscriber, stopped.signal).then(
+    getAlertsOf(subscriber, 'resolved', stopped.signal).then(
       ({ alerts, next }) => {
         setFound({ alerts: alerts.map(completeAlert), isAll: next === null });
         setFailure('');

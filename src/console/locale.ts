@@ -164,6 +164,10 @@ function createFormat(language: Locale, timeZone: string): Format {
     return byteUnits[step]!(scaled);
   };
 
+  /** A day of another year without its year would be read as one of this. */
+  const moment = (atMs: number): string =>
+    Math.abs(now.peek() - atMs) < 180 * DAY_MS ? dayAndClock(atMs) : yearAndDay(atMs);
+
   return {
     number,
     decimal,
@@ -177,7 +181,7 @@ function createFormat(language: Locale, timeZone: string): Format {
     time(atMs) {
       const ageMs = Math.abs(now.peek() - atMs);
       if (ageMs < DAY_MS / 2) return clock(atMs);
-      return ageMs < 180 * DAY_MS ? dayAndClock(atMs) : yearAndDay(atMs);
+      return moment(atMs);
     },
     dateTime: (atMs) => CATALOGUES[language].timeIn(atSecond(atMs), zoneAt(atMs)),
     second: atSecond,
@@ -205,7 +209,7 @@ function createFormat(language: Locale, timeZone: string): Format {
       if (typeof value === 'string') return value;
       if (unitName === 's') return duration(value);
       if (unitName === 'ms') return millisecond(value);
-      if (unitName === 'time') return dayAndClock(value);
+      if (unitName === 'time') return moment(value);
       if (unitName === 'km/h') return speed(value);
       if (unitName === 'bytes') return bytes(value);
       if (unitName === 'currency') return money(value);

@@ -1,7 +1,8 @@
 /** The subscriber of the open panel, asked for again every few seconds while it is open. */
 import { useEffect, useState } from 'preact/hooks';
 import type { SubscriberView } from '../http/schemas.ts';
-import { ApiError, getSubscriber } from './api.ts';
+import { ApiError, getAlertsOf, getSubscriber } from './api.ts';
+import { may } from './session.ts';
 
 /** Windows move with every record; a person reading them is served well by a new figure every five seconds. */
 const REFRESH_MS = 5_000;
@@ -26,7 +27,18 @@ export function useSubscriber(msisdn: string, revision: number): SubscriberState
     let timer: ReturnType<typeof setTimeout> | undefined;
     const refresh = async (): Promise<void> => {
       try {
-        const view = await getSubscriber(msisdn, asked.signal);
+        const [known, firing] = await Promise.all([
+          getSubscriber(msisdn, asked.signal),
+          may('listAlerts') ? getAlertsOf(msisdn, 'firing', asked.signal) : { alerts: [] },
+        ]);
+        // The engine looks where the subscriber's own windows are; an alert about a destination or a handset of theirs is elsewhere.
+        const others = firing.alerts
+          .filter(({ alertId }) => known.openAlerts.every((open) => open.alertId !== alertId))
+          .map(({ alertId, ruleId, severity, desk, eventTime }) => ({
+            ...{ alertId, ruleId, severity, desk },
+            since: eventTime,
+          }));
+        const view = { ...known, openAlerts: [...known.openAlerts, ...others] };
         setState({ msisdn, view, unknown: false, error: '' });
       } catch (error) {
         if (asked.signal.aborted) return;
