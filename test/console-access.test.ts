@@ -115,6 +115,17 @@ describe.skipIf(chromiumPath === undefined)('signing in (skipped where no Chromi
     await comesIn('mei', PASSWORD);
     await page.locator('.connection.live').waitFor();
     await expect.poll(links).toEqual(['Retention', 'Rules', 'Operations']);
+    // An address that somebody else has sent says why there is nothing to see.
+    for (const [address, says] of [
+      ['audit', 'This page is not open to your roles.'],
+      ['admin', 'This page is not open to your roles.'],
+      ['desk/fraud', 'This desk is not one of yours.'],
+    ] as const) {
+      await page.goto(`${server.http}/#/${address}`);
+      await page.locator('main').getByText(says).waitFor();
+      await page.locator('.connection').getByText('Live', { exact: true }).first().waitFor();
+    }
+    await page.goto(`${server.http}/#/desk/retention`);
     await expect.poll(() => page.locator('table.alerts tbody a').count()).toBe(1);
     await page.locator('.signed-in button').click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();

@@ -135,7 +135,7 @@ describe.skipIf(chromiumPath === undefined)('rules in the console (skipped where
     expect(await seriousViolations(lin)).toEqual([]);
     await lin.getByRole('button', { name: 'Band 1: Keep' }).click();
     await lin.getByRole('button', { name: 'Band 2: Remove' }).click();
-    await lin.getByText('A higher value means fewer alerts.').waitFor();
+    await lin.getByText('Higher: fewer alerts').waitFor();
 
     await lin.getByRole('button', { name: 'Check and run its tests' }).click();
     await lin.locator('.diff .added', { hasText: 'least: 5' }).waitFor();

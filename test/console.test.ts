@@ -194,6 +194,10 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     await panel(page).getByText('Panes as a table').click();
     expect(await panel(page).getByRole('cell', { name: '300s', exact: true }).count()).toBe(12);
     expect(await panel(page).locator('details tbody tr').count()).toBe(60);
+    // An alert about a destination of theirs is one of theirs.
+    const toOne = makeAlert({ key: { type: 'pair', value: `${servedMsisdn}>371` }, servedMsisdn });
+    await publish(toOne);
+    await panel(page).locator(`.open-alerts a[href*="${toOne.alertId}"]`).waitFor();
     // The same subscriber without an alert, by way of the search.
     await panel(page).getByRole('button', { name: 'Close' }).click();
     await page.getByRole('searchbox').fill(servedMsisdn);
@@ -219,6 +223,49 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     await page.goto(`${server.url}/#/desk/fraud?lang=en&alert=${other.alertId}`);
     await panel(page).getByText('Earlier alerts').click();
     await panel(page).getByText('No earlier alerts are kept').waitFor();
+  });
+
+  test('a day of another year says its year', async () => {
+    const years = 2 * 366 * 86_400_000;
+    const evidence = [
+      { feature: 'activatedAt', window: '', value: Date.now() - years, threshold: '', unit: 'time' },
+      { feature: 'contractEnd', window: '', value: Date.now() - 3 * 86_400_000, threshold: '', unit: 'time' },
+    ];
+    const alert = makeAlert({ evidence });
+    await publish(alert);
+    const page = await open(`#/desk/fraud?lang=en&alert=${alert.alertId}`);
+    const cells = panel(page).locator('table.evidence tbody tr');
+    await cells.filter({ hasText: String(new Date(Date.now() - years).getFullYear()) }).waitFor();
+    await cells.filter({ hasText: /\d\d:\d\d/ }).waitFor();
+    expect(await cells.count()).toBe(2);
+  });
+
+  test.each(['en', 'zh-CN'])(
+    '%s: on a small screen the filters take one line, and no row of tiles has a hole',
+    async (language) => {
+      await publish(makeAlert({ severity: 'critical' }));
+      const page = await open(`#/desk/fraud?lang=${language}`);
+      await page.setViewportSize({ width: 1280, height: 800 });
+      for (const address of ['desk/fraud', 'cases/fraud']) {
+        await page.goto(`${server.url}/#/${address}?lang=${language}`);
+        await page.locator('.toolbar').waitFor();
+        await expect.poll(async () => (await page.locator('.toolbar').boundingBox())!.height).toBeLessThan(50);
+      }
+      await page.goto(`${server.url}/#/operations?lang=${language}`);
+      await page.locator('.tiles > div').first().waitFor();
+      const ends = await page
+        .locator('.tiles > div')
+        .evaluateAll((tiles) => tiles.map((tile) => Math.round(tile.getBoundingClientRect().right)));
+      expect(ends.at(-1)).toBe(Math.max(...ends));
+    },
+  );
+
+  test('an address with nothing behind it says so, or leads to where there is something', async () => {
+    const page = await open('#/admin?lang=en');
+    await page.locator('main').getByText('ringfence users add NAME --role admin').waitFor();
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.goto(`${server.url}/#/records/fraud?lang=en`);
+    await page.getByRole('table', { name: 'Alerts of the Fraud desk' }).waitFor();
   });
 
   test('a revision replaces its row where it stands', async () => {

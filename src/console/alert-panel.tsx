@@ -207,8 +207,10 @@ function AlertFacts({ alert }: { alert: AlertData }) {
         <Fact name={t.observedSince}>{f.dateTime(alert.observedSince)}</Fact>
         <Fact name={t.revision}>{f.number(alert.revision)}</Fact>
         <Fact name={t.alertId}>
-          <code>{alert.alertId}</code>
-          <CopyButton text={alert.alertId} />
+          <span class="whole-id">
+            <code>{alert.alertId}</code>
+            <CopyButton text={alert.alertId} />
+          </span>
         </Fact>
       </dl>
     </>

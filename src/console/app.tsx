@@ -35,6 +35,12 @@ export function App() {
   const main = useRef<HTMLElement>(null);
   /** Where nobody has to sign in, there is nobody to administer. */
   const isSignedIn = session.value?.signIn === 'required';
+  const isNotOpen =
+    (page === 'rules' && !may('listRules')) ||
+    (page === 'lists' && !may('getListRows')) ||
+    (page === 'deadletters' && !may('listDeadLetters')) ||
+    (page === 'audit' && !may('listAudit')) ||
+    (page === 'admin' && isSignedIn && !may('listUsers'));
   return (
     <div class="app">
       <button type="button" class="skip-link" onClick={() => main.current?.focus()}>
@@ -116,6 +122,12 @@ export function App() {
         {page === 'deadletters' && may('listDeadLetters') && <DeadLettersPage />}
         {page === 'audit' && may('listAudit') && <AuditPage />}
         {page === 'admin' && isSignedIn && may('listUsers') && <AdminPage />}
+        {page === 'admin' && !isSignedIn && (
+          <p class="note elsewhere">
+            {t.nav.nobodyYet} <code>ringfence users add NAME --role admin</code>
+          </p>
+        )}
+        {isNotOpen && <p class="note elsewhere">{t.nav.notOpen}</p>}
         {page === 'operations' && <OperationsPage />}
       </main>
       <ShortcutsDialog />

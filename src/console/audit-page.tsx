@@ -84,6 +84,7 @@ export function AuditPage() {
                 ))}
               </tbody>
             </table>
+            {entries.length === 0 && !loading && failure === '' && <p class="note elsewhere">{t.empty}</p>}
             {next !== null && entries.length < ENTRIES_MAX && (
               <p class="more">
                 <button type="button" class="button" disabled={loading} onClick={() => void read(next)}>

@@ -3,6 +3,7 @@ import { Icon } from './icons.tsx';
 import { feedState, liveDesks, retryFeed } from './live-alerts.ts';
 import { format, messages, now } from './locale.ts';
 import { place } from './location.ts';
+import { ownDesks } from './session.ts';
 
 /** A server that restarts is back within this; a banner for less would only startle. */
 const STALE_AFTER_MS = 5_000;
@@ -18,7 +19,7 @@ export function ConnectionState() {
   else if (state.kind === 'waiting') {
     const leftSec = Math.ceil((state.retryAt - now.value) / 1000);
     [look, text] = ['offline', leftSec > 0 ? t.waiting(format.value.seconds(leftSec)) : t.reconnecting];
-  } else if (place.value.page === 'desk' && desk.loading.value) {
+  } else if (place.value.page === 'desk' && ownDesks().includes(place.value.desk) && desk.loading.value) {
     desk.version.value;
     [look, text] = ['connecting', t.loading(format.value.number(desk.queue.counts().total))];
   }

@@ -231,8 +231,10 @@ function parsePlace(hash: string): Place {
   const [, page, desk] = path.split('/');
   const query = new URLSearchParams(queryText);
   const text = (name: string): string => (query.get(name) ?? '').slice(0, TEXT_MAX);
+  // Records are always those of somebody or of an alert.
+  const isOfNobody = page === 'records' && text('subscriber') === '' && text('alert') === '';
   return {
-    page: oneOf(PAGES, page) ?? 'desk',
+    page: (isOfNobody ? undefined : oneOf(PAGES, page)) ?? 'desk',
     desk: oneOf(DESKS, desk) ?? 'fraud',
     filters: {
       severities: SEVERITIES.filter((severity) => text('severity').split(',').includes(severity)),

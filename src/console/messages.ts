@@ -24,6 +24,9 @@ export const en = {
     audit: 'Audit',
     admin: 'Administration',
     notYours: 'This desk is not one of yours.',
+    notOpen: 'This page is not open to your roles.',
+    nobodyYet:
+      'Nobody has to sign in here yet, so there is nobody to administer. The first person is made on the server:',
     criticalFiring: (count: string) => `${count} critical firing`,
   },
 
@@ -91,6 +94,7 @@ export const en = {
     more: (count: string) => `and ${count} more`,
     older: 'Show older ones',
     loading: 'Loading',
+    empty: 'Nothing has been written yet.',
     shown: (count: string) => `${count} shown`,
     failed: (detail: string) => `That did not work: ${detail}`,
   },

@@ -37,6 +37,9 @@ export interface PlotOptions {
 const INTEGER_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 /** Times in epoch ms, then one column a series; null is a gap. */
+/** Over the first seconds of a line its times would all be the same one. */
+const LINE_SPAN_MIN_MS = 60_000;
+
 export type PlotData = [number[], ...(number | null)[][]];
 
 export interface Plot {
@@ -81,7 +84,8 @@ export function createPlot(host: HTMLElement, options: PlotOptions): Plot {
       scales: {
         x: {
           time: true,
-          range: (_plot, min, max) => (barMs > 0 ? [min - barMs / 2, max + barMs / 2] : [min, Math.max(max, min + 1)]),
+          range: (_plot, min, max) =>
+            barMs > 0 ? [min - barMs / 2, max + barMs / 2] : [Math.min(min, max - LINE_SPAN_MIN_MS), max],
         },
         y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.12 : 1] },
       },

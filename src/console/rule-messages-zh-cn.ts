@@ -29,7 +29,7 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
   statusNote: {
     experimental: '与其他规则并行运行，其告警不进入任何工作台。',
     test: '已生效，密切观察中。',
-    stable: '已生效。',
+    stable: '告警进入工作台。',
     deprecated: '已生效，即将移除。',
     off: '不运行，也不保留窗口；未结束的告警将被解除。',
   },
@@ -68,8 +68,8 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
     km: '公里',
     'km/h': '公里/小时',
   },
-  raising: { fewer: '取值越高，告警越少。', more: '取值越高，告警越多。' },
-  inBands: (bands) => `用于等级：${bands}。`,
+  raising: { fewer: '越高告警越少', more: '越高告警越多' },
+  inBands: (bands) => `用于等级 ${bands}`,
   valuesToAsk: '条件可用的值',
   overWindow: (window) => `${window}内`,
   bandName: (index) => `等级 ${index}`,
@@ -97,7 +97,7 @@ export const ruleMessagesZhCn: typeof ruleMessages = {
   checking: '检查中',
   wrong: '草稿尚有错误。',
   nothingChanged: '目前没有任何改动。',
-  right: '草稿正确。',
+  right: '草稿可以提交。',
 
   changes: '变更内容',
   noChanges: '没有差异。',

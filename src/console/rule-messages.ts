@@ -27,7 +27,7 @@ export const ruleMessages = {
   statusNote: {
     experimental: 'Runs beside the others; its alerts go to no desk.',
     test: 'Live, and watched closely.',
-    stable: 'Live.',
+    stable: 'Its alerts go to the desk.',
     deprecated: 'Live, and soon to be removed.',
     off: 'Does not run and keeps no windows; its open alerts are resolved.',
   },
@@ -66,8 +66,8 @@ export const ruleMessages = {
     km: 'km',
     'km/h': 'km/h',
   },
-  raising: { fewer: 'A higher value means fewer alerts.', more: 'A higher value means more alerts.' },
-  inBands: (bands: string) => `Bands: ${bands}.`,
+  raising: { fewer: 'Higher: fewer alerts', more: 'Higher: more alerts' },
+  inBands: (bands: string) => `Bands ${bands}`,
   valuesToAsk: 'Values that conditions may ask',
   overWindow: (window: string) => `within ${window}`,
   bandName: (index: string) => `Band ${index}`,
@@ -95,7 +95,7 @@ export const ruleMessages = {
   checking: 'Checking',
   wrong: 'The draft is not right yet.',
   nothingChanged: 'Nothing is changed so far.',
-  right: 'The draft is right.',
+  right: 'The draft can be proposed.',
 
   changes: 'What changes',
   noChanges: 'No difference.',

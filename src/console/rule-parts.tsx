@@ -92,8 +92,8 @@ export function Effect({
           {isRead && ` = ${f.value(value, unit)}`}
         </span>
       )}
-      {raising !== '' && <span> {t.raising[raising]}</span>}
-      {bands.length > 0 && <span> {t.inBands(f.list(bands.map((index) => f.number(index + 1))))}</span>}
+      {raising !== '' && <span>{t.raising[raising]}</span>}
+      {bands.length > 0 && <span>{t.inBands(f.list(bands.map((index) => f.number(index + 1))))}</span>}
       {features.map((name) => (
         <span key={name}>
           {' '}
