@@ -1486,6 +1486,7 @@ c('C08', 'activated with an end', 'warning', [
   voice(T - 40 * DAY),
   clock(T + HOUR),
 ]);
+c('C09', 'open, but ceased', 'none', [care(T, { reason: 'quality' }), account(T + DAY, 'ceased'), clock(T + 9 * DAY)]);
 c('C09', 'one ticket twice', 'none', [
   care(T, { ticketId: 'a' }),
   care(T + DAY, { ticketId: 'a', attributes: { resolved: true } }),
