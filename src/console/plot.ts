@@ -36,10 +36,10 @@ export interface PlotOptions {
 
 const INTEGER_STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
-/** Times in epoch ms, then one column a series; null is a gap. */
 /** Over the first seconds of a line its times would all be the same one. */
 const LINE_SPAN_MIN_MS = 60_000;
 
+/** Times in epoch ms, then one column a series; null is a gap. */
 export type PlotData = [number[], ...(number | null)[][]];
 
 export interface Plot {
