@@ -30,9 +30,14 @@ type Value = number | string | boolean;
 
 const UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
 const durationOf = (text: string): number => {
+  const known = durations.get(text);
+  if (known !== undefined) return known;
   const unit = text.replace(/[0-9.]/g, '');
-  return Number(text.slice(0, text.length - unit.length)) * UNITS[unit]!;
+  const duration = Number(text.slice(0, text.length - unit.length)) * UNITS[unit]!;
+  durations.set(text, duration);
+  return duration;
 };
+const durations = new Map<string, number>();
 const listOf = <T>(value: T | T[] | undefined): T[] | undefined =>
   value === undefined ? undefined : Array.isArray(value) ? value : [value];
 
@@ -163,8 +168,14 @@ function triggersOf(rule: Rule): { on: SeenType[]; where: string | undefined }[]
   return aggregatesOf(rule).map(([, feature]) => filterOf(rule, feature));
 }
 
-const aggregatesOf = (rule: Rule): [string, RuleFeature][] =>
-  Object.entries(rule.features ?? {}).filter(([, feature]) => feature.aggregate !== undefined);
+const aggregatesOf = (rule: Rule): [string, RuleFeature][] => {
+  const found =
+    aggregates.get(rule) ??
+    Object.entries(rule.features ?? {}).filter(([, feature]) => feature.aggregate !== undefined);
+  aggregates.set(rule, found);
+  return found;
+};
+const aggregates = new WeakMap<Rule, [string, RuleFeature][]>();
 
 const takes = (filter: { on: SeenType[]; where: string | undefined }, record: UsageRecord): boolean =>
   filter.on.includes(record.recordType) && recordHolds(filter.where, record);
@@ -518,13 +529,19 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   const rulesOf = (type: string): Rule[] => rules.filter(({ key }) => key === type);
   const usesKnownFor = (type: string): boolean => rulesOf(type).some((rule) => textOf(rule).includes('knownFor'));
 
-  const idleMs = (type: string): number =>
-    usesKnownFor(type) || rulesOf(type).some(ofLedger)
-      ? Number.POSITIVE_INFINITY
-      : Math.max(
-          0,
-          ...rulesOf(type).flatMap((rule) => aggregatesOf(rule).map(([, feature]) => memoryOf(feature).retention)),
-        );
+  /** How long a key of the type is kept without records; empty again when rules are swapped. */
+  const idle = new Map<string, number>();
+  const idleMs = (type: string): number => {
+    const known = idle.get(type);
+    if (known !== undefined) return known;
+    const retentions = rulesOf(type).flatMap((rule) =>
+      aggregatesOf(rule).map(([, feature]) => memoryOf(feature).retention),
+    );
+    const forEver = usesKnownFor(type) || rulesOf(type).some(ofLedger);
+    const longest = forEver ? Number.POSITIVE_INFINITY : Math.max(0, ...retentions);
+    idle.set(type, longest);
+    return longest;
+  };
 
   /** The longest window that takes the record: what is older than that, by the clock of its subscriber, is late. */
   const lateAfter = (record: UsageRecord): number => {
@@ -753,9 +770,12 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
   const settleAll = (): void => {
     for (;;) {
       let first: Key | undefined;
-      for (const key of keys.values()) if (first === undefined || dueOf(key) < dueOf(first)) first = key;
-      if (first === undefined || dueOf(first) > watermark()) return;
-      const time = dueOf(first);
+      let time = Number.POSITIVE_INFINITY;
+      for (const key of keys.values()) {
+        const due = dueOf(key);
+        if (first === undefined || due < time) [first, time] = [key, due];
+      }
+      if (first === undefined || time > watermark()) return;
       settle(first, time);
       for (let next = pending.shift(); next !== undefined; next = pending.shift()) takeIn(next, false, time);
     }
@@ -868,6 +888,7 @@ export function createOracle(first: readonly Rule[], options: { latenessMs: numb
         began.set(id, Math.max(0, newest));
       }
       rules = next;
+      idle.clear();
     },
     tick(eventTime) {
       newest = Math.max(newest, eventTime);
