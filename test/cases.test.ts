@@ -341,8 +341,11 @@ describe('cases over HTTP', () => {
       });
       expect(found.timeline.map(({ effect }) => effect)).toEqual(['applied', 'otherDesk', 'applied', 'closed']);
     });
-    const text = (await running.metrics.expose(undefined)).body;
-    expect(text).toContain('ringfence_case_feed_unreadable_total{stream="CASES"} 2');
+    // The two come after the outcome in the stream, so the case may be closed before they are read.
+    await vi.waitFor(async () => {
+      const text = (await running.metrics.expose(undefined)).body;
+      expect(text.split('\n')).toContain('ringfence_case_feed_unreadable_total{stream="CASES"} 2');
+    });
   });
 
   it.each<[string, object]>([
