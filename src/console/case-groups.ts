@@ -69,8 +69,8 @@ function inPlace(before: readonly ShownGroup[], now: readonly ShownGroup[]): Sho
 
 /** @param by empty: nothing is gathered, and nothing asked. @param reads counts up when something was done */
 export function useCaseGroups(query: CaseQuery, by: CaseGroupChoice, reads: number): CaseGroups {
-  const [shown, setShown] = useState(NOTHING);
   const asked = JSON.stringify([query, by]);
+  const [shown, setShown] = useState({ asked, ...NOTHING });
   const latest = useRef('');
   useEffect(() => {
     if (by === '') return;
@@ -78,13 +78,13 @@ export function useCaseGroups(query: CaseQuery, by: CaseGroupChoice, reads: numb
     let timer: ReturnType<typeof setTimeout> | undefined;
     const isNew = latest.current !== asked;
     latest.current = asked;
-    if (isNew) setShown(NOTHING);
+    if (isNew) setShown({ asked, ...NOTHING });
     const read = async (): Promise<void> => {
       timer = undefined;
       try {
         const { groups, more } = await getCaseGroups(query, by, stopped.signal);
         const named = groups.map((group) => ({ ...group, value: valueIn(by, group) }));
-        setShown((before) => ({ groups: inPlace(before.groups, named), more, loading: false, failure: '' }));
+        setShown((before) => ({ asked, groups: inPlace(before.groups, named), more, loading: false, failure: '' }));
       } catch (error) {
         if (stopped.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
@@ -101,5 +101,6 @@ export function useCaseGroups(query: CaseQuery, by: CaseGroupChoice, reads: numb
       stopped.abort();
     };
   }, [asked, reads]);
-  return by === '' ? NOTHING : shown;
+  // Until the effect has run, what stands here answers the question before: groups of a status would be drawn as lanes.
+  return by === '' || shown.asked !== asked ? NOTHING : shown;
 }
