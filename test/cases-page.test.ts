@@ -527,14 +527,13 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     expect(page.url()).toContain('open=%7E');
     await expect.poll(() => row(page, one.number).count()).toBe(0);
     // Groups of one kind are never drawn as groups of the next: all of a severity would be called "in no lane".
-    await page.evaluate(() => {
-      const namesTwice: string[] = [];
-      Object.assign(globalThis, { namesTwice });
+    await page.evaluate(`
+      namesTwice = [];
       new MutationObserver(() => {
         const names = [...document.querySelectorAll('.group-name')].map(({ textContent }) => textContent);
         namesTwice.push(...names.filter((each, index) => names.indexOf(each) < index));
       }).observe(document.body, { subtree: true, childList: true, characterData: true });
-    });
+    `);
     for (const [by, group] of [
       ['By subscriber', one.number],
       ['By severity', 'Critical'],
@@ -545,7 +544,7 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
       await page.getByRole('combobox', { name: 'Group by' }).selectOption(by);
       await page.getByRole('button', { name: new RegExp(`^${group} \\d+ case`) }).waitFor();
     }
-    expect(await page.evaluate(() => (globalThis as unknown as { namesTwice: string[] }).namesTwice)).toEqual([]);
+    expect(await page.evaluate('namesTwice')).toEqual([]);
     // The keyboard goes from group to group, into one and out of it.
     await page.getByRole('combobox', { name: 'Group by' }).blur();
     await page.keyboard.press('j');
