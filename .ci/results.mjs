@@ -12,7 +12,12 @@ if (command === 'failed') {
   const failed = filesOf(paths[0]).filter(({ status }) => status === 'failed');
   for (const { name } of failed) console.log(relative('.', name));
 } else {
-  const files = new Map(paths.filter(existsSync).flatMap(filesOf).map((file) => [file.name, file]));
+  const files = new Map(
+    paths
+      .filter(existsSync)
+      .flatMap(filesOf)
+      .map((file) => [file.name, file]),
+  );
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const { status, assertionResults } of files.values()) {
     // A file that could not even be loaded holds no test, yet it failed.
