@@ -30,6 +30,8 @@ const BACKOFF_FIRST_MS = 100;
 const BACKOFF_LONGEST_MS = 5_000;
 /** One attempt, from the first byte to the server's greeting. */
 const ATTEMPT_LIMIT_MS = 5_000;
+/** The last attempt begins at the limit: with less time than this it would tell of its own haste and not of the server. */
+const LAST_ATTEMPT_MS = 1_000;
 /** Pause between two attempts to reconnect, plus jitter: a restarted broker is found again in well under 5 s. */
 const RECONNECT_PAUSE_MS = 250;
 const RECONNECT_JITTER_MS = 250;
@@ -65,7 +67,7 @@ export async function connectNats(servers: string | string[], options: ConnectOp
   for (let pauseMs = BACKOFF_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, BACKOFF_LONGEST_MS)) {
     signal?.throwIfAborted();
     const dial: Dial = {};
-    const attemptMs = Math.min(ATTEMPT_LIMIT_MS, Math.max(1, deadline - performance.now()));
+    const attemptMs = Math.min(ATTEMPT_LIMIT_MS, Math.max(LAST_ATTEMPT_MS, deadline - performance.now()));
     try {
       const nc = await dialling.run(dial, () =>
         connect({
