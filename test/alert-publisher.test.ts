@@ -1,9 +1,10 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AlertData, AlertEvent } from '../src/alerts/alert.ts';
 import { type AlertPublisher, type AlertPublisherOptions, createAlertPublisher } from '../src/sinks/alert-publisher.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
@@ -236,9 +237,10 @@ describe.each(natsServers)('$name', ({ binary }) => {
       });
       // Somebody who never stops, and is ahead of the broker all the time, must not keep a checkpoint waiting.
       let id = 2;
-      for (; !drained && id < 20_000; id += 10) {
+      for (const begun = performance.now(); !drained && performance.now() - begun < 30_000; id += 10) {
         for (let i = 0; i < 10; i++) publisher.publish(alert(id + i, 1));
-        await new Promise((resolve) => setImmediate(resolve));
+        // Far ahead there is no hurry: a broker that is slow to answer gets its time, and memory stays bounded.
+        await (id < 20_000 ? nextTurn() : sleep(5));
       }
       expect(drained).toBe(true);
       expect(publisher.inFlight()).toBeGreaterThan(0);
@@ -257,10 +259,10 @@ describe.each(natsServers)('$name', ({ binary }) => {
       durable(marks);
       // Not before the broker has been heard once more.
       expect(publisher.kept()).toBe(14);
-      await vi.waitFor(() => expect(publisher.kept()).toBe(4));
+      await expect.poll(() => publisher.kept()).toBe(4);
       publisher.cut()(marks);
       durable(marks);
-      await vi.waitFor(() => expect(publisher.kept()).toBe(0));
+      await expect.poll(() => publisher.kept()).toBe(0);
     });
 
     test('what somebody else put on the subject of an alert is not overwritten', async () => {
@@ -297,13 +299,15 @@ describe.each(natsServers)('$name', ({ binary }) => {
           }
         }
         await publisher.room();
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await sleep(5);
       }
       await publisher.drained();
     })();
+    // Where the test fails before it waits for this, that is one failure and not two.
+    published.catch(() => {});
     for (let kill = 0; kill < 3; kill++) {
       const before = expected.length;
-      await vi.waitFor(() => expect(expected.length).toBeGreaterThan(before + 400));
+      await expect.poll(() => expected.length).toBeGreaterThan(before + 400);
       await broker.kill();
       broker = await startBroker({ ...named, port: broker.port, storeDir: broker.storeDir });
     }
@@ -325,7 +329,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
     await ensureStreams(nc, { partitions: 1, retentionDays });
     for (let id = 0; id < 5; id++) publisher.publish(alert(id, 1));
     publisher.cut()(await publisher.drained());
-    await vi.waitFor(() => expect(publisher.kept()).toBe(0));
+    await expect.poll(() => publisher.kept()).toBe(0);
     await broker.stop();
     cpSync(storeDir, backup, { recursive: true });
 
@@ -360,7 +364,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
 
     // Again, and a checkpoint is due while the broker is away: it must wait until what is gone is there again.
     await broker.kill();
-    await vi.waitFor(() => expect(connectionState(nc).connected()).toBe(false));
+    await expect.poll(() => connectionState(nc).connected()).toBe(false);
     rmSync(storeDir, { recursive: true });
     cpSync(backup, storeDir, { recursive: true });
     const drained = publisher.drained();
@@ -392,7 +396,7 @@ describe.each(natsServers)('$name', ({ binary }) => {
       const marks = await first.publisher.drained();
       expect(marks).toMatchObject([{ stream: 'ALERTS', sequence: 2, subject: `alerts.fraud.${alert(2, 1).alertId}` }]);
       first.publisher.cut()(marks);
-      await vi.waitFor(() => expect(first.publisher.kept()).toBe(0));
+      await expect.poll(() => first.publisher.kept()).toBe(0);
 
       // The machine lost power, and another alert has the place of the one that is gone before anybody looks.
       await broker.kill();

@@ -94,7 +94,7 @@ describe('filled windows are those of an engine that had the rules from the begi
   test.each([
     [CASES, 'in order, where windows grow too', true],
     [CASES, 'with late records, for features that are new', false],
-  ])('in %i drawn streams %s', { timeout: 120_000 }, (runs, _name, inOrder) => {
+  ])('in %i drawn streams %s', (runs, _name, inOrder) => {
     let filled = 0;
     fc.assert(
       fc.property(drawn, (one) => {

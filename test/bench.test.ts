@@ -80,7 +80,7 @@ describe('each suite runs and says what it measured', () => {
     for (const batch of [1, 256]) expect(figures.get(`records_per_second batch ${batch}`)).toBeGreaterThan(0);
   });
 
-  test('end-to-end', { timeout: 120_000 }, async () => {
+  test('end-to-end', async () => {
     const figures = await figuresOf((report) =>
       endToEndSuite(report, {
         records: 1_500,
@@ -115,7 +115,7 @@ describe('each suite runs and says what it measured', () => {
   });
 });
 
-test('a checkpoint suite tells alerts during a checkpoint from those between', { timeout: 120_000 }, async () => {
+test('a checkpoint suite tells alerts during a checkpoint from those between', async () => {
   const figures = await figuresOf((report) =>
     checkpointSuite(report, {
       subscribers: 100,

@@ -104,8 +104,8 @@ test.each(['SIGKILL', 'SIGTERM', 'end of work'])('does not outlive a parent that
   const gone = new Promise((resolve) => parent.once('exit', resolve));
   if (way !== 'end of work') parent.kill(way as NodeJS.Signals);
   await gone;
-  await vi.waitFor(async () => expect(await listens(port)).toBe(false), { timeout: 10_000 });
-  await vi.waitFor(() => expect(existsSync(storeDir)).toBe(false), { timeout: 10_000 });
+  await expect.poll(() => listens(port)).toBe(false);
+  await expect.poll(() => existsSync(storeDir)).toBe(false);
 });
 
 describe('finding the binary', () => {

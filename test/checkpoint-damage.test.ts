@@ -120,5 +120,5 @@ describe.each([4, 9, 17])('checkpoints of the world %i', (seed) => {
     }
     // Up to all three were read to their pages in vain.
     expect([...followed].map((way) => way.at(-1))).toContain(String(GENERATIONS_KEPT));
-  }, 120_000);
+  });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type JetStreamManager, jetstream, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Rejection } from '../src/record/decode.ts';
 import { createDeadLetterSink, type DeadLetterSink } from '../src/sinks/dead-letter.ts';
 import { type Broker, startBroker } from '../src/source/broker.ts';
@@ -199,7 +199,7 @@ test.each(natsServers)('$name: loses nothing while the broker is away', async ({
   const draining = sink.drained().then(() => {
     drained = true;
   });
-  await vi.waitFor(() => expect(connectionState(nc).connected()).toBe(false));
+  await expect.poll(() => connectionState(nc).connected()).toBe(false);
   expect(drained).toBe(false);
   broker = await startBroker({ ...named, port: broker.port, storeDir: broker.storeDir });
   await draining;

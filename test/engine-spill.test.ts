@@ -125,7 +125,7 @@ describe('an engine with room for a few blocks', () => {
     expect(bounded.stats().usedBytes).toBeLessThanOrEqual(bytesMax);
   });
 
-  test('is right for drawn rules over drawn streams, across a change of the rules', { timeout: 120_000 }, () => {
+  test('is right for drawn rules over drawn streams, across a change of the rules', () => {
     const { lists } = parseLists([CELL_LIST]);
     let returned = 0;
     fc.assert(
@@ -160,7 +160,7 @@ describe('an engine with room for a few blocks', () => {
     expect(returned).toBeGreaterThan(1_000);
   });
 
-  test('goes through back-fills, swaps and ticks of simulated worlds', { timeout: 120_000 }, () => {
+  test('goes through back-fills, swaps and ticks of simulated worlds', () => {
     let backfills = 0;
     let back = 0;
     for (let seed = 1; seed <= 60; seed++) {

@@ -875,7 +875,7 @@ describe('restored from a checkpoint', () => {
       }),
       { numRuns: 6 },
     );
-  }, 120_000);
+  });
 
   test('it gives the same alerts after many restarts, one after the other, through files', async () => {
     let engine = fresh();

@@ -100,4 +100,4 @@ test('a number that a case puts on a list sets off the next call to it, and the 
   expect(JSON.parse(replay.stderr)).toMatchObject({
     labels: { column: 'fraud', labelled: 1, positive: 1, precision: 1 },
   });
-}, 90_000);
+});

@@ -12,7 +12,7 @@ import type { Desk } from '../src/alerts/alert.ts';
 import { openBrowser, watchProblems } from './browser.ts';
 
 /** Shorter than the limit of a test, so that a failure names what was not there. */
-const LOCATOR_LIMIT_MS = 20_000;
+const LOCATOR_LIMIT_MS = 60_000;
 
 /**
  * One browser for the file. Behind each test its pages are closed, and none of them may have had a script that failed or broken

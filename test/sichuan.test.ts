@@ -40,7 +40,7 @@ beforeAll(async () => {
   const { status, stderr } = spawnSync(process.execPath, [generator, ...args], { stdio: ['ignore', output, 'pipe'] });
   closeSync(output);
   expect(status, stderr.toString()).toBe(0);
-}, 60_000);
+});
 afterAll(async () => {
   await endProcesses();
   await broker?.stop();
