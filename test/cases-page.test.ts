@@ -11,6 +11,8 @@ import { buildIfStale, builtConsole, chromiumPath, seriousViolations } from './b
 import { alertWith, type Bench, type RunningGateway, startBench } from './http-gateway.ts';
 import { pagesForEach } from './pages.ts';
 
+/** A list that might be read later would have been asked for again. */
+const RETRIED_BY_THEN_MS = 6_000;
 const HOSTILE = '<img src=x onerror="document.title=1">\u202e"\'`{{7*7}}';
 
 beforeAll(buildIfStale, 120_000);
@@ -283,8 +285,34 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await panel(page).getByRole('button', { name: 'Close case' }).waitFor();
   });
 
+  test('who writes from the right to the left, or turns it, does so in the own words alone', async () => {
+    const { caseId } = await publish();
+    await post(caseId, { type: 'note', note: 'a note', by: '\u202eoB' });
+    await post(caseId, { type: 'tag', add: ['\u202ebadger', 'second'], by: 'Anna' });
+    const page = await open(`#/cases/fraud?lang=en&case=${caseId}`);
+    const timeline = panel(page).locator('.timeline');
+    // Where a text begins on the screen, whatever stands around it.
+    const leftOf = (text: string): Promise<number> =>
+      page.evaluate(`(() => {
+        const texts = document.createTreeWalker(document.querySelector('.timeline'), NodeFilter.SHOW_TEXT);
+        while (texts.nextNode() !== null) {
+          const at = texts.currentNode.data.indexOf('${text}');
+          if (at < 0) continue;
+          const range = document.createRange();
+          range.setStart(texts.currentNode, at);
+          range.setEnd(texts.currentNode, at + ${text.length});
+          return range.getBoundingClientRect().left;
+        }
+        return document.querySelector('.timeline').innerText;
+      })()`);
+    await timeline.getByText('second').waitFor();
+    expect(await leftOf('oB')).toBeLessThan(await leftOf('wrote'));
+    expect(await leftOf('badger')).toBeLessThan(await leftOf('second'));
+  });
+
   test('a rule is snoozed for one subscriber, after a look at what that would have hidden; outcomes are counted', async () => {
     const { caseId, number } = await publish({ desk: 'arrears', ruleId: 'arrears.snoozed' });
+
     const page = await open(`#/cases/arrears?q=${number}&case=${caseId}&lang=en`);
     await panel(page).getByText('Snooze a rule here').click();
     // Its only rule is chosen already.
@@ -488,10 +516,63 @@ describe.skipIf(chromiumPath === undefined)('cases in a browser (skipped where n
     await page.getByRole('combobox', { name: 'Status' }).selectOption('Closed');
     await page.getByText('No case matches the filters').waitFor();
     expect(page.url()).toContain('status=closed');
+    await page.reload();
+    await page.getByText('No case matches the filters').waitFor();
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await row(page, number).waitFor();
+    for (const filter of ['who=', 'severity=', 'q=', 'status=']) expect(page.url()).not.toContain(filter);
+    // Own times are written out in the language of the page, with their zone.
+    await page.goto(`${gateway.url}/#/cases/fraud?from=2026-01-02T03:04Z&lang=zh-CN`);
+    await page.locator('.more-filters summary').click();
+    await page.getByText(/^2026年1月2日 03:04 UTC起$/).waitFor();
+    await page.goto(`${gateway.url}/#/cases/fraud?lang=en`);
     await page.getByRole('link', { name: 'Alerts', exact: true }).click();
     await page.locator('table.alerts tbody tr[aria-rowindex]').first().waitFor();
     await page.getByRole('link', { name: 'Cases', exact: true }).click();
     await page.getByRole('button', { name: 'Take next' }).waitFor();
+  });
+
+  test('a list that cannot be read says so in its place, is asked for again by itself, and at once when somebody wants it', {
+    timeout: 120_000,
+  }, async () => {
+    const { number, caseId } = await publish();
+    const page = await open('#/desk/fraud?lang=en');
+    let isAway = true;
+    await page.route(/\/v1\/cases/, (route) => (isAway ? route.abort() : route.continue()));
+    await page.getByRole('link', { name: 'Cases', exact: true }).click();
+    const failure = page.locator('.empty').getByRole('alert');
+    await failure.getByText('The server does not answer.').waitFor();
+    expect(await seriousViolations(page)).toEqual([]);
+    isAway = false;
+    await failure.getByRole('button', { name: 'Retry now' }).click();
+    await row(page, number).waitFor();
+
+    isAway = true;
+    await page.goto(`${gateway.url}/#/cases/fraud?case=${caseId}&lang=en`);
+    await panel(page).getByRole('alert').getByText('The server does not answer.').waitFor();
+    await page.getByRole('combobox', { name: 'Severity' }).selectOption('Warning');
+    await failure.waitFor();
+    isAway = false;
+    await panel(page).getByRole('button', { name: 'Retry now' }).click();
+    await panel(page).getByText('Opened with its first alert').waitFor();
+    await row(page, number).waitFor();
+
+    isAway = true;
+    await page.getByRole('combobox', { name: 'Group by' }).selectOption('By severity');
+    await failure.waitFor();
+    isAway = false;
+    await page.getByRole('button', { name: /^Warning \d+ cases?$/ }).waitFor();
+
+    // What the server refuses for good is said, and not asked again and again.
+    let asked = 0;
+    await page.unrouteAll();
+    page.on('request', (request) => {
+      if (request.url().includes('from=')) asked += 1;
+    });
+    await page.goto(`${gateway.url}/#/cases/fraud?from=2026-01-02T00:00Z&to=2026-01-01T00:00Z&lang=en`);
+    await failure.waitFor();
+    await page.waitForTimeout(RETRIED_BY_THEN_MS);
+    expect(asked).toBe(1);
   });
 
   test('cases are gathered by what they have in common, and those of a group are worked on as a whole', async () => {

@@ -169,5 +169,14 @@ describe.skipIf(chromiumPath === undefined)('lists in the console (skipped where
     expect(await page.locator('main').innerText()).not.toContain('37100000001');
     expect(await page.getByRole('button', { name: /移除|预览|添加/ }).count()).toBe(0);
     expect(await seriousViolations(page)).toEqual([]);
+    // Where the server is away, that is said in the place of the lists, with the way to try again.
+    await page.route(/\/v1\/lists$/, (route) => route.abort());
+    await page.reload();
+    const failure = page.locator('.lists-page').getByRole('alert');
+    await failure.getByText('服务器没有应答').waitFor();
+    expect(await page.getByText('正在加载').count()).toBe(0);
+    await page.unrouteAll();
+    await failure.getByRole('button', { name: '立即重试' }).click();
+    await page.getByRole('rowheader', { name: '371****0001' }).waitFor();
   });
 });

@@ -341,7 +341,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
   });
 
   test('what others write is text and nothing else', async () => {
-    const hostile = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>"\'&{{7*7}}\u202e';
+    const hostile = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>"'&{{7*7}}\u202e ${'long'.repeat(200)}`;
     const alert = makeAlert({
       title: { en: `${hostile} title`, 'zh-CN': hostile },
       key: { type: hostile, value: `${hostile} key` },
@@ -366,6 +366,22 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     }
     expect(await page.locator('img, script:not([src])').count()).toBe(0);
     expect(await page.evaluate('window.hit')).toBeUndefined();
+    // A word that is longer than its line widens neither the page nor what is open.
+    await panel(page).getByText('Suggested actions').waitFor();
+    const overflow = (selector: string): Promise<number> =>
+      page.evaluate(
+        `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('${selector}'))`,
+      );
+    expect([await overflow('html'), await overflow('.panel'), await overflow('.panel-body')]).toEqual([0, 0, 0]);
+    // What turns the direction of writing ends with the text that it is in: the name of a kind stands behind its key.
+    const places = await row(page, alert)
+      .locator('.c-key span')
+      .evaluateAll((spans) =>
+        (spans as unknown as { getBoundingClientRect(): { left: number } }[]).map(
+          (one) => one.getBoundingClientRect().left,
+        ),
+      );
+    expect(places).toEqual([...places].sort((a, b) => a - b));
   });
 
   test('filters, order and the open alert live in the address', async () => {
@@ -420,11 +436,29 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
     await row(page, old).waitFor();
     expect(await rows(page).count()).toBe(1);
     expect(await page.getByRole('combobox', { name: 'Time' }).inputValue()).toBe('own');
+    // The fields have the order and the clock of the browser; what they say is written as everywhere else, with its zone.
+    const field = (name: string) => page.getByLabel(name, { exact: true });
+    const [fromClock, toClock] = await Promise.all(
+      ['From', 'To'].map(async (name) => (await field(name).inputValue()).slice(11)),
+    );
+    const chosen = page.locator('.time-bounds output');
+    expect(await chosen.innerText()).toMatch(
+      new RegExp(`^From \\w+ \\d+, \\d+, ${fromClock} \\S+ to \\w+ \\d+, \\d+, ${toClock} \\S+$`),
+    );
     await page
       .getByLabel('From', { exact: true })
       .fill(text(old.eventTime + 60_000 - new Date().getTimezoneOffset() * 60_000));
     await page.getByText('No alert matches the filters').waitFor();
     expect(page.url()).toContain(`from=${text(old.eventTime + 60_000)}Z`);
+    expect(await chosen.innerText()).toBe('The end is not after the beginning, so nothing can match.');
+    await field('To').fill('');
+    await row(page, one).waitFor();
+    expect(await chosen.innerText()).toMatch(/^From .* on$/);
+    // The way back to the whole list is there as long as something is left out.
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await row(page, old).waitFor();
+    expect(page.url()).not.toContain('from=');
+    expect(await page.getByRole('button', { name: 'Clear filters' }).count()).toBe(0);
 
     await page.goto(`${server.url}/#/desk/fraud?lang=en`);
     await page.getByRole('combobox', { name: 'Group by' }).selectOption('By rule');

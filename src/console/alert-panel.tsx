@@ -266,8 +266,10 @@ function EvidenceTable({ alert: { ruleId, evidence } }: { alert: AlertData }) {
               <FeatureName ruleId={ruleId} feature={item.feature} />
             </th>
             <td>{windowText(item.window)}</td>
-            <td class="numeric strong">{valueText(item.feature, item.value, item.unit)}</td>
-            <td class="numeric">
+            <td class={typeof item.value === 'string' ? 'numeric words strong' : 'numeric strong'}>
+              {valueText(item.feature, item.value, item.unit)}
+            </td>
+            <td class={typeof item.threshold === 'string' ? 'numeric words' : 'numeric'}>
               {item.threshold === null ? (
                 <span class="muted">{t.noThreshold}</span>
               ) : (

@@ -140,7 +140,11 @@ function Row({ place: where, alert, address, onOpen }: AlertRowProps) {
           {alert.key.type !== 'subscriber' && <span class="key-type">{keyTypeName(alert.key.type)}</span>}
         </td>
       )}
-      {columns.includes('reason') && <td class="c-reason">{alert.reason[language]}</td>}
+      {columns.includes('reason') && (
+        <td class="c-reason" title={alert.reason[language]}>
+          {alert.reason[language]}
+        </td>
+      )}
       {columns.includes('status') && (
         <td class="c-status">
           <span class={`status ${alert.status}`}>

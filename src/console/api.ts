@@ -47,6 +47,11 @@ export class ApiError extends Error {
     this.errors = problem.errors;
     this.code = typeof problem.code === 'string' ? problem.code : '';
   }
+
+  /** Whether the same question may be answered a while later: nobody was there, or had no time. */
+  get mayPass(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
 let translate = (sentence: string): string => sentence;

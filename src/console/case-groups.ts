@@ -89,6 +89,7 @@ export function useCaseGroups(query: CaseQuery, by: CaseGroupChoice, reads: numb
         if (stopped.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
         setShown((before) => ({ ...before, loading: false, failure: error.message }));
+        if (error.mayPass) timer ??= setTimeout(() => void read(), COUNTED_AGAIN_MS);
       }
     };
     void read();

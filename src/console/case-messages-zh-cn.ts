@@ -82,6 +82,7 @@ export const caseMessagesZhCn: typeof caseMessages = {
     overdueBy: (span) => `超时 ${span}`,
     loading: '正在加载',
     empty: '没有符合筛选条件的案件',
+    none: '此工作台没有未关闭的案件',
     emptyHint: '账户或用户的第一条告警会自动建立案件。',
     previous: '上一个案件',
     next: '下一个案件',

@@ -81,6 +81,7 @@ export const caseMessages = {
     overdueBy: (span: string) => `${span} overdue`,
     loading: 'Loading',
     empty: 'No case matches the filters',
+    none: 'No case is open on this desk',
     emptyHint: 'A case opens by itself with the first alert of an account or subscriber.',
     previous: 'Previous case',
     next: 'Next case',

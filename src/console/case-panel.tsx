@@ -12,7 +12,7 @@ import { SeverityIcon, StatusIcon } from './icons.tsx';
 import { later, useIdle } from './later.tsx';
 import { PanelHeader } from './list-page.tsx';
 import { onCaseFrames } from './live-alerts.ts';
-import { format, locale, messages, now } from './locale.ts';
+import { format, isolated, locale, messages, now } from './locale.ts';
 import { formatPlace, NO_OPENED, place } from './location.ts';
 import { ruleTitle } from './rule-names.ts';
 import { RuleSnooze } from './rule-snooze.tsx';
@@ -92,7 +92,7 @@ export function CasePanel({ caseId, reads, panelRef, onAsk, onChanged, onClose }
         )}
       </PanelHeader>
       <div class="panel-body">
-        <FailureNote failure={failure} say={t.failed} />
+        <FailureNote failure={failure} say={t.failed} onRetry={() => setSeen((count) => count + 1)} />
         {found === undefined && failure === '' && <p class="note">{t.loading}</p>}
         {found !== undefined && (
           <>
@@ -304,8 +304,8 @@ function Offers({ found }: { found: CaseDetail }) {
               <li key={promise.at} class={promise.promiseAt < now.value && found.status !== 'closed' ? 'alarming' : ''}>
                 <bdi>
                   {promise.amount === null
-                    ? t.promiseUntil(f.day(promise.promiseAt), promise.by)
-                    : t.promiseOf(f.value(promise.amount, 'currency'), f.day(promise.promiseAt), promise.by)}
+                    ? t.promiseUntil(f.day(promise.promiseAt), isolated(promise.by))
+                    : t.promiseOf(f.value(promise.amount, 'currency'), f.day(promise.promiseAt), isolated(promise.by))}
                 </bdi>
               </li>
             ))}
@@ -416,7 +416,7 @@ function Timeline({ found }: { found: CaseDetail }) {
           <li key={sequence} class={effect === 'applied' ? '' : 'void'}>
             <time dateTime={new Date(at).toISOString()}>{f.dateTime(at)}</time>
             <p>
-              <span class="who">{event.by === UNNAMED ? t.unnamed : event.by}</span> {deedOf(event)}
+              <bdi class="who">{event.by === UNNAMED ? t.unnamed : event.by}</bdi> {deedOf(event)}
               {effect !== 'applied' && <span class="muted"> {effect === 'undone' ? t.undone : t.noEffect}</span>}
             </p>
             {detailOf(event) !== '' && <p class="said">{detailOf(event)}</p>}
@@ -447,7 +447,7 @@ function detailOf(event: CaseEvent): string {
       return messages.value.cases.untilBecause(f.dateTime(event.until), event.reason);
     case 'snoozeRule':
       return messages.value.cases.ruleUntil(
-        ruleTitle(event.ruleId) ?? event.ruleId,
+        isolated(ruleTitle(event.ruleId) ?? event.ruleId),
         f.dateTime(event.until),
         event.reason,
       );
@@ -458,7 +458,7 @@ function detailOf(event: CaseEvent): string {
     case 'reopen':
       return event.reason;
     case 'offer':
-      return messages.value.cases.offerResult(event.offerId, messages.value.offerResults[event.result]);
+      return messages.value.cases.offerResult(isolated(event.offerId), messages.value.offerResults[event.result]);
     case 'promise': {
       const day = f.day(event.promiseAt);
       return event.amount === undefined ? day : messages.value.cases.promised(f.value(event.amount, 'currency'), day);
@@ -466,7 +466,7 @@ function detailOf(event: CaseEvent): string {
     case 'action':
       return actionName(event.action);
     case 'listEntry':
-      return `${event.list}: ${event.value}`;
+      return `${isolated(event.list)}: ${event.value}`;
     default:
       return '';
   }

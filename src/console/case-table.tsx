@@ -180,6 +180,7 @@ function Row({ place: where, row, chosen, address, onOpen, onChoose }: RowProps)
           ) : column === 'case-case' ? (
             <a
               href={`${address}${address.includes('?') ? '&' : '?'}case=${caseId}`}
+              title={title}
               tabIndex={where.tabIndex}
               aria-current={where.active ? 'true' : undefined}
             >

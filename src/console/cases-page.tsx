@@ -14,13 +14,14 @@ import { type CaseRow, CaseTable, caseRowId, ENDING_SOON_MS, groupRowId, isCaseG
 import { CaseToolbar } from './case-toolbar.tsx';
 import { CaseViews, useDefaultView, useDeskSettings } from './case-views.tsx';
 import { askName, change, lastDone, myName, tellFailure, undo } from './case-work.ts';
+import { FailureNote } from './failure-note.tsx';
 import { FeedbackDialog } from './feedback-dialog.tsx';
 import { Icon } from './icons.tsx';
-import { goToSearch, ListFooter, StepButtons, usePanelFocus } from './list-page.tsx';
+import { ClearFilters, goToSearch, ListFooter, StepButtons, usePanelFocus } from './list-page.tsx';
 import { stepFrom } from './list-table.tsx';
 import { useCases } from './listed-cases.ts';
 import { format, messages } from './locale.ts';
-import { go, type Place, place } from './location.ts';
+import { allCases, go, type Place, place } from './location.ts';
 import { RoutingDialog } from './routing-dialog.tsx';
 import { may } from './session.ts';
 import { useShortcuts } from './shortcuts.tsx';
@@ -170,11 +171,17 @@ export function CasesPage({ desk }: { desk: Desk }) {
     if (!next.delete(caseId)) next.add(caseId);
     choose(next);
   };
-  const changed = (): void => {
-    choose(new Set());
+  const readAgain = (): void => {
     setReads((count) => count + 1);
     refresh();
   };
+  const changed = (): void => {
+    choose(new Set());
+    readAgain();
+  };
+  const isNarrowed = filters.subscriber !== '' || JSON.stringify(wanted) !== JSON.stringify(allCases(wanted));
+  const clearFilters = (): void =>
+    go({ cases: allCases(wanted), filters: { ...filters, subscriber: '' }, viewId: '', openGroup: '' }, 'replace');
   const act = async (cases: readonly CaseSummary[], event: CaseEventInput, all = false): Promise<void> => {
     const subjects = event.type === 'merge' ? cases.filter(({ caseId }) => caseId !== event.into) : cases;
     if (subjects.length === 0) return;
@@ -278,10 +285,19 @@ export function CasesPage({ desk }: { desk: Desk }) {
             }}
             onEnd={more}
           />
-          {table.length === 0 && failure === '' && (
+          {table.length === 0 && (
             <div class="empty">
-              <p>{loading ? t.loading : t.empty}</p>
-              {!loading && <p class="hint">{t.emptyHint}</p>}
+              {failure !== '' ? (
+                <FailureNote failure={failure} say={t.failed} onRetry={readAgain} />
+              ) : loading ? (
+                <p>{t.loading}</p>
+              ) : (
+                <>
+                  <p>{isNarrowed ? t.empty : t.none}</p>
+                  {isNarrowed && <ClearFilters onClear={clearFilters} />}
+                  <p class="hint">{t.emptyHint}</p>
+                </>
+              )}
             </div>
           )}
         </div>
@@ -346,8 +362,9 @@ export function CasesPage({ desk }: { desk: Desk }) {
               ? []
               : [messages.value.queue.shown(format.value.number(rows.length), format.value.number(total))]),
           ].join(' · ')}
-          failed={failure === '' ? '' : t.failed(failure)}
+          failed={failure === '' || table.length === 0 ? '' : t.failed(failure)}
         >
+          {isNarrowed && table.length > 0 && <ClearFilters onClear={clearFilters} />}
           <StepButtons previous={t.previous} next={t.next} onMove={move} />
         </ListFooter>
       </section>

@@ -7,7 +7,7 @@ import type { DeadLetterHeadView } from '../http/schemas.ts';
 import { ApiError, getDeadLetters } from './api.ts';
 import { DeadLetterPanel } from './dead-letter-panel.tsx';
 import { StatusIcon } from './icons.tsx';
-import { Choice, goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, ClearFilters, goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { type ListLayout, ListRow, ListTable, type RowPlace, stepFrom } from './list-table.tsx';
 import { format, messages } from './locale.ts';
 import { formatPlace, go, LETTER_REASONS, type LetterReason, place } from './location.ts';
@@ -176,6 +176,9 @@ export function DeadLettersPage() {
             <div class="empty">
               <p>{loading ? t.loading : isFiltered ? t.nothingMatches : t.empty}</p>
               {!loading && !isFiltered && <p class="hint">{t.emptyHint}</p>}
+              {!loading && isFiltered && (
+                <ClearFilters onClear={() => go({ letterReason: '', letterSource: '' }, 'replace')} />
+              )}
             </div>
           )}
         </div>

@@ -5,7 +5,7 @@ import { AlertPanel } from './alert-panel.tsx';
 import { AlertTable } from './alert-table.tsx';
 import { QUEUE_ALERTS_MAX, type QueueCounts, type QueueFilters, type QueueRule } from './desk-queue.ts';
 import { Icon, SeverityIcon } from './icons.tsx';
-import { Choice, goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, ClearFilters, goToSearch, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { stepFrom, UNTOUCHED_LIST } from './list-table.tsx';
 import { flushDesks, liveDesks } from './live-alerts.ts';
 import { format, locale, messages, now } from './locale.ts';
@@ -88,6 +88,8 @@ export function DeskPage({ desk }: { desk: Desk }) {
     setHighlightedId(`group ${value}`);
     go({ openGroup: value === openGroup ? '' : value }, 'replace');
   };
+  const isNarrowed = JSON.stringify(filters) !== JSON.stringify(NO_OPENED.filters);
+  const clearFilters = (): void => go({ filters: NO_OPENED.filters }, 'replace');
   const showNew = (): void => {
     queue.admit();
     setHighlightedId('');
@@ -155,9 +157,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
               ) : (
                 <>
                   <p>{t.queue.nothingMatches}</p>
-                  <button type="button" class="button" onClick={() => go({ filters: NO_OPENED.filters }, 'replace')}>
-                    {t.queue.clearFilters}
-                  </button>
+                  <ClearFilters onClear={clearFilters} />
                 </>
               )}
             </div>
@@ -165,6 +165,7 @@ export function DeskPage({ desk }: { desk: Desk }) {
         </div>
         <footer class="queue-footer">
           <span>{t.queue.shown(format.value.number(alerts.length), format.value.number(counts.total))}</span>
+          {isNarrowed && alerts.length > 0 && <ClearFilters onClear={clearFilters} />}
           {counts.total >= QUEUE_ALERTS_MAX && <span>{t.queue.limited(format.value.number(QUEUE_ALERTS_MAX))}</span>}
           {held && <span class="hint">{t.queue.heldHint}</span>}
           <StepButtons previous={t.queue.previous} next={t.queue.next} onMove={move} />

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { Icon } from './icons.tsx';
+import { messages } from './locale.ts';
 
 /** Whoever opens a row with the keyboard wants to read it: the panel takes the focus, and gives it back on closing. */
 export function usePanelFocus(panelOpen: boolean): { current: HTMLElement | null } {
@@ -40,6 +41,15 @@ export function ListFooter(props: { shown: string; failed: string; children?: Co
       )}
       {children}
     </footer>
+  );
+}
+
+/** The way back to the whole list, beside how much of it is shown. */
+export function ClearFilters({ onClear }: { onClear(): void }) {
+  return (
+    <button type="button" class="button" onClick={onClear}>
+      {messages.value.queue.clearFilters}
+    </button>
   );
 }
 

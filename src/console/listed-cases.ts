@@ -9,6 +9,8 @@ import { onCaseFrames } from './live-alerts.ts';
 
 /** Pages that are read again after a change; what lies behind them is read when it comes into sight. */
 const PAGES_READ_AGAIN_MAX = 5;
+/** A list that could not be read for once is asked for again by itself. */
+const RETRY_MS = 5_000;
 /** More than a screen shows: what nobody waits for yet comes with the next page. */
 const FIRST_PAGE = 60;
 /** New cases that are counted; beyond it the number is a lower bound. */
@@ -23,9 +25,11 @@ export interface ListedCases {
   total: number;
   loading: boolean;
   failure: string;
+  /** The failure may pass by itself. */
+  mayPass: boolean;
 }
 
-const NOTHING: ListedCases = { rows: [], next: null, total: 0, loading: true, failure: '' };
+const NOTHING: ListedCases = { rows: [], next: null, total: 0, loading: true, failure: '', mayPass: false };
 
 const mapOf = (rows: readonly CaseSummary[]): Map<string, number> =>
   new Map(rows.map(({ caseId }, index) => [caseId, index]));
@@ -85,7 +89,7 @@ export function useCases(
   };
   const fail = (error: unknown): void => {
     if (!(error instanceof ApiError)) throw error;
-    setListed((before) => ({ ...before, loading: false, failure: error.message }));
+    setListed((before) => ({ ...before, loading: false, failure: error.message, mayPass: error.mayPass }));
   };
 
   useEffect(() => {
@@ -107,7 +111,7 @@ export function useCases(
         rows.push(...page.cases);
         ({ next: cursor, total } = page);
       } while (cursor !== null && rows.length < wanted);
-      show({ rows, next: cursor, total, loading: false, failure: '' });
+      show({ rows, next: cursor, total, loading: false, failure: '', mayPass: false });
       setNewer(new Set());
     };
     readAgain()
@@ -117,6 +121,13 @@ export function useCases(
       });
     return () => stopped.abort();
   }, [asked, reads]);
+
+  // An answer, even another failure, is another list: the next attempt is made from there.
+  useEffect(() => {
+    if (!listed.mayPass) return;
+    const timer = setTimeout(() => setReads((count) => count + 1), RETRY_MS);
+    return () => clearTimeout(timer);
+  }, [listed]);
 
   useEffect(
     () =>

@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { ListKind } from '../reference/lists.ts';
 import { ApiError, get, sendJson, sendText } from './api.ts';
+import { FailureNote } from './failure-note.tsx';
 import { listMessages } from './list-messages.ts';
 import { listMessagesZhCn } from './list-messages-zh-cn.ts';
 import { SearchField } from './list-page.tsx';
@@ -62,12 +63,16 @@ export function ListsPage() {
   const [lists, setLists] = useState<ListSummary[]>();
   const [reads, setReads] = useState(0);
   const [said, setSaid] = useState('');
+  const [failure, setFailure] = useState('');
   useEffect(() => {
     const stopped = new AbortController();
     get('v1/lists', stopped.signal).then(
-      (answer) => setLists((answer as { lists: ListSummary[] }).lists),
+      (answer) => {
+        setLists((answer as { lists: ListSummary[] }).lists);
+        setFailure('');
+      },
       (error: unknown) => {
-        if (!stopped.signal.aborted) setSaid(failureOf(error));
+        if (!stopped.signal.aborted) setFailure(failureOf(error));
       },
     );
     return () => stopped.abort();
@@ -86,7 +91,8 @@ export function ListsPage() {
       </p>
       <div class="lists-columns">
         <section aria-label={t.lists}>
-          {lists === undefined && <p class="note">{t.loading}</p>}
+          <FailureNote failure={failure} onRetry={() => setReads((count) => count + 1)} />
+          {lists === undefined && failure === '' && <p class="note">{t.loading}</p>}
           {lists?.length === 0 && <p class="note">{t.none}</p>}
           {lists !== undefined && lists.length > 0 && (
             <table class="data">
@@ -122,7 +128,7 @@ export function ListsPage() {
           {may('importListRows') && lists !== undefined && <ImportForm lists={lists} onChanged={changed} />}
         </section>
         {opened === undefined ? (
-          <p class="note">{t.choose}</p>
+          lists !== undefined && <p class="note">{t.choose}</p>
         ) : (
           <Rows key={opened.name} list={opened} reads={reads} onChanged={changed} />
         )}

@@ -58,6 +58,8 @@ export interface Format {
   time(atMs: number): string;
   /** To the second, with the zone: for evidence. */
   dateTime(atMs: number): string;
+  /** To the minute, with year and zone: for what somebody chose. */
+  minute(atMs: number): string;
   /** To the second, without the zone: for columns, whose head says it once (`zone`). */
   second(atMs: number): string;
   zone(): string;
@@ -84,6 +86,12 @@ export interface Format {
   /** The length of a window as a rule writes it, 90m or 7d; what is none is given back as it is. */
   duration(text: string): string;
 }
+
+/** Marks that turn the direction of what follows them, and letters that are written from the right. */
+const TURNS_DIRECTION = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u0590-\u08ff]/;
+
+/** A text that others wrote, for the middle of a sentence: whatever is in it, the sentence around it keeps its order. */
+export const isolated = (text: string): string => (TURNS_DIRECTION.test(text) ? `\u2068${text}\u2069` : text);
 
 function createFormat(language: Locale, timeZone: string): Format {
   const numbers = (options: Intl.NumberFormatOptions): ((value: number) => string) => {
@@ -131,6 +139,8 @@ function createFormat(language: Locale, timeZone: string): Format {
     second: '2-digit',
   } as const;
   const atSecond = dates(toSecond);
+  const { second: _, ...toMinute } = toSecond;
+  const atMinute = dates(toMinute);
   const zone = new Intl.DateTimeFormat(language, { timeZone, timeZoneName: 'short' });
 
   const zoneAt = (atMs: number): string =>
@@ -172,7 +182,7 @@ function createFormat(language: Locale, timeZone: string): Format {
     number,
     decimal,
     percent,
-    list: (items) => lists.format(items),
+    list: (items) => lists.format(items.map(isolated)),
     clock,
     bytes,
     day: yearAndDay,
@@ -184,6 +194,7 @@ function createFormat(language: Locale, timeZone: string): Format {
       return moment(atMs);
     },
     dateTime: (atMs) => CATALOGUES[language].timeIn(atSecond(atMs), zoneAt(atMs)),
+    minute: (atMs) => CATALOGUES[language].timeIn(atMinute(atMs), zoneAt(atMs)),
     second: atSecond,
     zone: () => zoneAt(now.peek()),
     span(ms) {

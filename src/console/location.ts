@@ -111,6 +111,14 @@ const NO_CASE_FILTERS: CaseFilters = {
   columns: COLUMNS_SHOWN,
 };
 
+/** What narrows the list of cases, gone; how it is laid out stays. */
+export const allCases = ({ order, group, columns }: CaseFilters): CaseFilters => ({
+  ...NO_CASE_FILTERS,
+  order,
+  group,
+  columns,
+});
+
 export interface Place {
   page: PageName;
   desk: Desk;

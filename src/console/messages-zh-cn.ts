@@ -174,7 +174,15 @@ export const zhCn: Messages = {
   severity: { info: '提示', warning: '警告', critical: '紧急' },
   status: { firing: '触发中', resolved: '已恢复' },
 
-  times: { own: '自定义时段', from: '起始时间', to: '截止时间' },
+  times: {
+    own: '自定义时段',
+    from: '起始时间',
+    to: '截止时间',
+    since: (time) => `${time}起`,
+    until: (time) => `${time}之前`,
+    between: (from, to) => `${from}至${to}`,
+    backwards: '截止时间不晚于起始时间，不会有任何匹配。',
+  },
 
   queue: {
     toCases: '案件',
@@ -442,9 +450,9 @@ export const zhCn: Messages = {
     snooze: '暂缓案件',
     closeCase: '关闭案件',
     heading: '键盘快捷键',
-    next: '下一条告警',
-    previous: '上一条告警',
-    open: '打开告警',
+    next: '下一行',
+    previous: '上一行',
+    open: '打开此行',
     close: '关闭面板',
     search: '搜索号码或对象',
     help: '显示本帮助',

@@ -185,7 +185,15 @@ export const en = {
   severity: { info: 'Info', warning: 'Warning', critical: 'Critical' },
   status: { firing: 'Firing', resolved: 'Resolved' },
 
-  times: { own: 'From … to …', from: 'From', to: 'To' },
+  times: {
+    own: 'From … to …',
+    from: 'From',
+    to: 'To',
+    since: (time: string) => `From ${time} on`,
+    until: (time: string) => `Before ${time}`,
+    between: (from: string, to: string) => `From ${from} to ${to}`,
+    backwards: 'The end is not after the beginning, so nothing can match.',
+  },
 
   queue: {
     toCases: 'Cases',
@@ -456,9 +464,9 @@ export const en = {
     snooze: 'Snooze the case',
     closeCase: 'Close the case',
     heading: 'Keyboard shortcuts',
-    next: 'Next alert',
-    previous: 'Previous alert',
-    open: 'Open the alert',
+    next: 'Next row',
+    previous: 'Previous row',
+    open: 'Open the row',
     close: 'Close the panel',
     search: 'Search a number or subject',
     help: 'Show this help',

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { DESKS, type Desk } from '../alerts/alert.ts';
 import { ApiError } from './api.ts';
-import { Choice, goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
+import { Choice, ClearFilters, goToSearch, ListFooter, SearchField, StepButtons, usePanelFocus } from './list-page.tsx';
 import { stepFrom } from './list-table.tsx';
 import { format, locale, messages } from './locale.ts';
 import { formatPlace, go, place } from './location.ts';
@@ -155,6 +155,9 @@ export function RulesPage() {
           {shown.length === 0 && failure === '' && (
             <div class="empty">
               <p>{loading ? t.loading : t.none}</p>
+              {!loading && (
+                <ClearFilters onClear={() => go({ ruleDesk: '', ruleText: '', rulesWaiting: false }, 'replace')} />
+              )}
             </div>
           )}
         </div>

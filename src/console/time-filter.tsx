@@ -7,6 +7,14 @@ import { fieldOf, momentOf } from './zone.ts';
 const OWN = 'own';
 const MINUTE_MS = 60_000;
 
+/** Moments of one's own in words, in the language of the page and the zone of the operator. */
+function chosenText({ from, to }: TimeRange): string {
+  const t = messages.value.times;
+  const { minute } = format.value;
+  if (from === null) return to === null ? '' : t.until(minute(to));
+  return to === null ? t.since(minute(from)) : t.between(minute(from), minute(to));
+}
+
 export function TimeFilter(props: {
   label: string;
   names: Record<Age, string>;
@@ -16,12 +24,12 @@ export function TimeFilter(props: {
   const { label, names, range, onChange } = props;
   const t = messages.value.times;
   const isOwn = range.from !== null || range.to !== null;
+  const isBackwards = range.from !== null && range.to !== null && range.to <= range.from;
   const bound = (name: 'from' | 'to') => (
     <input
       type="datetime-local"
       aria-label={t[name]}
-      // The field has the order of day and month of the browser; this is the moment as the console writes it.
-      title={range[name] === null ? t[name] : `${t[name]}: ${format.value.dateTime(range[name])}`}
+      title={t[name]}
       value={range[name] === null ? '' : fieldOf(range[name], timeZone.value)}
       onChange={(event) => {
         const at = momentOf(event.currentTarget.value, timeZone.peek());
@@ -42,11 +50,15 @@ export function TimeFilter(props: {
         }}
       />
       {isOwn && (
-        <span class="time-bounds">
-          {bound('from')}
-          <span aria-hidden="true">–</span>
-          {bound('to')}
-        </span>
+        <div class="time-bounds">
+          <div class="time-fields">
+            {bound('from')}
+            <span aria-hidden="true">–</span>
+            {bound('to')}
+          </div>
+          {/* The fields have the order of day and month of the browser, and no zone; this is what was chosen as the console writes it. */}
+          <output class={isBackwards ? 'alarming' : 'muted'}>{isBackwards ? t.backwards : chosenText(range)}</output>
+        </div>
       )}
     </>
   );
