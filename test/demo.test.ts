@@ -1,7 +1,8 @@
 /** The demo as a job of a shell: alerts of all desks come by themselves, and Ctrl-C leaves nothing behind. */
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DESKS, type Desk } from '../src/alerts/alert.ts';
@@ -19,10 +20,10 @@ afterEach(async () => {
   folder.remove();
 });
 
-const start = (listen = '127.0.0.1:0'): Running =>
+const start = (listen = '127.0.0.1:0', environment: Record<string, string> = {}): Running =>
   ringfence(['demo', '--listen', listen, '--ops-listen', '127.0.0.1:0'], {
     // Its own folder then lies in ours, and whatever it starts can be told by its arguments.
-    environment: { TMPDIR: folder.path },
+    environment: { TMPDIR: folder.path, ...environment },
     asJob: true,
   });
 
@@ -67,26 +68,30 @@ test('live alerts of all three desks arrive; Ctrl-C ends every process and remov
   expect(code, stderr).toBe(0);
   await until('the last process to end', () => processesOf(...marks).length === 0);
   expect(readdirSync(folder.path)).toEqual([]);
-}, 60_000);
+});
 
 test.each([
   ['before it has a broker', async () => sleep(0)],
   ['when it has a broker', (demo: Running) => demo.said('nats://')],
   ['when it is ready', whenReady],
-])(
-  'Ctrl-C %s ends it in order',
-  async (_when, moment: (demo: Running) => Promise<unknown>) => {
-    const demo = start();
-    await until('its own folder', () => readdirSync(folder.path).length > 0);
-    await moment(demo);
-    const { code, stderr } = await demo.end('SIGINT');
-    expect(code, stderr).toBe(0);
-    expect(stderr).not.toMatch(/^\s+at /m);
-    await until('the last process to end', () => processesOf(folder.path).length === 0);
-    expect(readdirSync(folder.path)).toEqual([]);
-  },
-  60_000,
-);
+])('Ctrl-C %s ends it in order', async (_when, moment: (demo: Running) => Promise<unknown>) => {
+  const demo = start();
+  await until('its own folder', () => readdirSync(folder.path).length > 0);
+  await moment(demo);
+  const { code, stderr } = await demo.end('SIGINT');
+  expect(code, stderr).toBe(0);
+  expect(stderr).not.toMatch(/^\s+at /m);
+  await until('the last process to end', () => processesOf(folder.path).length === 0);
+  expect(readdirSync(folder.path)).toEqual([]);
+});
+
+test('Ctrl-C that the server dies of before it has started ends it in order too', async () => {
+  const server = join(folder.path, 'nats-server');
+  writeFileSync(server, '#!/bin/sh\nkill -INT $PPID\n', { mode: 0o755 });
+  const { code, stderr } = await start(undefined, { RINGFENCE_NATS_SERVER: server }).exited;
+  expect([code, stderr]).toEqual([0, '']);
+  expect(readdirSync(folder.path)).toEqual(['nats-server']);
+});
 
 test('kill -9 leaves no process behind', async () => {
   const demo = start();
@@ -94,7 +99,7 @@ test('kill -9 leaves no process behind', async () => {
   const marks = [folder.path, brokerOf(demo)];
   process.kill(demo.pid, 'SIGKILL');
   await until('the last process to end', () => processesOf(...marks).length === 0);
-}, 60_000);
+});
 
 test('another port is taken where the usual one is not free', async () => {
   const busy = createServer().listen(0, '127.0.0.1');
@@ -106,4 +111,4 @@ test('another port is taken where the usual one is not free', async () => {
   expect((await fetch(`${http}/v1/rules`)).status).toBe(200);
   expect((await demo.end('SIGINT')).code).toBe(0);
   busy.close();
-}, 60_000);
+});

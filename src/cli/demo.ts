@@ -34,16 +34,20 @@ async function demo(flags: {
   rate: string;
 }): Promise<void> {
   const { endedEarly, serve } = await import('./serve.ts');
-  const folder = mkdtempSync(join(tmpdir(), 'ringfence-demo-'));
   const stopping = new AbortController();
   const onSignal = (): void => stopping.abort(endedEarly());
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  // Made when signals are heard already: one that comes now leaves no folder behind.
+  const folder = mkdtempSync(join(tmpdir(), 'ringfence-demo-'));
   // Whatever ends this process, the folder goes with it.
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   const say = (sentence: string): void => void process.stderr.write(`${sentence}\n`);
 
-  const broker = await startBroker({ storeDir: join(folder, 'nats') });
+  const broker = await startBroker({ storeDir: join(folder, 'nats') }).catch((error: unknown) => {
+    // Ctrl-C reaches every process of the job: a server that was made a moment before may die of it before it has left the job.
+    throw stopping.signal.aborted ? stopping.signal.reason : error;
+  });
   say(`NATS ${broker.version} on ${broker.url}`);
   const log = createLog({ level: 'warn' });
   const serveOn = (listen: string, opsListen: string): Promise<Serving> =>
