@@ -210,7 +210,7 @@ test('bad records over NATS: each is in the dead-letter stream, and every good o
   expect(found).toEqual(
     table.map(({ what, reason, field }) => [what, `deadletter.${reason}`, reason, field, 'usage.0.voice', 'its body']),
   );
-}, 60_000);
+});
 
 test('bad records over HTTP: the sender is told, and each is in the dead-letter stream', async () => {
   const before = await counts();
@@ -241,7 +241,7 @@ test('bad records over HTTP: the sender is told, and each is in the dead-letter 
   // They are those that came over NATS already.
   const duplicate = before.duplicate + good;
   expect(await counts()).toEqual({ ...before, duplicate, rejected: before.rejected + rows.length });
-}, 60_000);
+});
 
 test.each([
   ['a body of more than a megabyte', Buffer.from(JSON.stringify(voice({ cellId: 'x'.repeat(MEBIBYTE) }))), 413],
@@ -325,6 +325,7 @@ test('a subject that only ends like that of a control message is one of records'
 
 test('what a message says that it is counts for more than its first byte', async () => {
   const before = await counts();
+  const storedBefore = (await letters()).length;
   const text = JSON.stringify(voice());
   const rows: [contentType: string, body: Uint8Array | string, applied: number][] = [
     ['application/json', JSON.stringify([voice(), voice()]), 2],
@@ -343,6 +344,8 @@ test('what a message says that it is counts for more than its first byte', async
   const bad = rows.filter(([, , applied]) => applied === 0).length;
   await taken(serving.ops, total(before) + good + bad);
   expect(await counts()).toEqual({ ...before, applied: before.applied + good, rejected: before.rejected + bad });
-  const last = (await letters()).slice(-bad);
+  // A letter is counted before the broker has it.
+  await until('the dead letters', async () => (await countIn(broker.url, 'DEADLETTER')) >= storedBefore + bad);
+  const last = (await letters()).slice(storedBefore);
   expect(last.map(verdict)).toEqual(Array(bad).fill(['deadletter.malformed', 'malformed', '', 'usage.0.voice']));
 });

@@ -12,6 +12,7 @@ import { mixedRecords } from '../src/feed/mixed-records.ts';
 import type { RawRecord } from '../src/feed/raw-record.ts';
 import { type Broker, findNatsServer, startBroker } from '../src/source/broker.ts';
 import { partitionOf, usageStream } from '../src/source/streams.ts';
+import { countIn, until } from './serving.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ringfence-publish-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -152,8 +153,8 @@ describe.skipIf(findNatsServer() === undefined)('publish (skipped where no nats-
       }),
     ];
     const path = fileOf(many.map((record) => JSON.stringify(record)));
-    const publishing = publishFiles([path], options({ rate: 8_000 }));
-    await sleep(700);
+    const publishing = publishFiles([path], options({ rate: 4_000 }));
+    await until('some records', async () => (await countIn(broker.url, 'USAGE')) > 2_000);
     const { port, storeDir } = broker;
     await broker.kill();
     await sleep(300);
@@ -170,6 +171,8 @@ describe.skipIf(findNatsServer() === undefined)('publish (skipped where no nats-
     const { port, storeDir, url: nats } = broker;
     await broker.kill();
     const publishing = publishFiles([fileOf(recordLines)], { ...options(), nats });
+    await until('the sentence', () => sentences.length > 0);
+    // Long enough for further attempts.
     await sleep(600);
     broker = await startBroker({ port, storeDir });
     expect(await publishing).toMatchObject({ records: 2_000 });
@@ -216,6 +219,7 @@ describe.skipIf(findNatsServer() === undefined)('publish (skipped where no nats-
       expect(publisher.record(Buffer.from(line), records[position])).toBe(true);
     }
     const drained = publisher.drained();
+    await until('the sentence', () => sentences.length > 0);
     // Long enough for the second attempt to fail as the first one did.
     await sleep(1_500);
     expect(sentences).toHaveLength(1);
