@@ -133,10 +133,13 @@ describe('http server', () => {
       }
       expect(last).toBe(60);
       await bench.publishAlert({ alertId: 'list3', revision: 2, status: 'resolved', eventTime: base + 90_000 });
-      await vi.waitFor(async () => {
-        published.splice(0, Number.POSITIVE_INFINITY, ...(await get<Page>('/v1/alerts?limit=500')).body.alerts);
-        expect(published[0]?.alertId).toBe('list3');
-      });
+      await vi.waitFor(
+        async () => {
+          published.splice(0, Number.POSITIVE_INFINITY, ...(await get<Page>('/v1/alerts?limit=500')).body.alerts);
+          expect(published[0]?.alertId).toBe('list3');
+        },
+        { timeout: 30_000 },
+      );
     });
 
     it('lists each alert once, in its newest revision, newest first', () => {
