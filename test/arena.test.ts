@@ -78,14 +78,14 @@ function expectSame(arena: Arena, blocks: ReadonlyMap<number, number[]>): void {
 }
 
 describe('arena', () => {
-  test('size classes rise up to a whole page, and no block has more than 22 % of slack', () => {
+  test('size classes rise up to a whole page, and no block has more than 11 % of slack', () => {
     expect(SIZE_CLASSES[0]).toBe(8);
     expect(SIZE_CLASSES.at(-1)).toBe(PAGE_UNITS);
     for (let index = 1; index < SIZE_CLASSES.length; index++) {
       const size = SIZE_CLASSES[index]!;
       const least = SIZE_CLASSES[index - 1]! + 1;
       expect(least).toBeLessThanOrEqual(size);
-      expect((size - least) / size).toBeLessThanOrEqual(0.22);
+      expect((size - least) / size).toBeLessThanOrEqual(0.11);
     }
   });
 
@@ -121,7 +121,7 @@ describe('arena', () => {
     for (const address of first) arena.f64(pageOf(address)).fill(7, unitOf(address), unitOf(address) + 20);
     const pages = arena.pageCount();
     for (const address of first) arena.free(address);
-    const second = Array.from({ length: 9_000 }, () => arena.allocate(100));
+    const second = Array.from({ length: 8_900 }, () => arena.allocate(100));
     expect(arena.pageCount()).toBe(pages);
     for (const address of second) expect(contentOf(arena, address).every((value) => value === 0)).toBe(true);
   });

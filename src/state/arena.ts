@@ -36,23 +36,37 @@ const NOT_COPIED = 0;
 const WRITTEN = -1;
 /** Words for a cut, at least. */
 const WORDS_MIN = 16_384;
-/** A page with less than this of its units in use is worth emptying: half a page is copied at most to win one, in 0.3 ms. */
-const SPARSE_SHARE = 1 / 2;
+/**
+ * A page with less than this of its units in use is worth emptying. Three quarters of a page are copied at most to win one, in
+ * 0.5 ms, once for each page that is taken.
+ */
+const SPARSE_SHARE = 3 / 4;
 /** Most of a block that `touch` reads: 12 cache lines; few blocks are larger. */
 const TOUCH_UNITS_MAX = 96;
 /** 2^32 units are 32 GiB, more than a process here is given; the byte cap of the configuration is reached long before. */
 export const PAGES_MAX = 32_768;
 
-/**
- * Sizes of blocks in units, each about a quarter above the one before: at most 22 % of a block is slack, 9 % on
- * average. The largest is a whole page.
- */
-export const SIZE_CLASSES: readonly number[] = (() => {
+/** Sizes of blocks in units up to format 3 of the checkpoints, each about a quarter above the one before; the largest is a whole page. */
+const COARSE_SIZES: readonly number[] = (() => {
   const sizes: number[] = [];
   for (let size = 8; size < PAGE_UNITS; size = Math.max(size + 2, Math.ceil((size * 1.22) / 2) * 2)) sizes.push(size);
   sizes.push(PAGE_UNITS);
   return sizes;
 })();
+
+/**
+ * The same with one between each two, about a tenth apart: at most 11 % of a block is slack. With less to spare in a block that
+ * moves and pages emptied earlier this took the state from 2,720 to 2,367 bytes a subscriber (300,000, all rules), for no
+ * processor time that could be measured.
+ */
+export const SIZE_CLASSES: readonly number[] = COARSE_SIZES.flatMap((size, at) => {
+  const next = COARSE_SIZES[at + 1] ?? size;
+  const between = 2 * Math.round(Math.sqrt(size * next) / 2);
+  return size < between && between < next ? [size, between] : [size];
+});
+
+/** Class of the blocks of a page that a checkpoint of format 3 or older says is of this one; -1 where there was no such class. */
+export const classOfCoarse = (coarse: number): number => SIZE_CLASSES.indexOf(COARSE_SIZES[coarse] ?? -1);
 
 /** Unit 1 of every block: its key's clock, which is never negative; this value marks a block as free. */
 const FREE = -1;

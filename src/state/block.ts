@@ -53,8 +53,8 @@ export const OPERATORS_MAX = 4_096;
 /** Room for the segments that a first record makes, of a key by itself and of a host: most move once or twice in their life. */
 const FIRST_SEGMENTS_UNITS = 10;
 const FIRST_HOST_SEGMENTS_UNITS = 90;
-/** A block that moves gets so much more than it needs: a third as many moves for about a tenth more memory. */
-const SPARE_FACTOR = 1.35;
+/** A block that moves gets so much more than it needs, so that it does not move again with the next segment. */
+const SPARE_FACTOR = 1.08;
 /** Entries of the directory come in groups of this many, because all segments move when it grows. */
 const DIRECTORY_STEP = 8;
 const DIRECTORY_STEP_UNITS = DIRECTORY_STEP / 2;

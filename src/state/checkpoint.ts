@@ -18,10 +18,14 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { RingfenceError, unreadable } from '../errors.ts';
-import { PAGE_UNITS, SIZE_CLASSES } from './arena.ts';
+import { classOfCoarse, PAGE_UNITS, SIZE_CLASSES } from './arena.ts';
 
-/** Format of the files; an engine that finds a newer one says so instead of guessing. In format 2 no key was ever spilled. */
-export const CHECKPOINT_FORMAT = 3;
+/**
+ * Format of the files; an engine that finds a newer one says so instead of guessing. In format 2 no key was ever spilled; up to
+ * format 3 there were half as many sizes of blocks.
+ */
+export const CHECKPOINT_FORMAT = 4;
+const COARSE_FORMAT = 3;
 export const OLDEST_FORMAT = 2;
 export const GENERATIONS_KEPT = 3;
 const MAGIC = Buffer.from('RINGFENC');
@@ -391,7 +395,8 @@ async function read<Meta>(
       if (kind === Section.page && length >= PAGE_HEAD_BYTES) {
         const pageHead = await take(PAGE_HEAD_BYTES);
         if (pageHead === undefined) return 'it is cut short';
-        const sizeClass = pageHead.readUInt32LE(0);
+        const classRead = pageHead.readUInt32LE(0);
+        const sizeClass = format <= COARSE_FORMAT ? classOfCoarse(classRead) : classRead;
         const used = pageHead.readUInt32LE(4);
         const bytes = used * (SIZE_CLASSES[sizeClass] ?? Number.NaN) * 8;
         // What is no page must not take memory before its checksum is known.
