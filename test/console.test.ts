@@ -243,9 +243,29 @@ describe.skipIf(chromiumPath === undefined)('in a browser (skipped where no Chro
   test.each(['en', 'zh-CN'])(
     '%s: on a small screen the filters take one line, and no row of tiles has a hole',
     async (language) => {
-      await publish(makeAlert({ severity: 'critical' }));
+      const HOUR_MS = 3_600_000;
+      const called = makeAlert({
+        title: { en: 'Rapid calls to one destination', 'zh-CN': '短时高频呼叫同一目的地' },
+        key: { type: 'subscriber+prefix', value: `861390000000${made % 10}>2526` },
+        eventTime: Date.now() - 17 * HOUR_MS,
+      });
+      await publish(called);
       const page = await open(`#/desk/fraud?lang=${language}`);
       await page.setViewportSize({ width: 1280, height: 800 });
+      // Name, time and subject are whole, beside an open alert too.
+      const cut = (): Promise<string[]> =>
+        row(page, called)
+          .locator('td:not(.c-reason)')
+          .evaluateAll((cells) =>
+            (cells as unknown as { className: string; scrollWidth: number; clientWidth: number }[])
+              .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
+              .map(({ className }) => className),
+          );
+      await row(page, called).waitFor();
+      expect(await cut()).toEqual([]);
+      await row(page, called).getByRole('link').click();
+      await panel(page).getByText(called.alertId).waitFor();
+      expect(await cut()).toEqual([]);
       for (const address of ['desk/fraud', 'cases/fraud']) {
         await page.goto(`${server.url}/#/${address}?lang=${language}`);
         await page.locator('.toolbar').waitFor();
