@@ -113,7 +113,8 @@ describe('views and routing', () => {
     await expect.poll(() => laneOf(later, other)).toBe('Key accounts');
     await ask(`/v1/cases/${plain}/events`, 'POST', { type: 'tag', add: ['zh'] });
     await expect.poll(() => laneOf(plain, other)).toBe('Mandarin');
-    expect((await ask<{ total: number }>('/v1/cases?desk=fraud&lane=Key%20accounts')).body.total).toBe(2);
+    const total = async () => (await ask<{ total: number }>('/v1/cases?desk=fraud&lane=Key%20accounts')).body.total;
+    await expect.poll(total).toBe(2);
     // A gateway that begins with nothing comes to the same.
     const third = await bench.start({ dataDir: ':memory:' });
     for (const caseId of [vip, sim, plain, later]) {

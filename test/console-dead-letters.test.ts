@@ -74,7 +74,7 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
     await page.getByLabel('Reason', { exact: true }).selectOption('schema');
     await expect.poll(() => rows(page).count()).toBe(1);
     await rows(page).getByRole('link', { name: 'Against the schema' }).click();
-    expect(page.url()).toContain(`reason=schema&letter=${seq}`);
+    await expect.poll(() => page.url()).toContain(`reason=schema&letter=${seq}`);
     await panel(page).getByText('durationSec must be a finite number').waitFor();
     await panel(page).getByText('Ringfence-Source-Subject').waitFor();
     const send = panel(page).getByRole('button', { name: /^Send/ });
@@ -143,7 +143,7 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
     await page.getByRole('searchbox').press('Enter');
     await expect.poll(() => rows(page).count()).toBe(2);
     await reject(voice({ recordType: 'telex' }));
-    await expect.poll(() => rows(page).count(), { timeout: 20_000 }).toBe(3);
+    await expect.poll(() => rows(page).count()).toBe(3);
   });
 
   test('more than a page is shown when asked for', async () => {
@@ -165,7 +165,10 @@ describe.skipIf(chromiumPath === undefined)('rejected records (skipped where no 
     expect(await seriousViolations(page)).toEqual([]);
     await page.goto(`${serving.http}/#/deadletters?lang=zh-CN&letter=${seq}`);
     await panel(page).getByRole('heading', { name: '不符合格式' }).waitFor();
-    const words = await page.locator('main').locator('h1, h2, h3, th, button, label').allInnerTexts();
-    expect(words.join('\n').match(/[A-Za-z]{2,}/g)).toEqual(['JSON']);
+    const words = async () => {
+      const texts = await page.locator('main').locator('h1, h2, h3, th, button, label').allInnerTexts();
+      return texts.join('\n').match(/[A-Za-z]{2,}/g);
+    };
+    await expect.poll(words).toEqual(['JSON']);
   });
 });

@@ -82,7 +82,7 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
       messages.map((record) => ({ subject: `usage.0.${record.recordType}`, body: JSON.stringify(record) })),
     );
     await until('the alert', async () => (await alertsIn(broker.url)).length > 0);
-  }, 120_000);
+  });
   afterAll(async () => {
     await server?.end();
     await endProcesses();
@@ -144,7 +144,7 @@ describe.skipIf(chromiumPath === undefined)('usage records (skipped where no Chr
     await page.keyboard.press('j');
     await page.keyboard.press('j');
     await page.locator('#record-heading').waitFor();
-    expect(await page.locator('.panel .facts').innerText()).toContain('call-8');
+    await page.locator('.panel .facts', { hasText: 'call-8' }).waitFor();
     expect(await page.evaluate("document.activeElement.closest('tr.active') !== null")).toBe(true);
     expect(await seriousViolations(page)).toEqual([]);
     await page.keyboard.press('Escape');
