@@ -324,8 +324,9 @@ fault('R17', 'each file of the state folder damaged', (isWhole ? 20 : 8) * MINUT
     .filter((name) => !name.startsWith('access.sqlite'));
   const every = files.filter((name) => /checkpoint-\d+$/.test(name));
   const segments = files.filter((name) => name.includes('spill-'));
-  const [oldest, , newest] = every;
-  expectSame([every.length, segments.length > 0], [3, true], files.join(', '));
+  const [oldest, newest] = [every[0], every.at(-1)];
+  // Who dies between writing one and removing the oldest leaves four.
+  expectSame([every.length >= 3, segments.length > 0], [true, true], files.join(', '));
   const ofTexts = 'a flipped bit in a text';
   const withTexts = files.filter((name) => /\.sqlite(-wal)?$/.test(name));
   expectSame(withTexts.length, 4, withTexts.join(', '));

@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import { connect, headers } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeEach, expect } from 'vitest';
@@ -264,6 +264,8 @@ export async function startServe(options: ServeOptions): Promise<Serving> {
 export async function whenReady(running: Running): Promise<Serving | undefined> {
   const line = await running.firstLine;
   if (line === undefined) return undefined;
+  // What it had said before on standard error is read in the same turn, maybe behind the line.
+  await nextTurn();
   const { ready, http, ops } = JSON.parse(line) as { ready: boolean; http: string; ops: string };
   expect(ready).toBe(true);
   return { ...running, http, ops };
